@@ -1,0 +1,7 @@
+"""One function, differentiated by several engines behind one contract."""
+
+if __name__ != "gradparity.backends":
+    raise ImportError(
+        f"{__name__!r} is gradparity.backends imported a second time under another name; "
+        "run 'pytest', not 'python -m pytest', and import gradparity.backends"
+    )

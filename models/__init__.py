@@ -1,0 +1,7 @@
+"""Model functions, models, digits and training, written once over the array API."""
+
+if __name__ != "gradparity.models":
+    raise ImportError(
+        f"{__name__!r} is gradparity.models imported a second time under another name; "
+        "run 'pytest', not 'python -m pytest', and import gradparity.models"
+    )
