@@ -5,3 +5,16 @@ if __name__ != "gradparity.backends":
         f"{__name__!r} is gradparity.backends imported a second time under another name; "
         "run 'pytest', not 'python -m pytest', and import gradparity.backends"
     )
+
+from .base import Backend
+from .errors import BackendUnavailable, GradparityError
+from .registry import BackendInfo, available_backends, get_backend
+
+__all__ = [
+    "Backend",
+    "BackendInfo",
+    "BackendUnavailable",
+    "GradparityError",
+    "available_backends",
+    "get_backend",
+]

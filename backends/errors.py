@@ -35,3 +35,11 @@ class InvalidData(GradparityError, ValueError):
 
 class Diverged(GradparityError, ArithmeticError):
     """A loss became NaN or infinite."""
+
+
+class ImpureFunction(GradparityError, ValueError):
+    """The differentiated function changed its inputs."""
+
+
+class DownloadFailed(GradparityError, RuntimeError):
+    """A file could not be fetched from any mirror, or not be kept."""

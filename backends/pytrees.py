@@ -1,20 +1,24 @@
 """Pytrees of parameters: nested dicts, lists and tuples, with arrays as leaves."""
 
 from collections.abc import Callable, Iterable
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
+import numpy as np
 import optree
+
+from .errors import InvalidParameters
 
 PyTree: TypeAlias = Any
 Array: TypeAlias = Any
 
 
-def flatten(tree: PyTree) -> tuple[list[Array], optree.PyTreeSpec]:
+def flatten(tree: PyTree) -> tuple[list[Array], Any]:
     """Return the leaves, dict keys sorted as JAX sorts them, and the structure."""
-    return cast("tuple[list[Array], optree.PyTreeSpec]", optree.tree_flatten(tree))
+    leaves, structure = optree.tree_flatten(tree)
+    return leaves, structure
 
 
-def unflatten(structure: optree.PyTreeSpec, leaves: Iterable[Array]) -> PyTree:
+def unflatten(structure: Any, leaves: Iterable[Array]) -> PyTree:
     return optree.tree_unflatten(structure, leaves)
 
 
@@ -35,3 +39,26 @@ def _path_name(path: Iterable[Any]) -> str:
         else:
             name += f"[{step!r}]"
     return name
+
+
+def is_array(leaf: Any) -> bool:
+    """Tell arrays of any framework from Python numbers, strings and other objects."""
+    return hasattr(leaf, "dtype") and hasattr(leaf, "shape")
+
+
+def private_numpy(leaf: Any, dtype: str | None = None) -> np.ndarray:
+    """Return a contiguous, writable NumPy copy, floating leaves in `dtype` where one is given.
+
+    leaf: number or array of any framework; read-only, big-endian and negatively strided ones too
+    raises: InvalidParameters for complex numbers and for what is no number
+    """
+    if hasattr(leaf, "detach"):  # torch refuses to hand over a tensor that requires a gradient
+        leaf = leaf.detach().cpu()
+    array = np.array(leaf, order="C", copy=True)
+    if array.dtype.kind not in "biuf" and "float" not in array.dtype.name:
+        raise InvalidParameters(
+            f"got {array.dtype} ({type(leaf).__name__}), expected an array of real numbers"
+        )
+    if array.dtype.kind in "biu":
+        return array.astype(array.dtype.newbyteorder("="), copy=False)
+    return array.astype(dtype or array.dtype.newbyteorder("="), copy=False)

@@ -1,0 +1,323 @@
+"""The contract of a backend, and the operators that are derived from its one primitive."""
+
+import importlib.metadata
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from .checks import check_differentiable, check_same_shapes, scalar
+from .errors import InvalidParameters, InvalidSetting
+from .pytrees import (
+    Array,
+    PyTree,
+    flatten,
+    is_array,
+    leaf_names,
+    private_numpy,
+    tree_map,
+    unflatten,
+)
+
+DTYPES = ("float32", "float64")
+
+ModelFunction = Callable[..., Any]
+Operator = Callable[..., Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Backend(ABC):
+    """One way to differentiate: an immutable value that holds its settings.
+
+    A new backend writes `name`, `requirement`, `xp`, `_to_native` and `_value_and_gradient`;
+    every other operator is derived here, and overridden only where the framework has better.
+
+    Laws, for every f, params and backend:
+    - gradients have the structure, shapes and dtypes of `params`; an unused leaf gives zeros;
+    - <cotangent, pushforward(tangent)> == <pullback(cotangent), tangent>;
+    - inputs are never changed, not even when f raises;
+    - the value equals f(params), and two calls give the same answer.
+    """
+
+    name: ClassVar[str]
+    requirement: ClassVar[str]
+    """The importable module, and distribution, that the backend needs."""
+    cheap_mode: ClassVar[Literal["forward", "reverse"]] = "reverse"
+    """Jacobians are built from pushforwards ("forward") or pullbacks ("reverse")."""
+
+    dtype: str = "float64"
+    device: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.dtype not in DTYPES:
+            raise InvalidSetting(
+                f"backend {self.name!r}: got dtype {self.dtype!r}, "
+                f"expected one of {', '.join(DTYPES)}"
+            )
+        if self.device is not None and self.device not in self.devices():
+            raise InvalidSetting(
+                f"backend {self.name!r}: got device {self.device!r}, "
+                f"expected one of {', '.join(self.devices())}"
+            )
+
+    @classmethod
+    def version(cls) -> str:
+        return importlib.metadata.version(cls.requirement)
+
+    @classmethod
+    def devices(cls) -> tuple[str, ...]:
+        """Return the names that `device` accepts on this machine."""
+        return ("cpu",)
+
+    # What a backend must write.
+
+    @property
+    @abstractmethod
+    def xp(self) -> Any:
+        """The array API namespace of the native arrays."""
+
+    @abstractmethod
+    def _to_native(self, array: np.ndarray) -> Array:
+        """Turn a private, contiguous NumPy array into a native one; it may keep the memory."""
+
+    @abstractmethod
+    def _value_and_gradient(self, f: ModelFunction) -> Operator:
+        """Return `(params, *args) -> (value, gradient)` for a checked f and native params."""
+
+    # What a backend may adapt.
+
+    def _is_native(self, leaf: Any) -> bool:
+        """Tell whether an array is one of the framework's own, a traced one included."""
+        return False
+
+    def _adopt(self, leaf: Any) -> Array:
+        """Return a native array as operators use it: a native one as it is, others converted."""
+        return leaf if self._is_native(leaf) else self._to_native(private_numpy(leaf, self.dtype))
+
+    def _scoped(self, operator: Operator) -> Operator:
+        """Return the operator as it has to run, for instance in a precision context."""
+        return operator
+
+    # In and out.
+
+    def asarray(self, tree: PyTree) -> PyTree:
+        """Return a private native copy: floating leaves in `dtype`, integers and booleans kept."""
+        leaves, structure = flatten(tree)
+        copies = []
+        for position, leaf in enumerate(leaves):
+            try:
+                copies.append(self._to_native(private_numpy(leaf, self.dtype)))
+            except InvalidParameters as error:
+                name = leaf_names(tree)[position] or "the array"
+                raise InvalidParameters(f"leaf {name}: {error}") from None
+        return unflatten(structure, copies)
+
+    def to_numpy(self, tree: PyTree) -> PyTree:
+        """Return a private, writable NumPy copy of every leaf."""
+        return tree_map(private_numpy, tree)
+
+    def wait(self, tree: PyTree) -> PyTree:
+        """Return the tree once its arrays have been computed."""
+        return tree
+
+    def _native_params(self, params: PyTree) -> PyTree:
+        native = tree_map(self._adopt, params)
+        check_differentiable(native)
+        return native
+
+    def _native_args(self, args: tuple[PyTree, ...]) -> tuple[PyTree, ...]:
+        """Return args with native arrays; Python numbers and strings stay as they are."""
+        return tuple(
+            tree_map(lambda leaf: self._adopt(leaf) if is_array(leaf) else leaf, arg)
+            for arg in args
+        )
+
+    # Derivatives.
+
+    def value_and_gradient(self, f: ModelFunction) -> Operator:
+        """Return `(params, *args) -> (value, gradient)` for a scalar f(params, *args).
+
+        params: pytree of floating arrays; native ones are used as they are, others converted
+        gradient: native arrays with the structure, shapes and dtypes of params
+        raises: InvalidParameters for integer leaves, NonScalarLoss when f is not scalar
+        """
+        differentiate = self._value_and_gradient(scalar(f))
+
+        def value_and_gradient(params: PyTree, *args: PyTree) -> tuple[Array, PyTree]:
+            value, gradient = differentiate(self._native_params(params), *self._native_args(args))
+            return value, gradient
+
+        return self._scoped(value_and_gradient)
+
+    def pullback(self, f: ModelFunction) -> Operator:
+        """Return the VJP, `(params, cotangent, *args) -> (output, gradient)`.
+
+        cotangent: structure and shapes of f's output; gradient: those of params
+        """
+
+        def contracted(params: PyTree, cotangent: PyTree, *args: PyTree) -> Array:
+            output = f(params, *args)
+            check_same_shapes("cotangent", cotangent, "the output of f", output)
+            return inner_product(self.xp, cotangent, output)
+
+        value_and_gradient = self.value_and_gradient(contracted)
+
+        def pullback(params: PyTree, cotangent: PyTree, *args: PyTree) -> tuple[PyTree, PyTree]:
+            params, args = self._native_params(params), self._native_args(args)
+            (cotangent,) = self._native_args((cotangent,))
+            output = f(params, *args)
+            return output, value_and_gradient(params, cotangent, *args)[1]
+
+        return self._scoped(pullback)
+
+    def pushforward(self, f: ModelFunction) -> Operator:
+        """Return the JVP, `(params, tangent, *args) -> (output, output_tangent)`.
+
+        tangent: structure and shapes of params; output_tangent: those of f's output
+        """
+        jacobian = self.jacobian(f)
+
+        def pushforward(params: PyTree, tangent: PyTree, *args: PyTree) -> tuple[PyTree, PyTree]:
+            params, args = self._native_params(params), self._native_args(args)
+            (tangent,) = self._native_args((tangent,))
+            check_same_shapes("tangent", tangent, "params", params)
+            outputs, structure = flatten(f(params, *args))
+            rows = structure.flatten_up_to(jacobian(params, *args))
+            pushed = [
+                sum(tree_contractions(self.xp, row, tangent), start=self.xp.zeros_like(output))
+                for output, row in zip(outputs, rows, strict=True)
+            ]
+            return unflatten(structure, outputs), unflatten(structure, pushed)
+
+        return self._scoped(pushforward)
+
+    def jacobian(self, f: ModelFunction) -> Operator:
+        """Return `(params, *args) -> jacobian`: for each leaf of f's output, a pytree of params.
+
+        Each block has the output leaf's shape followed by the parameter leaf's shape; a single
+        output array gives a pytree like params.
+        """
+        forward = self.cheap_mode == "forward"
+        return self._jacobian(f, self.pushforward(f) if forward else self.pullback(f))
+
+    def _jacobian(self, f: ModelFunction, derivative: Operator) -> Operator:
+        build = _columns if self.cheap_mode == "forward" else _rows
+
+        def jacobian(params: PyTree, *args: PyTree) -> PyTree:
+            params, args = self._native_params(params), self._native_args(args)
+            return build(self.xp, f(params, *args), derivative, params, args)
+
+        return self._scoped(jacobian)
+
+    def hessian_vector_product(self, f: ModelFunction) -> Operator:
+        """Return `(params, tangent, *args) -> hessian @ tangent`, a pytree like params."""
+        pushforward = self.pushforward(self._gradient(f))
+
+        def hessian_vector_product(params: PyTree, tangent: PyTree, *args: PyTree) -> PyTree:
+            return pushforward(params, tangent, *args)[1]
+
+        return hessian_vector_product
+
+    def hessian(self, f: ModelFunction) -> Operator:
+        """Return `(params, *args) -> hessian`: for each leaf of params, a pytree of params."""
+        return self.jacobian(self._gradient(f))
+
+    def _gradient(self, f: ModelFunction) -> Operator:
+        value_and_gradient = self.value_and_gradient(f)
+        return lambda params, *args: value_and_gradient(params, *args)[1]
+
+    # Running.
+
+    def compile(self, f: Operator) -> Operator:
+        """Return f compiled for native arrays where the framework can, else f itself."""
+        return f
+
+    def scan(
+        self, step: Operator, carry: PyTree, batches: PyTree, *constants: PyTree
+    ) -> tuple[PyTree, PyTree]:
+        """Run `step(carry, batch, *constants) -> (carry, output)` over the leading axis of batches.
+
+        batches: pytree of native arrays with one leading length; constants: seen by every step
+        returns: the last carry, and the outputs stacked along a new leading axis
+        """
+        leaves, structure = flatten(batches)
+        outputs = []
+        for index in range(leaves[0].shape[0]):
+            batch = unflatten(structure, [leaf[index, ...] for leaf in leaves])
+            carry, output = step(carry, batch, *constants)
+            outputs.append(output)
+        return carry, tree_map(lambda *leaves: self.xp.stack(leaves), *outputs)
+
+
+def inner_product(xp: Any, left: PyTree, right: PyTree) -> Array:
+    """Return the sum over all leaves of the elementwise product, a scalar array."""
+    products = [xp.sum(a * b) for a, b in zip(flatten(left)[0], flatten(right)[0], strict=True)]
+    return sum(products[1:], start=products[0])
+
+
+def tree_contractions(xp: Any, jacobian_row: PyTree, tangent: PyTree) -> Iterator[Array]:
+    """Yield, leaf by leaf, what the tangent's leaf adds to the output."""
+    for block, direction in zip(flatten(jacobian_row)[0], flatten(tangent)[0], strict=True):
+        yield xp.tensordot(block, direction, axes=direction.ndim)
+
+
+def _rows(
+    xp: Any, output: PyTree, pullback: Operator, params: PyTree, args: tuple[PyTree, ...]
+) -> PyTree:
+    """Build the Jacobian from one pullback for each entry of the output."""
+    outputs, structure = flatten(output)
+    rows = []
+    for position, leaf in enumerate(outputs):
+        gradients = [
+            pullback(params, cotangent, *args)[1] for cotangent in unit_trees(xp, output, position)
+        ]
+        shape = tuple(leaf.shape)
+        rows.append(
+            tree_map(
+                lambda *blocks, shape=shape: xp.reshape(
+                    xp.stack(blocks), (*shape, *blocks[0].shape)
+                ),
+                *gradients,
+            )
+        )
+    return unflatten(structure, rows)
+
+
+def _columns(
+    xp: Any, output: PyTree, pushforward: Operator, params: PyTree, args: tuple[PyTree, ...]
+) -> PyTree:
+    """Build the Jacobian from one pushforward for each entry of the parameters."""
+    inputs, input_structure = flatten(params)
+    columns = []
+    for position, leaf in enumerate(inputs):
+        pushed = [
+            flatten(pushforward(params, tangent, *args)[1])[0]
+            for tangent in unit_trees(xp, params, position)
+        ]
+        columns.append(
+            [
+                xp.reshape(xp.stack(blocks, axis=-1), (*blocks[0].shape, *leaf.shape))
+                for blocks in zip(*pushed, strict=True)
+            ]
+        )
+    rows = [unflatten(input_structure, row) for row in zip(*columns, strict=True)]
+    return unflatten(flatten(output)[1], rows)
+
+
+def unit_trees(xp: Any, tree: PyTree, position: int) -> Iterator[PyTree]:
+    """Yield, for each entry of the leaf at `position`, a tree with one 1 there and zeros."""
+    leaves, structure = flatten(tree)
+    zeros = [xp.zeros_like(leaf) for leaf in leaves]
+    shape = tuple(leaves[position].shape)
+    for entry in np.ndindex(*shape):
+        unit = xp.zeros_like(leaves[position])
+        mask = np.zeros(shape, dtype=bool)
+        mask[entry] = True
+        unit = xp.where(_like(xp, mask, unit), xp.ones_like(unit), unit)
+        yield unflatten(structure, [*zeros[:position], unit, *zeros[position + 1 :]])
+
+
+def _like(xp: Any, array: np.ndarray, reference: Array) -> Array:
+    return xp.asarray(array, device=getattr(reference, "device", None))

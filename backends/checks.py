@@ -1,0 +1,71 @@
+"""Checks on what users hand to an operator; under jit they run once, while tracing."""
+
+import functools
+import numbers
+from typing import Any
+
+from .errors import InvalidParameters, NonScalarLoss, ShapeMismatch
+from .pytrees import Array, PyTree, flatten, leaf_names
+
+
+def scalar(f: Any) -> Any:
+    """Return f with a check that it gives one real floating number."""
+
+    @functools.wraps(f)
+    def checked(params: PyTree, *args: PyTree) -> Array:
+        value = f(params, *args)
+        if not isinstance(value, numbers.Real) or isinstance(value, bool):
+            _check_scalar(f, value)
+        return value
+
+    return checked
+
+
+def _check_scalar(f: Any, value: Any) -> None:
+    shape, dtype = getattr(value, "shape", None), getattr(value, "dtype", None)
+    if shape is None or dtype is None:
+        got = f"{value!r:.60}"
+    elif tuple(shape) != ():
+        got = f"shape {tuple(shape)}"
+    elif not is_floating(dtype):
+        got = f"dtype {dtype}"
+    else:
+        return
+    raise NonScalarLoss(
+        f"{getattr(f, '__name__', 'f')} returned {got}; expected one real floating number of "
+        "shape (): reduce it, for instance with xp.mean or xp.sum"
+    )
+
+
+def is_floating(dtype: Any) -> bool:
+    # Every framework spells its real floating dtypes so, from "float32" to "torch.bfloat16".
+    return "float" in str(dtype)
+
+
+def check_differentiable(params: PyTree) -> None:
+    """Refuse leaves that are not real floating arrays, naming the first one."""
+    leaves, _ = flatten(params)
+    for position, leaf in enumerate(leaves):
+        if not is_floating(leaf.dtype):
+            raise InvalidParameters(
+                f"leaf {leaf_names(params)[position] or 'params'}: got dtype {leaf.dtype}, "
+                "expected float32 or float64; a small step would be lost in it, so convert it, "
+                "for instance with .astype('float64'), or pass it as an argument after params"
+            )
+
+
+def check_same_shapes(what: str, tree: PyTree, reference_name: str, reference: PyTree) -> None:
+    """Refuse a tree whose structure or leaf shapes differ from the reference's."""
+    leaves, structure = flatten(tree)
+    expected, expected_structure = flatten(reference)
+    if structure != expected_structure:
+        raise ShapeMismatch(
+            f"{what} has structure {structure}; expected that of {reference_name}, "
+            f"{expected_structure}"
+        )
+    for name, leaf, like in zip(leaf_names(reference), leaves, expected, strict=True):
+        if getattr(leaf, "shape", ()) != getattr(like, "shape", ()):
+            raise ShapeMismatch(
+                f"leaf {name or what}: {what} has shape {tuple(leaf.shape)}; expected that of "
+                f"{reference_name}, {tuple(like.shape)}"
+            )

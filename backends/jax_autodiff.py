@@ -1,0 +1,111 @@
+"""JAX: reverse mode by tracing, jit, and a fused training loop."""
+
+import functools
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .base import Backend, ModelFunction, Operator
+from .checks import check_same_shapes
+from .pytrees import Array, PyTree, private_numpy, tree_map
+
+
+class JaxAutodiff(Backend):
+    """Differentiate with `jax.value_and_grad`, `jax.jvp` and `jax.vjp`.
+
+    float64 is switched on for the duration of each call, in this thread only: the process's own
+    JAX configuration stays as it is.
+    """
+
+    name: ClassVar[str] = "jax"
+    requirement: ClassVar[str] = "jax"
+
+    @classmethod
+    def devices(cls) -> tuple[str, ...]:
+        platforms = {device.platform for device in jax.devices()} | {"cpu"}
+        return tuple(
+            f"{device.platform}:{device.id}" if indexed else device.platform
+            for platform in sorted(platforms)
+            for device in jax.devices(platform)
+            for indexed in ((False, True) if device.id == 0 else (True,))
+        )
+
+    @property
+    def xp(self) -> Any:
+        return jnp
+
+    def _is_native(self, leaf: Any) -> bool:
+        return isinstance(leaf, jax.Array)
+
+    def _to_native(self, array: np.ndarray) -> Array:
+        # JAX may read, or keep, the buffer after this returns: it is ours alone.
+        platform, _, index = (self.device or "").partition(":")
+        device = jax.devices(platform)[int(index or 0)] if platform else None
+        with jax.enable_x64(True):  # otherwise float64 and int64 arrays would lose half their bits
+            return jax.device_put(array, device)
+
+    def _scoped(self, operator: Operator) -> Operator:
+        double = self.dtype == "float64"
+
+        @functools.wraps(operator)
+        def scoped(*args: Any) -> Any:
+            if jax.config.jax_enable_x64 == double:  # entering a context costs a microsecond
+                return operator(*args)
+            with jax.enable_x64(double):
+                return operator(*args)
+
+        return scoped
+
+    def wait(self, tree: PyTree) -> PyTree:
+        return jax.block_until_ready(tree)
+
+    def _value_and_gradient(self, f: ModelFunction) -> Operator:
+        return jax.value_and_grad(f)
+
+    def pullback(self, f: ModelFunction) -> Operator:
+        def pullback(params: PyTree, cotangent: PyTree, *args: PyTree) -> tuple[PyTree, PyTree]:
+            args = self._native_args(args)
+            (cotangent,) = self._native_args((cotangent,))
+            output, vjp = jax.vjp(lambda primal: f(primal, *args), self._native_params(params))
+            check_same_shapes("cotangent", cotangent, "the output of f", output)
+            return output, vjp(cotangent)[0]
+
+        return self._scoped(pullback)
+
+    def pushforward(self, f: ModelFunction) -> Operator:
+        def pushforward(params: PyTree, tangent: PyTree, *args: PyTree) -> tuple[PyTree, PyTree]:
+            params, args = self._native_params(params), self._native_args(args)
+            (tangent,) = self._native_args((tangent,))
+            check_same_shapes("tangent", tangent, "params", params)
+            output, pushed = jax.jvp(lambda primal: f(primal, *args), (params,), (tangent,))
+            return output, pushed
+
+        return self._scoped(pushforward)
+
+    def compile(self, f: Operator) -> Operator:
+        """Return f under `jax.jit`; the first call with new shapes or dtypes compiles."""
+        jitted = jax.jit(f)
+
+        def compiled(*args: PyTree) -> Any:
+            # jit reads NumPy buffers while the caller may already change them: hand it copies.
+            return jitted(*(tree_map(_own, arg) for arg in args))
+
+        return self._scoped(compiled)
+
+    def scan(
+        self, step: Operator, carry: PyTree, batches: PyTree, *constants: PyTree
+    ) -> tuple[PyTree, PyTree]:
+        """Run the loop as one compiled `lax.scan`, compiled once for each step function."""
+        carry, outputs = self._scoped(functools.partial(_scan, step))(carry, batches, constants)
+        return carry, outputs
+
+
+def _own(leaf: Any) -> Any:
+    return private_numpy(leaf) if isinstance(leaf, np.ndarray) else leaf
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _scan(step: Operator, carry: PyTree, batches: PyTree, constants: tuple[PyTree, ...]) -> Any:
+    return jax.lax.scan(lambda carry, batch: step(carry, batch, *constants), carry, batches)

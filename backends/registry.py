@@ -1,0 +1,99 @@
+"""Find a backend by name: the built-in ones and those that other distributions register."""
+
+import dataclasses
+import importlib
+import importlib.metadata
+import importlib.util
+from dataclasses import dataclass
+from typing import Any
+
+from .base import Backend
+from .errors import BackendUnavailable, InvalidSetting, UnknownBackend
+
+ENTRY_POINT_GROUP = "gradparity.backends"
+
+BUILT_IN = {
+    "numerical": "gradparity.backends.numerical_difference:NumericalDifference",
+    "jax": "gradparity.backends.jax_autodiff:JaxAutodiff",
+    "torch": "gradparity.backends.torch_autograd:TorchAutograd",
+}
+
+
+@dataclass(frozen=True)
+class BackendInfo:
+    """What is known of a backend on this machine; `unavailable` says why it cannot be loaded."""
+
+    name: str
+    version: str | None = None
+    devices: tuple[str, ...] = ()
+    unavailable: str | None = None
+
+
+def backend_names() -> tuple[str, ...]:
+    """Return every registered name, the built-in ones first."""
+    return tuple(_entry_points())
+
+
+def get_backend(
+    name: str, *, dtype: str = "float64", device: str | None = None, **settings: Any
+) -> Backend:
+    """Return the backend of that name with its settings.
+
+    dtype: "float32" or "float64"; device: a name from the backend's `devices()`
+    raises: UnknownBackend, BackendUnavailable with what to install, InvalidSetting; a framework
+        that is installed but broken raises its own error
+    """
+    kind = _load(name)
+    known = {field.name for field in dataclasses.fields(kind)}
+    unknown = sorted(set(settings) - known)
+    if unknown:
+        raise InvalidSetting(
+            f"backend {name!r} has no setting {', '.join(map(repr, unknown))}; "
+            f"expected one of {', '.join(sorted(known))}"
+        )
+    return kind(dtype=dtype, device=device, **settings)
+
+
+def available_backends() -> tuple[BackendInfo, ...]:
+    """Describe every registered backend; this imports their frameworks."""
+    return tuple(_describe(name) for name in backend_names())
+
+
+def _describe(name: str) -> BackendInfo:
+    try:
+        kind = _load(name)
+        return BackendInfo(name, kind.version(), kind.devices())
+    except Exception as error:  # a plug-in may break in any way; its row says how
+        return BackendInfo(name, unavailable=f"{type(error).__name__}: {error}")
+
+
+def _entry_points() -> dict[str, importlib.metadata.EntryPoint]:
+    built_in = {
+        name: importlib.metadata.EntryPoint(name, target, ENTRY_POINT_GROUP)
+        for name, target in BUILT_IN.items()
+    }
+    plugged_in = importlib.metadata.entry_points(group=ENTRY_POINT_GROUP)
+    return built_in | {entry.name: entry for entry in plugged_in if entry.name not in built_in}
+
+
+def _load(name: str) -> type[Backend]:
+    entries = _entry_points()
+    if name not in entries:
+        raise UnknownBackend(f"got backend {name!r}, expected one of {', '.join(entries)}")
+    entry = entries[name]
+    try:
+        kind = entry.load()
+    except ModuleNotFoundError as error:
+        # A module missing inside a framework that is there means that the framework is broken.
+        if error.name is None or importlib.util.find_spec(error.name.partition(".")[0]):
+            raise
+        remedy = f"'gradparity[{name}]'" if name in BUILT_IN else error.name
+        raise BackendUnavailable(
+            f"backend {name!r} needs {error.name}, which is not installed: pip install {remedy}"
+        ) from error
+    if not (isinstance(kind, type) and issubclass(kind, Backend)):
+        raise InvalidSetting(
+            f"backend {name!r}: entry point {entry.value!r} gives {kind!r}; "
+            "expected a subclass of gradparity.backends.Backend"
+        )
+    return kind
