@@ -1,0 +1,93 @@
+"""The IDX format: one array of unsigned bytes in a file, gzipped or not.
+
+Layout, from the MNIST page of LeCun, Cortes and Burges: two zero bytes, the code of the element
+type, the number of dimensions, the size of each dimension as a big-endian 32-bit integer, then
+the elements, last dimension fastest.
+"""
+
+import gzip
+import math
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradparity.backends.errors import InvalidData
+
+GZIP_MAGIC = b"\x1f\x8b"
+# The code of unsigned bytes among the element types of the format, the only one MNIST uses.
+UNSIGNED_BYTE = 0x08
+UNPACK_ERRORS = (OSError, EOFError, zlib.error)
+"""What `unpack` raises for a gzip stream that is cut off or damaged."""
+REMEDY = "replace it by an intact copy ('gradparity fetch-mnist' downloads MNIST to the cache)"
+
+
+def read_unpacked(path: Path) -> bytes:
+    """Return the content of the file, unpacked when it is gzipped, whatever it is called.
+
+    raises: InvalidData, when the file cannot be read or its gzip stream is broken
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InvalidData(
+            f"{path}: {error.strerror or error}; expected a readable IDX file; "
+            "check the path and its permissions"
+        ) from error
+    try:
+        return unpack(content)
+    except UNPACK_ERRORS as error:
+        raise InvalidData(
+            f"{path}: the gzip stream is truncated or corrupted, got {len(content)} bytes and "
+            f"'{error}'; expected a complete gzip file; {REMEDY}"
+        ) from error
+
+
+def unpack(content: bytes) -> bytes:
+    """Return `content` unpacked when it is gzipped, else as it is; may raise UNPACK_ERRORS."""
+    # Browsers and servers unpack on the way without renaming: the bytes tell, the suffix does not.
+    return gzip.decompress(content) if content.startswith(GZIP_MAGIC) else content
+
+
+def decode_idx(content: bytes, dimensions: int, name: str) -> NDArray[np.uint8]:
+    """Return the array that unpacked IDX content holds, as a read-only view of it.
+
+    dimensions: how many the array must have, 3 for images and 1 for labels
+    name: what an error calls the content, such as its path
+    raises: InvalidData, for another format, element type or number of dimensions, and for
+        content that is shorter or longer than its header announces
+    """
+    expected = bytes([0, 0, UNSIGNED_BYTE, dimensions])
+    magic = content[:4]
+    if magic != expected:
+        raise InvalidData(
+            f"{name}: starts with {_describe_magic(magic)}; "
+            f"expected {_describe_magic(expected)}; check which file this is, or {REMEDY}"
+        )
+    header_size = 4 + 4 * dimensions
+    if len(content) < header_size:
+        raise InvalidData(
+            f"{name}: truncated within its header, got {len(content)} bytes; "
+            f"expected a header of {header_size} bytes; {REMEDY}"
+        )
+    shape = struct.unpack(f">{dimensions}I", content[4:header_size])
+    surplus = len(content) - header_size - math.prod(shape)
+    if surplus:
+        flaw = f"{surplus} trailing bytes" if surplus > 0 else f"truncated by {-surplus} bytes"
+        raise InvalidData(
+            f"{name}: {flaw}, got {len(content)} bytes; expected {len(content) - surplus} for the "
+            f"shape {shape} in its header; {REMEDY}"
+        )
+    return np.frombuffer(content, np.uint8, offset=header_size).reshape(shape)
+
+
+def _describe_magic(magic: bytes) -> str:
+    written = magic.hex(" ") or "nothing"
+    if len(magic) < 4 or magic[:2] != b"\0\0":
+        return f"{written} (no IDX file)"
+    if magic[2] != UNSIGNED_BYTE:
+        return f"{written} (IDX of another element type)"
+    kind = {1: "labels", 3: "images"}.get(magic[3], f"{magic[3]} dimensions")
+    return f"{written} (IDX {kind})"
