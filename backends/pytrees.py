@@ -53,7 +53,7 @@ def private_numpy(leaf: Any, dtype: str | None = None) -> np.ndarray:
     raises: InvalidParameters for complex numbers and for what is no number
     """
     if hasattr(leaf, "detach"):  # torch refuses to hand over a tensor that requires a gradient
-        leaf = leaf.detach().cpu()
+        leaf = leaf.detach().cpu().numpy()
     array = np.array(leaf, order="C", copy=True)
     if array.dtype.kind not in "biuf" and "float" not in array.dtype.name:
         raise InvalidParameters(
