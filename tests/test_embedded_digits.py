@@ -82,6 +82,14 @@ def test_a_draw_takes_as_many_of_each_class_and_none_twice():
     assert len(set(drawn.tolist())) == 1000
 
 
+def test_a_draw_keeps_the_smallest_keys_of_each_class_in_the_order_of_the_keys():
+    labels = np.arange(40, dtype=np.uint8) % 10
+    keys = np.random.PCG64(7).random_raw(40).tolist()
+    kept = [sorted(range(digit, 40, 10), key=keys.__getitem__)[:3] for digit in range(10)]
+    expected = sorted(sum(kept, []), key=keys.__getitem__)
+    assert draw_balanced(labels, 3, seed=7).tolist() == expected
+
+
 def test_another_seed_draws_other_digits_and_the_same_seed_the_same():
     assert np.array_equal(draw_balanced(LABELS, 100, seed=1), draw_balanced(LABELS, 100, seed=1))
     assert set(draw_balanced(LABELS, 100, seed=1)) != set(draw_balanced(LABELS, 100, seed=2))

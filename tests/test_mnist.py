@@ -99,9 +99,14 @@ def test_labels_are_rows_of_zeros_and_one_when_one_hot(tmp_path):
 
 @pytest.mark.parametrize("normalize", [True, False])
 @pytest.mark.parametrize("one_hot", [True, False])
-def test_the_arrays_may_be_changed_without_changing_the_next_load(normalize, one_hot):
+@pytest.mark.parametrize("embedded", [True, False])
+def test_the_arrays_may_be_changed_without_changing_the_next_load(
+    tmp_path, normalize, one_hot, embedded
+):
+    source = "embedded" if embedded else write_set(tmp_path)
+
     def load():
-        return load_mnist("embedded", normalize=normalize, one_hot=one_hot)
+        return load_mnist(source, normalize=normalize, one_hot=one_hot)
 
     first = load()
     for array in (first.train_x, first.train_t, first.test_x, first.test_t):
