@@ -1,7 +1,61 @@
-"""Verdicts on gradients, what they cost, and what they look like."""
+"""Verdicts on gradients, what they cost, and what they look like.
+
+Public names load on first use: the command line and the pytest plugin import this package in
+every run, and must not pay for arrays or plots that they do not need.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 if __name__ != "gradparity.compare":
     raise ImportError(
         f"{__name__!r} is gradparity.compare imported a second time under another name; "
         "run 'pytest', not 'python -m pytest', and import gradparity.compare"
     )
+
+if TYPE_CHECKING:
+    from .agreement import assert_gradients_agree, compare_gradients
+    from .check import GradientCheck, check_gradient
+    from .comparison import Comparison, Disagreement
+    from .ports import module_loss
+    from .speed import measure_speed
+    from .taylor import taylor_test
+    from .verdicts import Suspect, Verdict
+
+_MODULES = {
+    "Comparison": "comparison",
+    "Disagreement": "comparison",
+    "GradientCheck": "check",
+    "Suspect": "verdicts",
+    "Verdict": "verdicts",
+    "assert_gradients_agree": "agreement",
+    "check_gradient": "check",
+    "compare_gradients": "agreement",
+    "measure_speed": "speed",
+    "module_loss": "ports",
+    "taylor_test": "taylor",
+}
+
+__all__ = [
+    "Comparison",
+    "Disagreement",
+    "GradientCheck",
+    "Suspect",
+    "Verdict",
+    "assert_gradients_agree",
+    "check_gradient",
+    "compare_gradients",
+    "measure_speed",
+    "module_loss",
+    "taylor_test",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f".{_MODULES[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
