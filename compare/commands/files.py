@@ -1,0 +1,56 @@
+"""Find out before the work whether its results can be written, and write strict JSON."""
+
+import json
+import math
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from gradparity.backends.errors import GradparityError
+from gradparity.models.atomic_file import write_atomically
+
+
+class Unwritable(GradparityError, OSError):
+    """A result cannot be written where it was asked to go."""
+
+
+def check_folder(folder: Path) -> Path:
+    """Make the folder, and prove before any work that a file can be written there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise Unwritable(
+            f"got output folder {str(folder)!r}, which cannot be written ({error.strerror}); "
+            "expected a folder of your own: choose another one"
+        ) from error
+    return folder
+
+
+def check_file(path: Path | None) -> None:
+    """Prove before any work that this file can be written."""
+    if path is None:
+        return
+    if path.is_dir():
+        raise Unwritable(f"got {str(path)!r}, which is a folder; expected the name of a file")
+    check_folder(path.parent)
+
+
+def write_json(path: Path | None, result: dict[str, Any]) -> None:
+    """Write strict JSON; NaN and infinities, which JSON does not have, become strings."""
+    if path is not None:
+        text = json.dumps(_strict(result), indent=2, allow_nan=False)
+        write_atomically(path, (text + "\n").encode())
+
+
+def _strict(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _strict(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_strict(entry) for entry in value]
+    if hasattr(value, "tolist"):
+        return _strict(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value
