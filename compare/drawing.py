@@ -1,0 +1,140 @@
+"""A finished figure: drawn without a display, shown on a page, saved as PNG and SVG."""
+
+import io
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from .house_style import PALETTE, house_style
+
+PNG_DOTS_PER_INCH = 220  # a figure of 4.8 inches fills half of a 1920-pixel slide
+FRAME = "frame:"
+# The reader's own font, which the page is set in too; no figure needs a font file.
+FONTS = "system-ui, 'Segoe UI', Roboto, 'Liberation Sans', sans-serif"
+
+
+@dataclass(frozen=True, eq=False)
+class Drawing:
+    """A figure with its name, which is its file's, and the words that stand in for it.
+
+    frame: the frame that is shown where none can be chosen, as in a file
+    """
+
+    name: str
+    alt: str
+    figure: Figure
+    frame: int | None = None
+
+    def to_svg(self) -> str:
+        """Return the figure with all its frames as an `<svg>` element for a page.
+
+        Colours are CSS variables, and names are unique as long as those of drawings are.
+        """
+        colours = {shade.light: name for name, shade in PALETTE.items()}
+        svg = re.sub(
+            "|".join(colours),
+            lambda match: f"var(--{colours[match[0]]}, {match[0]})",
+            self._svg(),
+        )
+        svg = _with_frames(svg, self.frame)
+        svg = re.sub(r'(id="|href="#|url\(#)', rf"\g<1>{self.name}-", svg)
+        label = _escape(self.alt)
+        return re.sub(
+            r'<svg [^>]*(viewBox="[^"]*")[^>]*>',
+            rf'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
+            rf' \1 role="img" aria-label="{label}">',
+            svg[svg.index("<svg ") :],
+            count=1,
+        )
+
+    def save(self, directory: Path) -> tuple[Path, Path]:
+        """Write NAME.png, on light paper, and NAME.svg, which turns dark where its reader is."""
+        png, svg = directory / f"{self.name}.png", directory / f"{self.name}.svg"
+        with _only_frame(self.figure, self.frame), house_style():
+            self.figure.savefig(png, dpi=PNG_DOTS_PER_INCH, metadata={"Software": None})
+            text = self._svg()
+        # Programs that do not know the rule, as those for slides, show the light colours.
+        dark = "".join(
+            f'[style*="{key}: {shade.light}"]{{{key}:{shade.dark}!important}}'
+            for shade in PALETTE.values()
+            for key in ("fill", "stroke")
+        )
+        style = f"<style>@media (prefers-color-scheme:dark){{{dark}}}</style>"
+        title = f"<title>{_escape(self.alt)}</title>"
+        svg.write_text(re.sub(r"(<svg [^>]*>)", rf"\1{title}{style}", text, count=1), "utf-8")
+        return png, svg
+
+    def _svg(self) -> str:
+        file = io.StringIO()
+        metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+        with house_style():
+            self.figure.savefig(file, format="svg", transparent=True, metadata=metadata)
+        # Comments repeat each text, and nobody reads the line breaks within a path.
+        svg = re.sub(r"<!--.*?-->", "", file.getvalue(), flags=re.DOTALL)
+        svg = re.sub(r"\s*\n\s*", " ", svg)
+        return svg.replace("'DejaVu Sans'", FONTS)
+
+
+def draw(
+    name: str,
+    alt: str,
+    plot: Callable[..., Axes],
+    *args: Any,
+    size: tuple[float, float] = (4.8, 3.4),
+    projection: str | None = None,
+    frame: int | None = None,
+    **settings: Any,
+) -> Drawing:
+    """Return what `plot(ax, *args, **settings)` draws on axes of the house style.
+
+    size: inches; frame: the one to show of those that the plot marks with `mark_frame`
+    """
+    with house_style():
+        figure = Figure(figsize=size, layout="constrained")
+        plot(figure.add_subplot(projection=projection), *args, **settings)
+        # The layout is settled once: rendering it again for each file would take most of the time.
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")
+    return Drawing(name, alt, figure, frame)
+
+
+def mark_frame(number: int, *artists: Artist) -> None:
+    """Have the artists shown only while a slider stands at this number."""
+    for artist in artists:
+        artist.set_gid(f"{FRAME}{number}")
+
+
+@contextmanager
+def _only_frame(figure: Figure, shown: int | None) -> Iterator[None]:
+    hidden = [
+        artist
+        for artist in figure.findobj(lambda artist: (artist.get_gid() or "").startswith(FRAME))
+        if artist.get_gid() != f"{FRAME}{shown}"
+    ]
+    for artist in hidden:
+        artist.set_visible(False)
+    try:
+        yield
+    finally:
+        for artist in hidden:
+            artist.set_visible(True)
+
+
+def _with_frames(svg: str, shown: int | None) -> str:
+    """Turn the frames' ids, which repeat, into what the page's script looks for."""
+    return re.sub(
+        rf'id="{FRAME}(\d+)"',
+        lambda match: f'data-frame="{match[1]}" class="frame{" shown" * (int(match[1]) == shown)}"',
+        svg,
+    )
+
+
+def _escape(text: str) -> str:
+    return text.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
