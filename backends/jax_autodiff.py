@@ -9,6 +9,7 @@ import numpy as np
 
 from .base import Backend, ModelFunction, Operator
 from .checks import check_same_shapes
+from .errors import InvalidParameters
 from .pytrees import Array, PyTree, private_numpy, tree_map
 
 
@@ -43,6 +44,8 @@ class JaxAutodiff(Backend):
         # JAX may read, or keep, the buffer after this returns: it is ours alone.
         platform, _, index = (self.device or "").partition(":")
         device = jax.devices(platform)[int(index or 0)] if platform else None
+        if self.dtype == "float32" and array.dtype in (np.int64, np.uint64):
+            array = _halved(array)
         with jax.enable_x64(True):  # otherwise float64 and int64 arrays would lose half their bits
             return jax.device_put(array, device)
 
@@ -84,6 +87,9 @@ class JaxAutodiff(Backend):
 
         return self._scoped(pushforward)
 
+    def other_gradients(self, f: ModelFunction) -> dict[str, Operator]:
+        return {"jit": self.compile(self._gradient(f))}
+
     def compile(self, f: Operator) -> Operator:
         """Return f under `jax.jit`; the first call with new shapes or dtypes compiles."""
         jitted = jax.jit(f)
@@ -100,6 +106,17 @@ class JaxAutodiff(Backend):
         """Run the loop as one compiled `lax.scan`, compiled once for each step function."""
         carry, outputs = self._scoped(functools.partial(_scan, step))(carry, batches, constants)
         return carry, outputs
+
+
+def _halved(integers: np.ndarray) -> np.ndarray:
+    """Return integers of 32 bits: JAX in float32 has no others, and warns of each that it meets."""
+    halved = integers.astype(np.int32 if integers.dtype == np.int64 else np.uint32)
+    if (halved != integers).any():
+        raise InvalidParameters(
+            f"got {integers.dtype} values beyond {halved.dtype}, expected integers of 32 bits: "
+            "JAX keeps larger ones only with dtype='float64'"
+        )
+    return halved
 
 
 def _own(leaf: Any) -> Any:
