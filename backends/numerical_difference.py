@@ -209,8 +209,10 @@ def difference_entries(
         flat[entry] = behind = start - step
         f_behind = float(f(moved, *args))
         flat[entry] = start
-        # The step that was taken is the one that start + step rounds to.
-        return (f_ahead - f_behind) / float(ahead - behind)
+        # The step that was taken is the one that start + step rounds to; a fixed one may be lost
+        # in a large entry, and f then seems flat.
+        taken = float(ahead - behind)
+        return (f_ahead - f_behind) / taken if taken else 0.0
 
     differences = np.empty(len(list(entries)))
     for index, entry in enumerate(entries):

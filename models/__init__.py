@@ -6,7 +6,20 @@ if __name__ != "gradparity.models":
         "run 'pytest', not 'python -m pytest', and import gradparity.models"
     )
 
+from .gradient_descent import DescentPath, gradient_descent
 from .mnist import Dataset, load_mnist
 from .mnist_download import fetch_mnist
+from .quadratic import Quadratic
+from .simple_net import SimpleNet
+from .two_layer_net import TwoLayerNet
 
-__all__ = ["Dataset", "fetch_mnist", "load_mnist"]
+__all__ = [
+    "Dataset",
+    "DescentPath",
+    "Quadratic",
+    "SimpleNet",
+    "TwoLayerNet",
+    "fetch_mnist",
+    "gradient_descent",
+    "load_mnist",
+]
