@@ -228,6 +228,13 @@ class Backend(ABC):
         value_and_gradient = self.value_and_gradient(f)
         return lambda params, *args: value_and_gradient(params, *args)[1]
 
+    def other_gradients(self, f: ModelFunction) -> dict[str, Operator]:
+        """Return further ways to the gradient, `(params, *args) -> gradient`, under their names.
+
+        They take native arrays, and may raise where f does not admit them.
+        """
+        return {}
+
     # Running.
 
     def compile(self, f: Operator) -> Operator:

@@ -10,7 +10,7 @@ from array_api_compat import torch as torch_namespace
 from torch.autograd import forward_ad
 
 from .base import Backend, ModelFunction, Operator
-from .checks import check_same_shapes
+from .checks import check_same_shapes, scalar
 from .errors import ImpureFunction
 from .pytrees import Array, PyTree, flatten, tree_map, unflatten
 
@@ -96,6 +96,10 @@ class TorchAutograd(Backend):
             return unflatten(structure, values), unflatten(structure, pushed)
 
         return pushforward
+
+    def other_gradients(self, f: ModelFunction) -> dict[str, Operator]:
+        # Eager autograd and functorch have rules of their own: they differ for a singular det.
+        return {"torch.func.grad": torch.func.grad(scalar(f))}
 
 
 def _primal(leaf: torch.Tensor) -> torch.Tensor:
