@@ -39,7 +39,7 @@ def _check_scalar(f: Any, value: Any) -> None:
 
 def is_floating(dtype: Any) -> bool:
     # Every framework spells its real floating dtypes so, from "float32" to "torch.bfloat16".
-    return "float" in str(dtype)
+    return "float" in getattr(dtype, "name", str(dtype))
 
 
 def check_differentiable(params: PyTree) -> None:
