@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 
@@ -94,9 +94,10 @@ class NumericalDifference(Backend):
         import joblib
 
         leaves, structure = flatten(params)
-        steps = [
+        steps = tuple(
             self._steps(f, params, args, position, leaf) for position, leaf in enumerate(leaves)
-        ]
+        )
+        sweep = Sweep(f, params, args, steps)
         total = sum(leaf.size for leaf in leaves)
         chunk = max(1, total // CHUNKS)
         tasks = [
@@ -105,7 +106,7 @@ class NumericalDifference(Backend):
             for start in range(0, leaf.size, chunk)
         ]
         results = joblib.Parallel(n_jobs=self.jobs, prefer="threads", return_as="generator")(
-            joblib.delayed(difference_entries)(f, params, args, position, entries, steps[position])
+            joblib.delayed(difference_entries)(sweep, position, entries)
             for position, entries in tasks
         )
         gradient = [np.zeros(leaf.size) for leaf in leaves]
@@ -187,20 +188,24 @@ class NumericalDifference(Backend):
 CHUNKS = 200  # enough for a smooth progress bar and for sharing among workers
 
 
-def difference_entries(
-    f: ModelFunction,
-    params: PyTree,
-    args: tuple[PyTree, ...],
-    position: int,
-    entries: Iterable[int],
-    steps: np.ndarray,
-) -> np.ndarray:
-    """Return the central differences of f at some entries of the leaf at `position`.
+class Sweep(NamedTuple):
+    """What all tasks of a sweep share, float64 params and a step for each entry of each leaf.
 
-    params: float64 leaves; entries: flat indices; steps: one for each entry of the leaf
+    One tuple, since joblib's Dask backend would put a larger array that is an argument by itself
+    on one worker, and whatever dies with a worker and was not computed is lost.
     """
+
+    f: ModelFunction
+    params: PyTree
+    args: tuple[PyTree, ...]
+    steps: tuple[np.ndarray, ...]
+
+
+def difference_entries(sweep: Sweep, position: int, entries: Iterable[int]) -> np.ndarray:
+    """Return the central differences of f at some entries, flat indices, of one leaf."""
+    f, params, args, steps = sweep
     moved, flat = _with_own_leaf(params, position)
-    flat_steps = steps.reshape(-1)
+    flat_steps = steps[position].reshape(-1)
 
     def difference(entry: int, step: float) -> float:
         start = flat[entry]
