@@ -1,5 +1,7 @@
 """What can go wrong, in one place; every message says what, got, expected and remedy."""
 
+from typing import Any
+
 
 class GradparityError(Exception):
     """The base of every error that gradparity raises on purpose."""
@@ -34,7 +36,11 @@ class InvalidData(GradparityError, ValueError):
 
 
 class Diverged(GradparityError, ArithmeticError):
-    """A loss became NaN or infinite."""
+    """A loss became NaN or infinite; `run` holds what was learned before that."""
+
+    def __init__(self, message: str, run: Any = None) -> None:
+        super().__init__(message)
+        self.run = run
 
 
 class ImpureFunction(GradparityError, ValueError):
@@ -43,3 +49,19 @@ class ImpureFunction(GradparityError, ValueError):
 
 class DownloadFailed(GradparityError, RuntimeError):
     """A file could not be fetched from any mirror, or not be kept."""
+
+
+class CopiesDiffer(GradparityError):
+    """Python read a value of an array that stands for several copies with different values."""
+
+
+class CannotRecord(GradparityError):
+    """An array operation with a side effect, which a list of operations cannot hold."""
+
+
+class TooMuchMemory(GradparityError, MemoryError):
+    """Perturbed copies that need more memory than they were given, unless they are fewer."""
+
+
+class StructureInDoubt(UserWarning):
+    """Structured differences were not to be trusted, and the plain loop was taken instead."""

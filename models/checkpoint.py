@@ -1,0 +1,122 @@
+"""Trainings on disk: one .npz without pickles, there entirely or not at all."""
+
+import dataclasses
+import hashlib
+import io
+import json
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradparity.backends import Backend
+from gradparity.backends.errors import InvalidData, InvalidSetting
+from gradparity.backends.pytrees import PyTree, flatten, leaf_names, unflatten
+
+from .atomic_file import write_atomically
+from .training_run import TrainingRun
+
+FORMAT = 1
+MEASURED = ("losses", "train_accuracy", "test_accuracy", "epoch_seconds")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A file that holds a TrainingRun and the settings it belongs to.
+
+    settings: all that decides where a training goes, in values that JSON can hold. The batches
+        follow from the seed and the number of steps, so that no generator has to be kept
+    """
+
+    path: Path
+    settings: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        if not self.path.parent.is_dir() or self.path.is_dir():
+            raise InvalidSetting(
+                f"got checkpoint {self.path}, expected a file in a directory that exists"
+            )
+
+    def save(self, run: TrainingRun) -> None:
+        """Write the run; raises: OSError, and the file is then as it was."""
+        arrays = {name: getattr(run, name) for name in MEASURED}
+        arrays |= dict(zip(_keys(run.params), flatten(run.params)[0], strict=True))
+        settings = json.dumps(self.settings | {"format": FORMAT})
+        content = io.BytesIO()
+        np.savez(content, **arrays, seconds=run.seconds, settings=settings)
+        write_atomically(self.path, content.getvalue())
+
+    def load(self, like: TrainingRun) -> TrainingRun:
+        """Return the run in the file, its params structured as those of `like`.
+
+        raises: InvalidSetting where there is no file or it belongs to another training,
+            InvalidData where it cannot be read
+        """
+        if not self.path.exists():
+            raise InvalidSetting(
+                f"checkpoint {self.path}: there is no such file to resume from; "
+                "start without resume, and it will be written after the first epoch"
+            )
+        try:
+            with np.load(io.BytesIO(self.path.read_bytes()), allow_pickle=False) as file:
+                written = json.loads(str(file["settings"]))
+                self._check_settings(written)
+                return dataclasses.replace(
+                    like,
+                    params=unflatten(
+                        flatten(like.params)[1], [file[key] for key in _keys(like.params)]
+                    ),
+                    seconds=float(file["seconds"]),
+                    **{name: file[name] for name in MEASURED},
+                )
+        except InvalidSetting:
+            raise
+        # What NumPy and zipfile make of a file that is cut, changed, or no archive at all.
+        except (zipfile.BadZipFile, EOFError, KeyError, OSError, RuntimeError, ValueError) as error:
+            raise InvalidData(
+                f"checkpoint {self.path}: got a file that cannot be read ({error}), expected one "
+                "written by train; start without resume to write it anew"
+            ) from error
+
+    def _check_settings(self, written: dict[str, Any]) -> None:
+        expected = self.settings | {"format": FORMAT}
+        differing = [
+            f"{name} {written.get(name)!r} instead of {expected.get(name)!r}"
+            for name in sorted(expected.keys() | written.keys())
+            if written.get(name) != expected.get(name)
+        ]
+        if differing:
+            raise InvalidSetting(
+                f"checkpoint {self.path} belongs to another training: it has "
+                f"{', '.join(differing)}; resume with its settings, or name another file"
+            )
+
+
+def describe_settings(model: object, backend: Backend, **settings: Any) -> dict[str, Any]:
+    """Return what identifies a training: its model, its backend with all settings, and more."""
+    model_type = type(model)
+    described: dict[str, Any] = {"model": f"{model_type.__module__}.{model_type.__qualname__}"}
+    if dataclasses.is_dataclass(model):
+        described["model"] = f"{model_type.__module__}.{model!r}"
+    described["backend"] = backend.name
+    for setting in dataclasses.fields(backend):
+        value = getattr(backend, setting.name)
+        if isinstance(value, str | int | float):  # progress and the like change no result
+            described[f"backend.{setting.name}"] = value
+    return described | settings
+
+
+def fingerprint(*arrays: NDArray[Any]) -> str:
+    """Return a digest of the contents, shapes and dtypes of some arrays."""
+    digest = hashlib.blake2b(digest_size=16)
+    for array in arrays:
+        digest.update(f"{array.shape} {array.dtype.str}".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+def _keys(params: PyTree) -> list[str]:
+    return [f"params:{name}" for name in leaf_names(params)]
