@@ -14,16 +14,18 @@ def scalar(f: Any) -> Any:
     @functools.wraps(f)
     def checked(params: PyTree, *args: PyTree) -> Array:
         value = f(params, *args)
-        if not isinstance(value, numbers.Real) or isinstance(value, bool):
-            _check_scalar(f, value)
+        check_scalar(f, value)
         return value
 
     return checked
 
 
-def _check_scalar(f: Any, value: Any) -> None:
+def check_scalar(f: Any, value: Any) -> None:
+    """Refuse what f returned if it is not one real number, Python's or of a floating dtype."""
     shape, dtype = getattr(value, "shape", None), getattr(value, "dtype", None)
     if shape is None or dtype is None:
+        if isinstance(value, numbers.Real) and not isinstance(value, bool):
+            return
         got = f"{value!r:.60}"
     elif tuple(shape) != ():
         got = f"shape {tuple(shape)}"

@@ -10,7 +10,7 @@ import numpy as np
 from .base import Backend, ModelFunction, Operator
 from .checks import check_same_shapes
 from .errors import InvalidParameters
-from .pytrees import Array, PyTree, private_numpy, tree_map
+from .pytrees import Array, PyTree, private_numpy
 
 
 class JaxAutodiff(Backend):
@@ -92,13 +92,18 @@ class JaxAutodiff(Backend):
 
     def compile(self, f: Operator) -> Operator:
         """Return f under `jax.jit`; the first call with new shapes or dtypes compiles."""
-        jitted = jax.jit(f)
+        jitted, double = jax.jit(f), self.dtype == "float64"
 
         def compiled(*args: PyTree) -> Any:
             # jit reads NumPy buffers while the caller may already change them: hand it copies.
-            return jitted(*(tree_map(_own, arg) for arg in args))
+            if np.ndarray in map(type, jax.tree_util.tree_leaves(args)):
+                args = jax.tree_util.tree_map(_own, args)
+            if jax.config.jax_enable_x64 == double:
+                return jitted(*args)
+            with jax.enable_x64(double):
+                return jitted(*args)
 
-        return self._scoped(compiled)
+        return compiled
 
     def scan(
         self, step: Operator, carry: PyTree, batches: PyTree, *constants: PyTree

@@ -2,6 +2,8 @@
 
 import importlib
 import warnings
+from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any, ClassVar
 
 import numpy as np
@@ -10,9 +12,13 @@ from array_api_compat import torch as torch_namespace
 from torch.autograd import forward_ad
 
 from .base import Backend, ModelFunction, Operator
-from .checks import check_same_shapes, scalar
+from .checks import check_same_shapes, check_scalar, scalar
 from .errors import ImpureFunction
 from .pytrees import Array, PyTree, flatten, tree_map, unflatten
+
+FLOATING = frozenset({torch.float64, torch.float32, torch.float16, torch.bfloat16})
+_TENSOR = frozenset({torch.Tensor})
+_dtype, _requires_grad, _version = map(attrgetter, ("dtype", "requires_grad", "_version"))
 
 
 class TorchAutograd(Backend):
@@ -41,38 +47,47 @@ class TorchAutograd(Backend):
             torch.cuda.synchronize()
         return tree
 
-    def _value_and_gradient(self, f: ModelFunction) -> Operator:
-        tried = False
+    def value_and_gradient(self, f: ModelFunction) -> Operator:
+        general = super().value_and_gradient(f)
+        trusted = False
 
         def value_and_gradient(params: PyTree, *args: PyTree) -> tuple[Array, PyTree]:
-            nonlocal tried
+            nonlocal trusted
+            # The checks of the contract cost as much as a small model does: an f that has kept it
+            # once, at tensors that only autograd follows, needs none but those in _differentiate.
+            leaves = [*params.values()] if type(params) is dict else [params]
+            if not (trusted and _plain(leaves, args)):
+                answer: tuple[Array, PyTree] = general(params, *args)
+                trusted = True
+                return answer
+            primals = [leaf.detach().requires_grad_() for leaf in leaves]
+            if type(params) is not dict:
+                value, gradients = _differentiate(f, primals, primals[0], args, args)
+                return value, gradients[0]
+            tree = dict(zip(params, primals, strict=True))
+            value, gradients = _differentiate(f, primals, tree, args, args)
+            return value, dict(zip(params, gradients, strict=True))
+
+        return value_and_gradient
+
+    def _value_and_gradient(self, f: ModelFunction) -> Operator:
+        def value_and_gradient(params: PyTree, *args: PyTree) -> tuple[Array, PyTree]:
             leaves, structure = flatten(params)
-            given = [leaf for leaf in flatten(args)[0] if isinstance(leaf, torch.Tensor)]
+            given = _tensors(args)
             if any(map(torch._C._functorch.is_functorch_wrapped_tensor, (*leaves, *given))):
                 gradient, value = torch.func.grad_and_value(f)(params, *args)
                 return value, gradient
-            if not tried:
+            nested = any(leaf.requires_grad for leaf in (*leaves, *given))
+            if not nested:
                 # A function that changes its arguments is found out on copies of them.
                 args = tree_map(_clone, args)
-                given = [leaf for leaf in flatten(args)[0] if isinstance(leaf, torch.Tensor)]
-            versions = [leaf._version for leaf in given]
-            nested = any(leaf.requires_grad for leaf in (*leaves, *given))
+                given = _tensors(args)
             primals = [_primal(leaf) for leaf in leaves]
             with torch.enable_grad():
-                value = f(unflatten(structure, primals), *args)
-            if versions != [leaf._version for leaf in given]:
-                raise ImpureFunction(
-                    f"{getattr(f, '__name__', 'f')} changed one of its arguments in place; "
-                    "expected a pure function: work on a copy, for instance x.clone()"
+                value, gradients = _differentiate(
+                    f, primals, unflatten(structure, primals), args, given, nested
                 )
-            tried = True
-            if not (isinstance(value, torch.Tensor) and value.requires_grad):
-                value = torch.as_tensor(value, dtype=getattr(torch, self.dtype))
-                return value, tree_map(torch.zeros_like, params)
-            gradients = torch.autograd.grad(
-                value, primals, allow_unused=True, materialize_grads=True, create_graph=nested
-            )
-            return value if nested else value.detach(), unflatten(structure, gradients)
+            return value, unflatten(structure, gradients)
 
         return value_and_gradient
 
@@ -102,6 +117,52 @@ class TorchAutograd(Backend):
         return {"torch.func.grad": torch.func.grad(scalar(f))}
 
 
+def _differentiate(
+    f: ModelFunction,
+    primals: list[torch.Tensor],
+    params: PyTree,
+    args: tuple[PyTree, ...],
+    given: Sequence[torch.Tensor],
+    nested: bool = False,
+) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    """Return the value and one gradient for each primal.
+
+    params: the primals in their structure; given: the tensors of args, which f must not change
+    nested: an outer derivative follows this one
+    """
+    versions = [*map(_version, given)]
+    value = f(params, *args)
+    if versions != [*map(_version, given)]:
+        raise ImpureFunction(
+            f"{getattr(f, '__name__', 'f')} changed one of its arguments in place; "
+            "expected a pure function: work on a copy, for instance x.clone()"
+        )
+    if type(value) is not torch.Tensor or value.dim() or value.dtype not in FLOATING:
+        check_scalar(f, value)
+        value = torch.as_tensor(value, dtype=primals[0].dtype if primals else None)
+    if not (primals and value.requires_grad):
+        return value, [torch.zeros_like(leaf) for leaf in primals]
+    gradients = torch.autograd.grad(value, primals, allow_unused=True, create_graph=nested)
+    return value if nested else value.detach(), [
+        torch.zeros_like(leaf) if gradient is None else gradient
+        for leaf, gradient in zip(primals, gradients, strict=True)
+    ]
+
+
+def _plain(leaves: list[Any], args: tuple[Any, ...]) -> bool:
+    """Tell whether all are tensors that no outer derivative, transform or no_grad concerns."""
+    return (
+        _TENSOR.issuperset(map(type, leaves))
+        and _TENSOR.issuperset(map(type, args))
+        and FLOATING.issuperset(map(_dtype, leaves))
+        and True not in map(_requires_grad, leaves)
+        and True not in map(_requires_grad, args)
+        and forward_ad._current_level < 0
+        and torch._C._functorch.peek_interpreter_stack() is None
+        and torch.is_grad_enabled()
+    )
+
+
 def _primal(leaf: torch.Tensor) -> torch.Tensor:
     """Return a tensor to differentiate with respect to, followed by outer derivatives too."""
     if leaf.requires_grad:  # a new node, so that other uses of the leaf do not count as this one
@@ -111,6 +172,10 @@ def _primal(leaf: torch.Tensor) -> torch.Tensor:
         return primal
     tangent = forward_ad.unpack_dual(leaf).tangent
     return primal if tangent is None else forward_ad.make_dual(primal, tangent)
+
+
+def _tensors(tree: PyTree) -> list[torch.Tensor]:
+    return [leaf for leaf in flatten(tree)[0] if isinstance(leaf, torch.Tensor)]
 
 
 def _clone(leaf: Any) -> Any:
