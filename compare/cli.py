@@ -5,6 +5,7 @@ import sys
 import typer
 
 from .commands.backends import backends
+from .commands.conformance import conformance
 from .commands.fetch_mnist import fetch_mnist
 from .commands.train import train
 
@@ -20,7 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (train, backends, fetch_mnist):
+for command in (train, backends, conformance, fetch_mnist):
     app.command()(command)
 
 
