@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from gradparity.backends import get_backend
+from gradparity.backends.errors import InvalidParameters
 
 jax = pytest.importorskip("jax")
 
@@ -61,3 +62,12 @@ def test_compiled_functions_run_as_one_program():
     for number in (1.0, 2.0, 3.0):
         assert float(compiled(backend.asarray(number))[1]) == 2 * number
     assert len(traces) == 1
+
+
+def test_integers_of_float32_have_32_bits_or_are_refused():
+    backend = get_backend("jax", dtype="float32")
+    assert backend.asarray(np.array([1, -(2**31)])).dtype == np.int32
+    assert backend.asarray(np.array([2**32 - 1], np.uint64)).dtype == np.uint32
+    with pytest.raises(InvalidParameters, match="got int64 values beyond int32"):
+        backend.asarray(np.array([2**31]))
+    assert get_backend("jax").asarray(np.array([2**31])).dtype == np.int64
