@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-from array_api_compat import array_namespace
 from numpy.typing import NDArray
 
 from gradparity.backends.pytrees import Array
+
+from .functions import array_namespace
 
 
 @dataclass(frozen=True)
