@@ -1,5 +1,6 @@
 """What gradparity adds to one value and gradient: against the same, written by hand."""
 
+import functools
 from collections.abc import Iterator
 
 import numpy as np
@@ -26,12 +27,14 @@ def rows() -> Iterator[Row]:
                 ours = backend.compile(backend.value_and_gradient(model.loss))
                 theirs = by_hand(name, dtype)
                 ratios = interleaved_ratios(
-                    lambda ours=ours, backend=backend, params=params, native=native: backend.wait(
-                        ours(params, *native)
-                    ),
-                    lambda theirs=theirs, params=params, native=native: theirs(params, *native),
+                    functools.partial(waited, backend, ours, params, *native),
+                    functools.partial(waited, backend, theirs, params, *native),
                 )
                 yield at_most(f"overhead: {name} {framework} {dtype}", ratios, limit)
+
+
+def waited(backend, value_and_gradient, *inputs):
+    return backend.wait(value_and_gradient(*inputs))
 
 
 def jax_by_hand(name: str, dtype: str):
@@ -54,16 +57,14 @@ def jax_by_hand(name: str, dtype: str):
         "SimpleNet": lambda p, x, t: softmax_loss(x @ p["W"], t),
         "Quadratic": lambda x: jnp.sum(x * x),
     }[name]
-    compiled = jax.jit(jax.value_and_grad(f))
-    return lambda *args: jax.block_until_ready(compiled(*args))
+    return jax.jit(jax.value_and_grad(f))
 
 
 def torch_by_hand(name: str, dtype: str):
     import torch
 
     def softmax_loss(logits, t):
-        e = torch.exp(logits - torch.amax(logits, dim=-1, keepdim=True))
-        y = e / torch.sum(e, dim=-1, keepdim=True)
+        y = torch.softmax(logits, dim=-1)
         return -torch.sum(t * torch.log(y + 1e-7)) / (1 if y.ndim == 1 else y.shape[0])
 
     def two_layer(p, x, t):

@@ -1,6 +1,6 @@
 """Run the benchmarks and print one table of figures, targets and verdicts.
 
-    python tests/benchmarks/run.py [--json FILE] [overhead training ...]
+python tests/benchmarks/run.py [--json FILE] [overhead training ...]
 """
 
 import argparse
@@ -20,7 +20,9 @@ BENCHMARKS = ("overhead",)
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", help=f"which of {', '.join(BENCHMARKS)}; all by default")
+    parser.add_argument(
+        "names", nargs="*", help=f"which of {', '.join(BENCHMARKS)}; all by default"
+    )
     parser.add_argument("--json", type=Path, default=Path("benchmarks.json"), help="result file")
     options = parser.parse_args()
     unknown = set(options.names) - set(BENCHMARKS)
