@@ -9,7 +9,7 @@ if __name__ != "gradparity.models":
 from gradparity.backends.errors import Diverged
 
 from .gradient_descent import DescentPath, gradient_descent
-from .mnist import Dataset, load_mnist
+from .mnist import Dataset, load_mnist, shrink
 from .mnist_download import fetch_mnist
 from .quadratic import Quadratic
 from .simple_net import SimpleNet
@@ -28,5 +28,6 @@ __all__ = [
     "fetch_mnist",
     "gradient_descent",
     "load_mnist",
+    "shrink",
     "train",
 ]

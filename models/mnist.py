@@ -1,18 +1,21 @@
 """Handwritten digits, ready for a model: from a directory, the download cache, or embedded."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gradparity.backends.errors import InvalidData
+from gradparity.backends.errors import InvalidData, InvalidSetting
 
 from .embedded_digits import read_embedded_digits
 from .mnist_download import cache_directory
 from .mnist_files import CLASSES, CREDIT, MNIST_FILES, Digits, find_file, read_digits
+
+SIDE = 28
+"""Pixels along the side of an image."""
 
 DATA_VARIABLE = "GRADPARITY_DATA"
 """The environment variable that names the digits of a run: a directory, or "embedded"."""
@@ -59,6 +62,28 @@ def load_mnist(
         test_t=_prepare_labels(digits.test_labels, one_hot),
         source=f"{len(digits.train_labels):,} training and "
         f"{len(digits.test_labels):,} test digits, {origin}",
+    )
+
+
+def shrink(dataset: Dataset, side: int) -> Dataset:
+    """Return the flattened digits with each image averaged down to side x side pixels.
+
+    side: a divisor of 28, so that every new pixel is the mean of a whole block
+    raises: InvalidSetting
+    """
+    if side < 1 or SIDE % side:
+        raise InvalidSetting(f"got side {side}, expected a divisor of {SIDE}, such as 7")
+    block = SIDE // side
+
+    def averaged(images: NDArray[Any]) -> NDArray[Any]:
+        blocks = images.reshape(-1, side, block, side, block)
+        return np.asarray(blocks.mean(axis=(2, 4))).reshape(len(images), side * side)
+
+    return replace(
+        dataset,
+        train_x=averaged(dataset.train_x),
+        test_x=averaged(dataset.test_x),
+        source=f"{dataset.source}, shrunk to {side}x{side} pixels",
     )
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pooch
 import pytest
 
-from gradparity.backends.errors import InvalidData
-from gradparity.models import load_mnist
+from gradparity.backends.errors import InvalidData, InvalidSetting
+from gradparity.models import load_mnist, shrink
 from gradparity.models.embedded_digits import read_embedded_digits
 from gradparity.models.mnist_files import (
     MNIST_FILES,
@@ -381,3 +381,18 @@ def test_the_checksums_are_those_of_the_published_files(file):
     content = gzip.decompress((FULL_MNIST / f"{file.name}.gz").read_bytes())
     assert find_mismatch(content, file) is None
     assert "SHA-256" in find_mismatch(content[:-1], file)
+
+
+def test_shrinking_averages_blocks_of_pixels():
+    digits = load_mnist("embedded")
+    small = shrink(digits, 7)
+    assert small.train_x.shape == (5000, 49)
+    image = digits.test_x[3].reshape(28, 28)
+    np.testing.assert_allclose(small.test_x[3, 8], image[4:8, 4:8].mean(), rtol=1e-6)
+    assert "7x7" in small.source
+
+
+@pytest.mark.parametrize("side", [0, 5, 56])
+def test_shrinking_to_a_side_that_does_not_divide_is_refused(side):
+    with pytest.raises(InvalidSetting, match=f"got side {side}"):
+        shrink(load_mnist("embedded"), side)
