@@ -1,7 +1,7 @@
 """How every figure looks: one palette for light and dark, and one look for each backend."""
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -78,6 +78,16 @@ def look_of(label: str) -> Look:
     return LOOKS.get(name) or SPARE_LOOKS[zlib.crc32(name.encode()) % len(SPARE_LOOKS)]
 
 
+def looks_of(labels: Iterable[str]) -> dict[str, Look]:
+    """Return a look for each label of one plot, no two the same as long as there are others."""
+    looks: dict[str, Look] = {}
+    for label in labels:
+        wanted = (look_of(label), *SPARE_LOOKS, *LOOKS.values())
+        unused = [look for look in wanted if look not in looks.values()]
+        looks[label] = [*unused, wanted[0]][0]
+    return looks
+
+
 # Sizes in points for figures of 4.8 inches, which a phone shows at two thirds of that width.
 RC_PARAMS: Any = {
     "font.family": ["sans-serif"],
@@ -138,7 +148,7 @@ SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 def power_of_ten(value: float) -> str:
     """Return 1e-4 as "10⁻⁴" and 3e-4 as "3·10⁻⁴", in plain text; 0.01 to 1000 stay as they are."""
     if not value or 0.01 <= abs(value) <= 1000:
-        return f"{value:.3g}".replace("-", "−")
+        return f"{value:.4g}".replace("-", "−")
     mantissa, exponent = f"{value:.1e}".split("e")
     power = f"10{str(int(exponent)).translate(SUPERSCRIPTS)}"
     digits = mantissa.removesuffix(".0").replace("-", "−")

@@ -129,8 +129,9 @@ class Picture:
             f'<div class="panel">{drawing.to_svg()}</div>' for drawing in self.drawings
         )
         slider = self.slider.to_html() if self.slider else ""
+        single = " single" * (len(self.drawings) == 1 and not self.slider)
         return (
-            f'<figure class="picture"><div class="panels">{panels}</div>{slider}'
+            f'<figure class="picture{single}"><div class="panels">{panels}</div>{slider}'
             f"<figcaption>{to_markup(self.caption)}</figcaption></figure>"
         )
 

@@ -1,13 +1,14 @@
 """Plots of what a comparison finds; each draws on the `ax` it is given, and returns it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
-from .house_style import GRID, INK, MUTED, look_of, use_log_scale
+from .house_style import GRID, INK, MUTED, look_of, looks_of, use_log_scale
 from .lesson_texts import LABELS
 
 
@@ -30,10 +31,12 @@ def plot_loss_curves(
     ax: Axes, losses: Mapping[str, Sequence[float]], *, labels: Mapping[str, str] = LABELS
 ) -> Axes:
     """Draw the loss of each step, one curve for each backend; coinciding ones stay visible."""
+    looks = looks_of(losses)
     for name, curve in losses.items():
-        ax.plot(np.arange(1, len(curve) + 1), curve, label=name, **look_of(name).line)
+        ax.plot(np.arange(1, len(curve) + 1), curve, label=name, **looks[name].line)
     ax.set(xlabel=labels["step"], ylabel=labels["loss"])
     ax.set_ylim(bottom=0)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.legend()
     return ax
 
@@ -48,8 +51,9 @@ def plot_accuracy(
 
     accuracies: shares in [0, 1]; training is drawn as a line, test with markers and dashes
     """
+    looks = looks_of(accuracies)
     for name, (train, test) in accuracies.items():
-        look = look_of(name)
+        look = looks[name]
         epochs = np.arange(1, len(train) + 1)
         ax.plot(epochs, train, label=f"{name}, {labels['training']}", **look.line)
         ax.plot(
@@ -63,6 +67,7 @@ def plot_accuracy(
             linewidth=1.2,
         )
     ax.set(xlabel=labels["epoch"], ylabel=labels["accuracy"])
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.yaxis.set_major_formatter(lambda value, position: f"{100 * value:.0f} %")
     ax.legend()
     return ax
@@ -89,8 +94,9 @@ def plot_agreement(
     for leaf, bar in (bars or {}).items():
         ax.plot([lowest, bar], [heights[leaf]] * 2, color=GRID, linewidth=9, zorder=1)
     offsets = np.linspace(0.18, -0.18, len(differences)) if len(differences) > 1 else [0.0]
+    looks = looks_of(differences)
     for (name, row), offset in zip(differences.items(), offsets, strict=True):
-        look = look_of(name)
+        look = looks[name]
         ax.plot(
             [max(value, lowest) for value in row.values()],
             [heights[leaf] + offset for leaf in row],
@@ -107,26 +113,43 @@ def plot_agreement(
 
 def plot_cost(ax: Axes, rows: Sequence[CostRow], *, labels: Mapping[str, str] = LABELS) -> Axes:
     """Draw the seconds of one gradient as a bar for each row, hatched where predicted."""
+    names = [f"{row.backend} {getattr(row, 'dtype', '')}".strip() for row in rows]
+    times = dict(zip(names, (row.gradient for row in rows), strict=True))
+    predicted = {name for name, row in zip(names, rows, strict=True) if row.predicted}
+    plot_seconds(ax, times, predicted, labels=labels)
+    ax.set_xlabel(labels["seconds per gradient"])
+    return ax
+
+
+def plot_seconds(
+    ax: Axes,
+    times: Mapping[str, float],
+    predicted: Collection[str] = (),
+    *,
+    labels: Mapping[str, str] = LABELS,
+) -> Axes:
+    """Draw seconds as bars on a logarithmic axis, hatched where predicted.
+
+    times: by a name that begins with a backend's, which gives the bar its colour
+    """
     use_log_scale(ax, "x")
-    lowest = min(row.gradient for row in rows) / 5
-    for position, row in enumerate(rows):
-        look = look_of(row.backend)
+    lowest, longest = min(times.values()) / 5, max(times.values())
+    for position, (name, value) in enumerate(times.items()):
+        color, guessed = look_of(name).color, name in predicted
         ax.barh(
             -position,
-            row.gradient - lowest,
+            value - lowest,
             left=lowest,
-            color="none" if row.predicted else look.color,
-            edgecolor=look.color,
-            hatch="///" if row.predicted else None,
+            color="none" if guessed else color,
+            edgecolor=color,
+            hatch="///" if guessed else None,
             height=0.6,
         )
-        text = f" {seconds(row.gradient)}" + f" ({labels['predicted']})" * row.predicted
-        ax.text(row.gradient, -position, text, va="center", color=INK, fontsize=10)
-    ax.set_yticks(range(0, -len(rows), -1), [_row_name(row) for row in rows])
+        text = f" {seconds(value)}" + f" ({labels['predicted']})" * guessed
+        ax.text(value, -position, text, va="center", color=INK, fontsize=10)
+    ax.set_yticks(range(0, -len(times), -1), list(times))
     # Room for the text behind the longest bar: half as many powers of ten again.
-    longest = max(row.gradient for row in rows)
     ax.set_xlim(lowest, longest * (longest / lowest) ** 0.5)
-    ax.set_xlabel(labels["seconds per gradient"])
     ax.grid(axis="y", visible=False)
     return ax
 
@@ -192,8 +215,3 @@ def seconds(value: float) -> str:
         if value < limit:
             return f"{value / size:.3g} {unit}"
     return f"{value / 86400:,.3g} d"
-
-
-def _row_name(row: CostRow) -> str:
-    dtype = getattr(row, "dtype", "")
-    return f"{row.backend} {dtype}".strip()

@@ -17,6 +17,7 @@ from gradparity.compare.house_style import (
     SPARE_LOOKS,
     house_style,
     look_of,
+    looks_of,
     power_of_ten,
     use_log_scale,
 )
@@ -189,6 +190,12 @@ def test_backends_differ_in_marker_and_dashes_too():
 def test_a_backend_keeps_its_look_with_any_dtype_and_a_plug_in_gets_one():
     assert look_of("jax float32") is look_of("jax")
     assert look_of("my-engine") in SPARE_LOOKS
+
+
+def test_two_series_of_one_backend_are_told_apart_in_one_plot():
+    looks = looks_of(["jax", "numerical – jax", "numerical – torch", "jax float32"])
+    assert looks["jax"] is LOOKS["jax"]
+    assert len({look.marker for look in looks.values()}) == 4
 
 
 def test_the_style_is_left_behind_where_it_was():
