@@ -10,6 +10,9 @@ RELATIVE_STEP = EPSILON ** (1 / 3)
 # A third difference has truncation h**2 and round-off eps/h**3: they meet near eps**(1/5).
 PROBE_STEP = EPSILON ** (1 / 5)
 PROBED_ENTRIES = 3
+# Where f shows no third derivative, round-off asks for ever longer steps; but the longer a step,
+# the more kinks it crosses, as of ReLU: 1e-4 does for 0.8 % of the weights of a small net.
+LONGEST_STEP = 2.0**-15
 
 
 def automatic_steps(
@@ -17,21 +20,21 @@ def automatic_steps(
 ) -> np.ndarray:
     """Return a step for each entry of one leaf, in the leaf's shape.
 
-    The step is cbrt(eps) * max(|x|, 1), reduced where f varies on a smaller scale: with the third
-    derivative measured at a few entries, (3 eps |f| / |f'''|)**(1/3) minimises the sum of
-    truncation h**2 |f'''| / 6 and round-off eps |f| / h (Press et al., Numerical Recipes, 5.7).
+    With the third derivative measured at a few entries, (3 eps |f| / |f'''|)**(1/3) minimises the
+    sum of truncation h**2 |f'''| / 6 and round-off eps |f| / h (Press et al., Numerical Recipes,
+    5.7). Entries beyond that scale take steps in proportion; none exceeds 2**-15 max(|x|, 1).
 
     along_entry: gives for a flat index the function `shift -> f` that moves this entry alone
     """
     sizes = np.abs(leaf)
-    steps = RELATIVE_STEP * np.maximum(sizes, 1.0)
+    longest = LONGEST_STEP * np.maximum(sizes, 1.0)
     typical = float(np.sqrt(np.mean(leaf**2))) if leaf.size else 0.0
-    if typical == 0.0 or not np.isfinite(typical):
-        return steps
+    if not (leaf.size and np.isfinite(typical)):
+        return longest
+    typical = typical or 1.0
     probed = np.unique(np.linspace(0, leaf.size - 1, PROBED_ENTRIES).astype(int))
     balanced = min(_balanced_step(along_entry(int(entry)), typical) for entry in probed)
-    # The measured scale belongs to entries of typical size; larger ones take larger steps.
-    return np.minimum(steps, balanced * np.maximum(sizes / typical, 1.0))
+    return np.minimum(longest, balanced * np.maximum(sizes / typical, 1.0))
 
 
 def _balanced_step(along: Callable[[float], float], scale: float) -> float:
