@@ -159,20 +159,26 @@ def plot_growth(
     rows: Sequence[CostRow],
     quantity: str = "gradient",
     *,
+    fit_predicted: bool = False,
     labels: Mapping[str, str] = LABELS,
 ) -> Axes:
     """Draw a cost against the number of parameters on log-log axes, with the measured slopes.
 
     quantity: "gradient", seconds for one gradient; "ratio", the same in forward passes
+    fit_predicted: have slopes follow predicted costs too, where each was sampled at its own size
     """
     use_log_scale(ax)
     for name in dict.fromkeys(row.backend for row in rows):
         look = look_of(name)
         series = [row for row in rows if row.backend == name]
-        measured = {row.parameters: getattr(row, quantity) for row in series if not row.predicted}
+        fitted = {
+            row.parameters: getattr(row, quantity)
+            for row in series
+            if fit_predicted or not row.predicted
+        }
         label = name
-        if len(measured) > 1:
-            slope, constant = fit_power_law(list(measured), list(measured.values()))
+        if len(fitted) > 1:
+            slope, constant = fit_power_law(list(fitted), list(fitted.values()))
             # Adding zero turns a rounded -0.0 into 0.0.
             label += f": {labels['slope']} {round(slope, 2) + 0.0:.2f}".replace("-", "−")
             sizes = np.unique([row.parameters for row in series])
@@ -212,6 +218,6 @@ def seconds(value: float) -> str:
         (7200.0, "min", 60.0),
         (48 * 3600.0, "h", 3600.0),
     ):
-        if value < limit:
+        if value < 0.9995 * limit:  # three digits of more would read 1e+03
             return f"{value / size:.3g} {unit}"
     return f"{value / 86400:,.3g} d"

@@ -90,6 +90,12 @@ def test_predictions_do_not_bend_the_measured_slope():
     assert ax.get_legend().get_texts()[0].get_text() == "numerical: slope 1.00"
 
 
+def test_predictions_sampled_at_their_own_size_count_for_the_slope_on_demand():
+    steep = [*ROWS[:2], Row("numerical", 10_000, 20.0, predicted=True)]
+    ax = plots.plot_growth(axes(), steep, fit_predicted=True)
+    assert ax.get_legend().get_texts()[0].get_text() == "numerical: slope 2.00"
+
+
 def test_one_size_has_no_slope():
     ax = plots.plot_growth(axes(), ROWS[:1])
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["numerical"]
@@ -105,7 +111,14 @@ def test_predicted_costs_are_hatched_and_said_to_be_predicted():
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(3.2e-6, "3.2 µs"), (0.041, "41 ms"), (7.5, "7.5 s"), (600, "10 min"), (1.1e6, "12.7 d")],
+    [
+        (3.2e-6, "3.2 µs"),
+        (0.041, "41 ms"),
+        (0.9996, "1 s"),
+        (7.5, "7.5 s"),
+        (600, "10 min"),
+        (1.1e6, "12.7 d"),
+    ],
 )
 def test_times_are_said_in_fitting_units(value, text):
     assert plots.seconds(value) == text
