@@ -1,48 +1,36 @@
-"""The backends under test: all that are installed, or those that are asked for."""
+"""What the repository's own tests add to the plugin that gradparity installs."""
 
-import os
+from collections.abc import Callable
 
 import pytest
 
-from gradparity.backends import Backend, BackendUnavailable, get_backend
-
-BUILT_IN = ("numerical", "jax", "torch")
+from gradparity.backends import Backend
+from gradparity.compare.pytest_backends import load
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--backend",
+        dest="gradparity_backends",
         action="append",
-        help="test this backend (may be repeated, or separated by commas); failing to load it "
-        "is then a failure, not a skip; the environment variable GRADPARITY_BACKENDS does the same",
+        metavar="NAMES",
+        help="the same as --gradparity-backends",
     )
 
 
-def asked_for(config: pytest.Config) -> tuple[str, ...]:
-    chosen = config.getoption("--backend") or [os.environ.get("GRADPARITY_BACKENDS", "")]
-    return tuple(name for entry in chosen for name in entry.split(",") if name)
-
-
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "backend_name" in metafunc.fixturenames:
-        metafunc.parametrize("backend_name", asked_for(metafunc.config) or BUILT_IN)
+@pytest.fixture
+def backend_name(gradparity_backend_name: str) -> str:
+    return gradparity_backend_name
 
 
 @pytest.fixture
-def load_backend(request: pytest.FixtureRequest):
+def load_backend(request: pytest.FixtureRequest) -> Callable[..., Backend]:
     """Return get_backend, which skips where a backend is missing that was not asked for."""
 
-    def load(name: str, **settings: object) -> Backend:
-        try:
-            return get_backend(name, **settings)
-        except BackendUnavailable as error:
-            if name in asked_for(request.config):
-                raise
-            pytest.skip(str(error))
+    def load_or_skip(name: str, **settings: object) -> Backend:
+        loaded = load(request.config, name, **settings)
+        if isinstance(loaded, str):
+            pytest.skip(loaded)
+        return loaded
 
-    return load
-
-
-@pytest.fixture
-def backend(backend_name: str, load_backend) -> Backend:
-    return load_backend(backend_name)
+    return load_or_skip
