@@ -1,0 +1,67 @@
+"""How busy other processes keep the machine, while something is timed on it."""
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+STATISTICS = Path("/proc/stat")
+# A clock tick is 10 ms, and a kernel's housekeeping takes a few percent of a core at all times.
+NEGLIGIBLE_CORES = 0.15
+# Cores count as taken from here on: no scheduler fills them to the last.
+FULL = 0.9
+# Columns of /proc/stat that count as busy: all but idle, iowait and the guests', which user has.
+BUSY_COLUMNS = (0, 1, 2, 5, 6, 7)
+
+
+@dataclass(frozen=True)
+class MachineLoad:
+    """What the cores that this process may use have done so far, in seconds of one core.
+
+    busy: for all processes, and taken away by a hypervisor; None where the system does not tell
+    own: for this process; wall: on the clock
+    """
+
+    busy: float | None
+    own: float
+    wall: float
+
+    @classmethod
+    def now(cls) -> Self:
+        return cls(_busy_seconds(), time.process_time(), time.perf_counter())
+
+    def disturbed_since(self, earlier: "MachineLoad") -> bool:
+        """Tell whether others took cores that this process could have used.
+
+        On cores that were idle they disturb nobody.
+        """
+        if self.busy is None or earlier.busy is None or self.wall <= earlier.wall:
+            return False
+        wall = self.wall - earlier.wall
+        busy = (self.busy - earlier.busy) / wall
+        others = busy - (self.own - earlier.own) / wall
+        return others > NEGLIGIBLE_CORES and busy > FULL * len(_cores())
+
+
+def _busy_seconds() -> float | None:
+    try:
+        lines = STATISTICS.read_text().splitlines()
+    except OSError:
+        return None
+    names = {f"cpu{core}" for core in _cores()}
+    ticks = 0
+    for name, *counts in filter(None, map(str.split, lines)):
+        if name in names:
+            ticks += sum(int(counts[column]) for column in BUSY_COLUMNS)
+    return ticks / _ticks_per_second()
+
+
+def _ticks_per_second() -> int:
+    return os.sysconf("SC_CLK_TCK")
+
+
+def _cores() -> set[int]:
+    if hasattr(os, "sched_getaffinity"):
+        return os.sched_getaffinity(0)
+    return set(range(os.cpu_count() or 1))

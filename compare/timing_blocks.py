@@ -1,0 +1,158 @@
+"""Time several engines in one process without letting their thread pools disturb each other.
+
+When an engine has finished, its idle OpenMP and BLAS threads go on spinning for milliseconds, in
+wait for the next call. Called in turn, each engine would find its cores taken by the threads of the
+one before, and seem several times slower than it is. So every engine gets blocks of many calls, of
+which those at the start do not count: after them all pools but its own are asleep. The blocks
+alternate, so that slow drifts of the machine reach all engines alike.
+"""
+
+import math
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .machine_load import MachineLoad
+
+# OpenBLAS spins for 2**26 processor cycles, 20 to 30 ms, and GNU OpenMP for less than that.
+SETTLING_SECONDS = 0.05
+BLOCKS = 5
+# Calls that are longer than a block are repeated so often at least: there have to be quartiles.
+FEWEST_BLOCKS = 3
+# Blocks that others disturb are repeated, until this many times the minimum time is spent.
+PATIENCE = 3
+
+
+@dataclass(frozen=True, eq=False)
+class Timings:
+    """What single calls took.
+
+    seconds: shape (calls,); disturbed: share of their blocks in which others took the cores
+    """
+
+    seconds: NDArray[np.float64]
+    disturbed: float = 0.0
+
+    @property
+    def median(self) -> float:
+        return float(np.median(self.seconds))
+
+    @property
+    def quartiles(self) -> tuple[float, float]:
+        low, high = np.quantile(self.seconds, (0.25, 0.75))
+        return float(low), float(high)
+
+
+class Load(Protocol):
+    """What the machine has done so far, as `MachineLoad` tells it."""
+
+    def disturbed_since(self, earlier: Any) -> bool: ...
+
+
+@dataclass(frozen=True)
+class Block:
+    """Calls in a row: what each counts with, and how long they took together."""
+
+    seconds: list[float]
+    duration: float
+
+
+@dataclass
+class TimedCall:
+    """Something to call under the clock, and the blocks of its calls so far.
+
+    call: does its work once, waits for the results, and returns the seconds to count it with
+    latest: how long the latest call took
+    """
+
+    call: Callable[[], float]
+    latest: float = math.inf
+    quiet: list[Block] = field(default_factory=list)
+    disturbed: list[Block] = field(default_factory=list)
+
+    def share(self, minimum_time: float) -> float:
+        """Return how much of its measurement is done, 1 when nothing is left to do."""
+        blocks = [*self.quiet, *self.disturbed]
+        return min(
+            max(_share(self.quiet, minimum_time), _share(blocks, PATIENCE * minimum_time)), 1.0
+        )
+
+    def timings(self, minimum_time: float) -> Timings:
+        """Return the calls of the quiet blocks, or of all where those are too few."""
+        disturbed = [] if _share(self.quiet, minimum_time) >= 1 else self.disturbed
+        blocks = [*self.quiet, *disturbed]
+        return Timings(
+            np.concatenate([block.seconds for block in blocks]), len(disturbed) / len(blocks)
+        )
+
+
+def _share(blocks: Sequence[Block], time: float) -> float:
+    return min(sum(block.duration for block in blocks) / time, len(blocks) / FEWEST_BLOCKS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlockTimer:
+    """How long to measure, and by which clock.
+
+    minimum_time: seconds of calls that count, for each call of each engine
+    settling: seconds of calls at the start of a block that do not
+    """
+
+    minimum_time: float = 1.0
+    settling: float = SETTLING_SECONDS
+    now: Callable[[], float] = time.perf_counter
+    load: Callable[[], Load] = MachineLoad.now
+
+    def time(
+        self,
+        engines: Sequence[Mapping[str, TimedCall]],
+        progress: Callable[[float], None] = lambda share: None,
+    ) -> list[dict[str, Timings]]:
+        """Return the timings of every engine's calls, by their names.
+
+        engines: their calls, ready to be made: nothing is left to compile
+        progress: called with the share of the work that is done
+        """
+        shares = {id(timed): 0.0 for calls in engines for timed in calls.values()}
+        backwards = False
+        while min(shares.values(), default=1.0) < 1:
+            for calls in reversed(engines) if backwards else engines:
+                left = [timed for timed in calls.values() if shares[id(timed)] < 1]
+                if left:
+                    self._settle(calls.values())
+                for timed in left:
+                    self._add_block(timed)
+                    shares[id(timed)] = timed.share(self.minimum_time)
+                    progress(sum(shares.values()) / len(shares))
+            backwards = not backwards  # so that no engine runs behind the same one always
+        return [
+            {name: timed.timings(self.minimum_time) for name, timed in calls.items()}
+            for calls in engines
+        ]
+
+    def _settle(self, calls: Collection[TimedCall]) -> None:
+        """Keep the engine busy, with short calls, until other engines' threads are asleep."""
+        short = [timed for timed in calls if timed.latest < self.settling / 2]
+        end = self.now() + self.settling
+        while self.now() < end:
+            for timed in short or [min(calls, key=lambda timed: timed.latest)]:
+                self._call(timed)
+
+    def _add_block(self, timed: TimedCall) -> None:
+        before, start = self.load(), self.now()
+        seconds = [self._call(timed)]
+        while self.now() < start + self.minimum_time / BLOCKS:
+            seconds.append(self._call(timed))
+        block = Block(seconds, self.now() - start)
+        disturbed = self.load().disturbed_since(before)
+        (timed.disturbed if disturbed else timed.quiet).append(block)
+
+    def _call(self, timed: TimedCall) -> float:
+        start = self.now()
+        seconds = timed.call()
+        timed.latest = self.now() - start
+        return seconds

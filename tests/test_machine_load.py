@@ -1,0 +1,57 @@
+"""Others disturb where they take cores that the process could have used."""
+
+import pytest
+
+from gradparity.compare import machine_load
+from gradparity.compare.machine_load import MachineLoad
+
+BEFORE = MachineLoad(busy=100.0, own=10.0, wall=50.0)
+STAT = """cpu  900 0 90 5000 7 0 5 5 0 0
+cpu0 100 20 30 4000 7 4 5 6 99 99
+cpu1 200 0 0 4000 0 0 0 0 0 0
+cpu10 300 0 0 4000 0 0 0 0 0 0
+intr 12345
+"""
+
+
+def after(*, own, others, wall=2.0):
+    """Return the load after `wall` seconds; own, others: cores in use."""
+    return MachineLoad(
+        busy=BEFORE.busy + (own + others) * wall,
+        own=BEFORE.own + own * wall,
+        wall=BEFORE.wall + wall,
+    )
+
+
+@pytest.mark.parametrize(
+    ("own", "others", "disturbed"),
+    [
+        pytest.param(2.0, 0.0, False, id="alone on all cores"),
+        pytest.param(1.95, 0.05, False, id="beside the kernel's housekeeping"),
+        pytest.param(1.0, 0.5, False, id="others on an idle core"),
+        pytest.param(1.0, 1.0, True, id="others on what would be the second core"),
+        pytest.param(0.4, 1.6, True, id="crowded out"),
+    ],
+)
+def test_others_disturb_when_no_core_is_left(monkeypatch, own, others, disturbed):
+    monkeypatch.setattr(machine_load, "_cores", lambda: {0, 1})
+    assert after(own=own, others=others).disturbed_since(BEFORE) is disturbed
+
+
+def test_a_system_that_does_not_tell_counts_as_quiet():
+    unknown = MachineLoad(busy=None, own=1.0, wall=60.0)
+    assert not unknown.disturbed_since(BEFORE)
+    assert not after(own=0.1, others=1.9).disturbed_since(unknown)
+
+
+def test_only_cores_of_this_process_count_and_neither_idle_nor_guest_time(monkeypatch, tmp_path):
+    (tmp_path / "stat").write_text(STAT)
+    monkeypatch.setattr(machine_load, "STATISTICS", tmp_path / "stat")
+    monkeypatch.setattr(machine_load, "_cores", lambda: {0, 10})
+    monkeypatch.setattr(machine_load, "_ticks_per_second", lambda: 100)
+    assert MachineLoad.now().busy == pytest.approx((100 + 20 + 30 + 4 + 5 + 6 + 300) / 100)
+
+
+def test_no_statistics_are_no_error(monkeypatch, tmp_path):
+    monkeypatch.setattr(machine_load, "STATISTICS", tmp_path / "missing")
+    assert MachineLoad.now().busy is None
