@@ -1,0 +1,279 @@
+"""`gradparity check`: a user's function, parameters and gradient rule, from files."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+
+from gradparity.backends.errors import InvalidSetting
+from gradparity.compare.cli import main
+from gradparity.compare.user_files import (
+    UnusableFile,
+    check_signature,
+    load_arguments,
+    load_arrays,
+    load_function,
+)
+
+SOURCE = """
+import numpy as np
+from array_api_compat import array_namespace
+
+CONSTANT = 3.0
+
+def loss(params, x, power=2.0):
+    xp = array_namespace(params["W"])
+    return xp.mean(xp.abs(xp.tanh(x @ params["W"]) + 2.0) ** power)
+
+def rule(params, x, power=2.0):
+    y = np.tanh(x @ params["W"])
+    return {"W": x.T @ (power * (y + 2.0) ** (power - 1.0) * (1 - y**2)) / y.size}
+
+def wrong_rule(params, x, power=2.0):
+    return {"W": 1.001 * rule(params, x, power)["W"]}
+
+def undefined(params, x):
+    return np.mean(x @ params["W"]) * np.nan
+
+def of_lists(params):
+    first, second = params["layers"]
+    return np.sum(first["W"] ** 3) + params["scale"] * np.sum(second["W"])
+
+def of_lists_rule(params):
+    return {
+        "layers": [
+            {"W": 3 * params["layers"][0]["W"] ** 2},
+            {"W": params["scale"] + 0 * params["layers"][1]["W"]},
+        ],
+        "scale": np.sum(params["layers"][1]["W"]),
+    }
+
+def cube(x):
+    return np.sum(x**3)
+
+def cube_rule(x):
+    return 3 * x**2
+"""
+
+
+@pytest.fixture
+def files(tmp_path, monkeypatch):
+    """Work in a folder with loss.py, params.npz and batch.npz."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    (tmp_path / "loss.py").write_text(SOURCE)
+    np.savez(tmp_path / "params.npz", W=rng.normal(size=(3, 2)))
+    np.savez(tmp_path / "batch.npz", x=rng.normal(size=(4, 3)))
+    return tmp_path
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Run the command line in this process, and return its exit code and all that it printed."""
+
+    def run(*arguments: str) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["gradparity", *arguments])
+        with pytest.raises(SystemExit) as exit:
+            main()
+        printed = capsys.readouterr()
+        return int(exit.value.code or 0), printed.out + printed.err
+
+    return run
+
+
+ON_THE_BATCH = ("--params", "params.npz", "--args", "batch.npz")
+
+
+def test_the_gradient_of_a_backend_is_right(files, run, backend_name, load_backend):
+    load_backend(backend_name)
+    code, text = run("check", "loss.py:loss", *ON_THE_BATCH, "--backends", backend_name)
+    assert code == 0, text
+    assert f"{backend_name}: agree: the gradient is right to" in text
+
+
+def test_by_default_every_backend_but_differences_is_tried(files, run):
+    pytest.importorskip("jax")
+    pytest.importorskip("torch")
+    code, text = run("check", "loss.py:loss", *ON_THE_BATCH)
+    assert code == 0, text
+    assert "jax: agree" in text
+    assert "torch: agree" in text
+    assert "numerical" not in text
+
+
+def test_a_right_rule_passes_and_a_wrong_one_is_found(files, run):
+    code, text = run("check", "loss.py:loss", *ON_THE_BATCH, "--gradient", "rule")
+    assert (code, text.partition(" (")[0][:11]) == (0, "rule: agree")
+    code, text = run("check", "loss.py:loss", *ON_THE_BATCH, "--gradient", "loss.py:wrong_rule")
+    assert code == 1
+    assert "wrong_rule: differ: the gradient is wrong in W" in text
+    assert "constant factor 1.001" in text
+
+
+def test_what_cannot_be_told_has_an_exit_code_of_its_own(files, run):
+    code, text = run("check", "loss.py:undefined", *ON_THE_BATCH, "--gradient", "rule")
+    assert code == 3
+    assert "cannot tell" in text
+
+
+def test_the_json_has_the_report_and_what_it_was_about(files, run):
+    run(
+        *("check", "loss.py:loss", *ON_THE_BATCH, "--gradient", "wrong_rule"),
+        *("--seed", "5", "--json", "out/check.json"),
+    )
+    written = json.loads((files / "out" / "check.json").read_text())
+    assert written["verdict"] == "differ"
+    assert written["function"] == "loss.py:loss"
+    assert written["params"] == "params.npz"
+    check = written["checks"]["wrong_rule"]
+    assert check["suspects"][0]["leaf"] == "W"
+    assert check["suspects"][0]["got"] != check["suspects"][0]["expected"]
+    assert check["seed"] == written["environment"]["seed"] == 5
+
+
+def test_nested_parameters_and_bare_arrays_are_read(files, run):
+    layers = {"layers/0/W": np.ones(2), "layers/1/W": np.arange(3.0), "scale": np.asarray(0.5)}
+    np.savez(files / "layers.npz", **layers)
+    code, text = run(
+        "check", "loss.py:of_lists", "--params", "layers.npz", "--gradient", "of_lists_rule"
+    )
+    assert code == 0, text
+    assert "6 parameters in 3 leaves" in text
+    np.save(files / "x.npy", np.arange(4.0))
+    code, text = run("check", "loss.py:cube", "--params", "x.npy", "--gradient", "cube_rule")
+    assert code == 0, text
+
+
+def test_a_backend_that_cannot_evaluate_the_function_fails_only_if_named(files, run, load_backend):
+    load_backend("torch")
+    load_backend("jax")
+    (files / "native.py").write_text(
+        "import torch\ndef loss(params, x): return torch.sum((x @ params['W']) ** 2)\n"
+    )
+    code, text = run("check", "native.py:loss", *ON_THE_BATCH)
+    assert code == 0, text
+    assert "torch: agree" in text
+    assert "left out jax: loss raised TypeError" in text
+    code, text = run("check", "native.py:loss", *ON_THE_BATCH, "--backends", "jax,torch")
+    assert code == 4, text
+    assert "torch: agree" in text
+
+
+WRONG_USAGE = [
+    ("loss.py", "params.npz", "expected a file and a function in it"),
+    ("nosuch.py:loss", "params.npz", "'nosuch.py', expected the name of a Python file"),
+    ("params.npz:loss", "params.npz", "'params.npz', expected the name of a Python file"),
+    ("loss.py:los", "params.npz", "has no 'los'; expected one of loss, rule"),
+    ("loss.py:CONSTANT", "params.npz", "which is a float; expected a function"),
+    ("loss.py:loss", "nosuch.npz", "'nosuch.npz', expected the name of an .npz or .npy file"),
+    ("loss.py:loss", "params.npz", "missing a required argument: 'x'"),
+]
+
+
+@pytest.mark.parametrize(("function", "params", "message"), WRONG_USAGE)
+def test_wrong_usage_says_what_was_expected(files, run, function, params, message):
+    code, text = run("check", function, "--params", params, "--gradient", "loss.py:rule")
+    assert code == 2, text
+    assert message in text
+
+
+def test_an_unknown_backend_lists_the_known_ones(files, run):
+    code, text = run("check", "loss.py:loss", *ON_THE_BATCH, "--backends", "jaxx")
+    assert code == 2
+    assert "'jaxx', expected one of numerical, jax, torch" in text
+
+
+UNUSABLE = {
+    "integers": (lambda path: np.savez(path, W=np.ones((3, 2), int)), "leaf W: got dtype int64"),
+    "complex": (lambda path: np.savez(path, W=np.ones((3, 2), complex)), "leaf W: got complex128"),
+    "text": (lambda path: np.savez(path, W=np.asarray(["a"])), "leaf W: got <U1"),
+    "nan": (lambda path: np.savez(path, W=np.full((3, 2), np.nan)), "leaf W: got nan"),
+    "pickles": (
+        lambda path: np.savez(path, W=np.asarray([{}], object), allow_pickle=True),
+        "allow_pickle=False",
+    ),
+    "a pickle": (lambda path: path.write_bytes(b"\x80\x04N."), "without pickled objects"),
+    "nothing": (np.savez, "got no arrays"),
+    "no zip": (lambda path: path.write_bytes(b"PK\x03\x04 torn"), "expected arrays that"),
+    "an empty file": (lambda path: path.write_bytes(b""), "expected arrays that"),
+}
+
+
+@pytest.mark.parametrize("kind", UNUSABLE)
+def test_unusable_parameters_are_named(files, run, kind):
+    write, message = UNUSABLE[kind]
+    write(files / "odd.npz")
+    code, text = run(
+        *("check", "loss.py:loss", "--params", "odd.npz", "--args", "batch.npz"),
+        *("--gradient", "rule"),
+    )
+    assert code == 4, text
+    assert message in text
+    assert "Traceback" not in text
+
+
+def test_a_pickle_is_not_run(files, run):
+    class Bomb:
+        def __reduce__(self):
+            return (open, ("exploded", "w"))
+
+    np.savez(files / "bomb.npz", W=np.asarray([Bomb()], object), allow_pickle=True)
+    code, _ = run("check", "loss.py:loss", "--params", "bomb.npz", "--gradient", "rule")
+    assert code == 4
+    assert not (files / "exploded").exists()
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("def loss(params:", "SyntaxError"),
+        ("import a_module_that_is_absent", "No module named 'a_module_that_is_absent'"),
+        ("raise SystemExit(0)", "SystemExit"),
+    ],
+)
+def test_a_file_that_cannot_be_run_is_named(files, run, source, message):
+    (files / "broken.py").write_text(source)
+    code, text = run("check", "broken.py:loss", "--params", "params.npz")
+    assert code == 4
+    assert "broken.py: running it raised" in text
+    assert message in text
+
+
+def test_a_file_may_import_its_neighbours_and_be_called_as_a_package(files):
+    (files / "neighbour.py").write_text("FACTOR = 2.0\n")
+    (files / "numpy.py").write_text(
+        "from neighbour import FACTOR\nclass Model:\n    @staticmethod\n"
+        "    def loss(x): return FACTOR * x\n"
+    )
+    assert load_function("numpy.py:Model.loss")(3.0) == 6.0
+    assert np.__name__ == sys.modules["numpy"].__name__ == "numpy"
+
+
+def test_arguments_go_by_their_names_else_in_order(files):
+    f = load_function("loss.py:loss")
+    np.savez("named.npz", power=3.0, x=np.ones(2))
+    x, power = load_arguments(files / "named.npz", f)
+    assert (x.shape, float(power)) == ((2,), 3.0)
+    np.savez("unnamed.npz", np.zeros(5), np.asarray(1.0))
+    x, power = load_arguments(files / "unnamed.npz", f)
+    assert (x.shape, float(power)) == ((5,), 1.0)
+    np.savez("odd.npz", x=np.ones(2), powr=2.0)
+    with pytest.raises(InvalidSetting, match=r"'powr'.*expected 'x', 'power'"):
+        load_arguments(files / "odd.npz", f)
+    np.savez("gap.npz", power=2.0)
+    with pytest.raises(InvalidSetting, match="got no 'x', which loss needs"):
+        load_arguments(files / "gap.npz", f)
+
+
+@pytest.mark.parametrize("names", [("a", "a/b"), ("a/b", "a")])
+def test_a_name_is_an_array_or_a_level_not_both(files, names):
+    np.savez("odd.npz", **dict.fromkeys(names, np.ones(1)))
+    with pytest.raises(UnusableFile, match="odd.npz"):
+        load_arrays(files / "odd.npz")
+
+
+def test_a_function_without_signature_is_let_through():
+    check_signature(np.add.reduce, np.ones(2), ())
+    with pytest.raises(InvalidSetting, match="missing a required argument"):
+        check_signature(lambda params, x: params, np.ones(2), ())
