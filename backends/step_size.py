@@ -44,10 +44,12 @@ def _balanced_step(along: Callable[[float], float], scale: float) -> float:
     while probe < max(scale, 1.0):
         up, far_up, down, far_down = (along(k * probe) for k in (1, 2, -1, -2))
         third_difference = abs(far_up - 2 * up + 2 * down - far_down)
+        # Where f passes through zero, values around it still are rounded, and say by how much.
+        size = max(value, *map(abs, (up, far_up, down, far_down)))
         # Six roundings of values of the size of f; ten times that is a signal.
-        if third_difference > 10 * 6 * EPSILON * value:
+        if third_difference > 10 * 6 * EPSILON * size:
             third_derivative = third_difference / (2 * probe**3)
-            return float((3 * EPSILON * value / third_derivative) ** (1 / 3))
+            return float((3 * EPSILON * size / third_derivative) ** (1 / 3))
         if not np.isfinite(third_difference):
             break
         probe *= 10
