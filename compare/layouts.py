@@ -1,0 +1,172 @@
+"""How a native implementation's parameters correspond to the common ones: names and axes."""
+
+import itertools
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from gradparity.backends.errors import InvalidSetting, ShapeMismatch
+from gradparity.backends.pytrees import Array, PyTree, flatten, leaf_names, unflatten
+
+from .native_trees import NativeTree, dotted_names
+
+Axes: TypeAlias = tuple[int, ...]
+Rename: TypeAlias = Mapping[str, str]
+Transpose: TypeAlias = Mapping[str, Sequence[int]] | Collection[str]
+
+MOST_PERMUTED_AXES = 4  # a kernel of two spatial axes has 24 orders; more axes have hundreds
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How one implementation holds the parameters, leaf by leaf in common order.
+
+    names: its own, dotted as in "layers.0.weight"
+    axes: those that `permute_dims` turns each common leaf into its own with
+    build: puts its own leaves, in common order, into its own pytree
+    """
+
+    names: tuple[str, ...]
+    axes: tuple[Axes, ...]
+    build: Callable[[Sequence[Array]], PyTree] = field(repr=False)
+
+    def native(self, params: PyTree, xp: Any) -> PyTree:
+        """Return the implementation's pytree for a common one, with arrays of the namespace xp."""
+        leaves = flatten(params)[0]
+        return self.build(
+            [
+                leaf if axes == tuple(range(len(axes))) else xp.permute_dims(leaf, axes)
+                for leaf, axes in zip(leaves, self.axes, strict=True)
+            ]
+        )
+
+    def permuted(self, position: int, axes: Sequence[int]) -> "Layout":
+        """Return this layout with the axes of one leaf permuted once more."""
+        composed = tuple(self.axes[position][axis] for axis in axes)
+        return replace(self, axes=(*self.axes[:position], composed, *self.axes[position + 1 :]))
+
+    def permutations(self) -> Iterator[tuple[str, "Layout"]]:
+        """Yield what may have been forgotten, in words, and the layout that makes up for it.
+
+        First each leaf with its axes reversed, then all of them, then every other order of axes.
+        """
+        matrices = [k for k, axes in enumerate(self.axes) if len(axes) >= 2]
+        every = self
+        for position in matrices:
+            backwards = range(len(self.axes[position]))[::-1]
+            every = every.permuted(position, backwards)
+            yield f"{self.names[position]} is transposed", self.permuted(position, backwards)
+        if len(matrices) > 1:
+            yield "every leaf is transposed", every
+        for position in matrices:
+            if 2 < len(self.axes[position]) <= MOST_PERMUTED_AXES:
+                for order in itertools.permutations(range(len(self.axes[position]))):
+                    yield (
+                        f"the axes of {self.names[position]} are taken in the order {order}",
+                        self.permuted(position, order),
+                    )
+
+
+def layout_of(
+    backend: str,
+    params: PyTree,
+    own: NativeTree | None = None,
+    rename: Rename | None = None,
+    transpose: Transpose = (),
+) -> Layout:
+    """Return how an implementation holds params, from its own pytree or from a rename map.
+
+    own: its parameters, for their names and shapes; None where they follow from params: the same
+        pytree, or with a rename map a flat dict under the new names
+    rename: from the common to its own name; the other way round is understood
+    transpose: the leaves whose axes are reversed, or from leaf to the axes that `permute_dims`
+        turns the common leaf into its own with
+    raises: InvalidSetting for names that nobody has, ShapeMismatch naming the leaf
+    """
+    leaves, structure = flatten(params)
+    common = dotted_names(params)
+    spelled = dict(zip(leaf_names(params), common, strict=True)) | {name: name for name in common}
+    renamed = _renamed(backend, spelled, rename or {})
+    names = tuple(renamed.get(name, name) for name in common)
+    positions = {**{n: k for k, n in enumerate(names)}, **_positions(spelled, common)}
+    axes = _axes(backend, leaves, positions, transpose)
+    if own is not None:
+        _check_own(backend, common, names, leaves, axes, own)
+        order = [names.index(name) for name in own.names]
+        return Layout(names, axes, lambda native: own.build([native[k] for k in order]))
+    if renamed:
+        return Layout(names, axes, lambda native: dict(zip(names, native, strict=True)))
+    return Layout(names, axes, lambda native: unflatten(structure, native))
+
+
+def _positions(spelled: Mapping[str, str], common: Sequence[str]) -> dict[str, int]:
+    return {spelling: common.index(name) for spelling, name in spelled.items()}
+
+
+def _renamed(backend: str, spelled: Mapping[str, str], rename: Rename) -> dict[str, str]:
+    """Return the map from common names to own ones."""
+    renamed = {}
+    for left, right in rename.items():
+        if left in spelled:
+            renamed[spelled[left]] = right
+        elif right in spelled:
+            renamed[spelled[right]] = left
+        else:
+            raise InvalidSetting(
+                f"rename for backend {backend!r}: got {left!r} and {right!r}; expected one of them "
+                f"to be a leaf of params: {_listed(spelled.values())}"
+            )
+    return renamed
+
+
+def _axes(
+    backend: str, leaves: Sequence[Array], positions: Mapping[str, int], transpose: Transpose
+) -> tuple[Axes, ...]:
+    axes = [tuple(range(np.ndim(leaf))) for leaf in leaves]
+    for name in transpose:
+        if name not in positions:
+            raise InvalidSetting(
+                f"transpose for backend {backend!r}: got leaf {name!r}, expected one of "
+                f"{_listed(positions)}"
+            )
+        position = positions[name]
+        own = tuple(transpose[name]) if isinstance(transpose, Mapping) else axes[position][::-1]
+        if sorted(own) != list(range(len(axes[position]))):
+            raise InvalidSetting(
+                f"transpose for backend {backend!r}: leaf {name!r} of shape "
+                f"{tuple(np.shape(leaves[position]))} got axes {own}, expected an order of "
+                f"{axes[position]}"
+            )
+        axes[position] = own
+    return tuple(axes)
+
+
+def _check_own(
+    backend: str,
+    common: Sequence[str],
+    names: Sequence[str],
+    leaves: Sequence[Array],
+    axes: Sequence[Axes],
+    own: NativeTree,
+) -> None:
+    if sorted(own.names) != sorted(names):
+        raise InvalidSetting(
+            f"backend {backend!r} has parameters {_listed(set(own.names) - set(names))} without a "
+            f"counterpart, and lacks {_listed(set(names) - set(own.names))}; expected one for each "
+            f"other: rename={{{backend!r}: {{common name: own name}}}}"
+        )
+    shapes = {name: tuple(leaf.shape) for name, leaf in zip(own.names, own.leaves, strict=True)}
+    for common_name, name, leaf, order in zip(common, names, leaves, axes, strict=True):
+        shape = tuple(np.shape(leaf)[axis] for axis in order)
+        if shape != shapes[name]:
+            raise ShapeMismatch(
+                f"leaf {common_name} ({backend}: {name}): got shape {shape}, expected "
+                f"{shapes[name]}; where its axes differ, say so with "
+                f"transpose={{{backend!r}: [{name!r}]}}"
+            )
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(map(repr, sorted(names))) or "none"
