@@ -1,0 +1,156 @@
+"""Other ways to the same gradient inside one backend, and where they lead elsewhere."""
+
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from gradparity.backends import Backend
+from gradparity.backends.pytrees import PyTree, flatten, private_numpy, unflatten
+
+from .engines import Engine, Point
+
+Entry: TypeAlias = tuple[int, int]
+"""The position of a leaf, and a flat index into it."""
+
+FORWARD_MODE = "forward mode"
+# Up to here every entry is pushed forward; beyond, random directions are, and bisected.
+FEW_ENTRIES = 32
+DIRECTIONS = 2
+# Round-off of a sum over a network: some hundreds of roundings of its absolute terms.
+ROUNDINGS = 1_000
+EPSILON = 2.0**-52
+# A wrong rule shows in any entry that differs; the arbiter is asked about each of them.
+MOST_ENTRIES = 3
+
+
+@dataclass(frozen=True)
+class OtherWay:
+    """What another way to the gradient says, at the entries where it says something else.
+
+    found: (entry, its derivative) for the entries that differ the most; empty where none does
+    """
+
+    name: str
+    found: tuple[tuple[Entry, float], ...]
+
+
+def other_ways(
+    engine: Engine, point: Point, gradient: Sequence[np.ndarray], seed: int
+) -> Iterator[OtherWay]:
+    """Yield what each other way of the backend says; ways that f does not admit are left out.
+
+    gradient: the backend's own, float64 leaves
+    """
+    backend = engine.backend
+    params, args = engine.native(point)
+    with warnings.catch_warnings():
+        # torch warns where it vectorises less than it might.
+        warnings.simplefilter("ignore")
+        for name, way in backend.other_gradients(engine.value_of).items():
+            try:
+                leaves = [private_numpy(leaf) for leaf in flatten(way(params, *args))[0]]
+            except Exception:  # not every f can be traced, nor is every rule written twice
+                continue
+            yield OtherWay(name, _largest_differences(gradient, leaves))
+        if type(backend).pushforward is not Backend.pushforward:
+            forward = _Forward(backend, engine.value_of, point, params, args)
+            try:
+                found = forward.disagreements(gradient, seed)
+            except Exception:
+                return
+            yield OtherWay(FORWARD_MODE, found)
+
+
+def _largest_differences(
+    gradient: Sequence[np.ndarray], other: Sequence[np.ndarray]
+) -> tuple[tuple[Entry, float], ...]:
+    found = []
+    for position, (mine, theirs) in enumerate(zip(gradient, other, strict=True)):
+        mine, theirs = mine.reshape(-1), theirs.reshape(-1).astype(np.float64)
+        for index in differing_entries(mine, theirs, ROUNDINGS * EPSILON)[:MOST_ENTRIES]:
+            found.append(((position, int(index)), float(theirs[index])))
+    return tuple(found)
+
+
+def differing_entries(first: np.ndarray, second: np.ndarray, relative: float) -> np.ndarray:
+    """Return the indices where two flat leaves differ, the worst first.
+
+    relative: how much is no difference, over the largest finite entry; NaN differs from numbers
+    """
+    finite = np.isfinite(first) & np.isfinite(second)
+    size = max((np.abs(leaf[finite]).max(initial=0.0) for leaf in (first, second)), default=0.0)
+    with np.errstate(invalid="ignore"):
+        distance = np.abs(first - second)
+    same = (first == second) | (np.isnan(first) & np.isnan(second))
+    distance = np.where(finite, distance, np.where(same, 0.0, np.inf))
+    candidates = np.flatnonzero(distance > relative * size)
+    return candidates[np.argsort(-distance[candidates], kind="stable")]
+
+
+@dataclass(frozen=True)
+class _Forward:
+    """Forward mode along directions, compared with the gradient's inner products."""
+
+    backend: Backend
+    f: Callable[..., Any]
+    point: Point
+    params: PyTree
+    args: tuple[PyTree, ...]
+
+    def disagreements(
+        self, gradient: Sequence[np.ndarray], seed: int
+    ) -> tuple[tuple[Entry, float], ...]:
+        flat = np.concatenate([leaf.reshape(-1) for leaf in gradient])
+        rng = np.random.default_rng(seed)
+        if self.point.size <= FEW_ENTRIES:
+            regions = [(index, index + 1) for index in range(self.point.size)]
+            signs = np.ones(self.point.size)
+            found = [self._search(flat, signs, *region) for region in regions]
+        else:
+            found = [
+                self._search(flat, rng.choice((-1.0, 1.0), self.point.size), 0, self.point.size)
+                for _ in range(DIRECTIONS)
+            ]
+        distinct = {entry: slope for few in found for entry, slope in few}
+        return tuple((self._entry(index), slope) for index, slope in distinct.items())
+
+    def _search(
+        self, flat: np.ndarray, signs: np.ndarray, start: int, stop: int
+    ) -> list[tuple[int, float]]:
+        """Bisect to the entries in flat[start:stop] where the two modes differ, some of them."""
+        pushed = self._pushed(signs, start, stop)
+        terms = flat[start:stop] * signs[start:stop]
+        round_off = ROUNDINGS * EPSILON * np.abs(terms).sum()
+        # False for NaN, as it should be: NaN in one mode is a disagreement.
+        if abs(pushed - terms.sum()) <= round_off or (np.isnan(pushed) and np.isnan(terms).any()):
+            return []
+        if stop - start == 1:
+            return [(start, pushed * signs[start])]
+        middle = (start + stop) // 2
+        found = self._search(flat, signs, start, middle)
+        if len(found) < MOST_ENTRIES:
+            found += self._search(flat, signs, middle, stop)
+        return found
+
+    def _pushed(self, signs: np.ndarray, start: int, stop: int) -> float:
+        tangent = np.zeros(self.point.size)
+        tangent[start:stop] = signs[start:stop]
+        leaves, offset = [], 0
+        for leaf in self.point.leaves:
+            leaves.append(tangent[offset : offset + leaf.size].reshape(leaf.shape))
+            offset += leaf.size
+        tree = unflatten(flatten(self.point.params)[1], leaves)
+        pushed = self.backend.pushforward(self.f)(
+            self.params, self.backend.asarray(tree), *self.args
+        )
+        return float(private_numpy(pushed[1]))
+
+    def _entry(self, index: int) -> Entry:
+        for position, leaf in enumerate(self.point.leaves):
+            if index < leaf.size:
+                return position, index
+            index -= leaf.size
+        raise IndexError(index)
