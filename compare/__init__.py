@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .agreement import assert_gradients_agree, compare_gradients
     from .check import GradientCheck, check_gradient
     from .comparison import Comparison, Disagreement
-    from .ports import module_loss
+    from .native_trees import module_loss
     from .speed import measure_speed
     from .taylor import taylor_test
     from .verdicts import Suspect, Verdict
@@ -32,7 +32,7 @@ _MODULES = {
     "check_gradient": "check",
     "compare_gradients": "agreement",
     "measure_speed": "speed",
-    "module_loss": "ports",
+    "module_loss": "native_trees",
     "taylor_test": "taylor",
 }
 

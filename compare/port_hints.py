@@ -1,0 +1,105 @@
+"""Where a port went wrong whose values differ: layer by layer, and by trying transposes."""
+
+import itertools
+import math
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from gradparity.backends.pytrees import private_numpy
+
+from .engines import Engine, Point
+from .native_trees import NativeTree
+
+# Sums of a network's terms in another order: some hundreds of roundings of the largest entry.
+ROUNDINGS = 1_000
+EPSILON = 2.0**-52
+MOST_PERMUTATIONS = 200
+# Ported parameters have often been through float32.
+FLOAT32 = 2.0**-23
+
+
+def hints(engines: Sequence[Engine], failed: Collection[str], point: Point) -> Iterator[str]:
+    """Yield where the values of native implementations part, and what makes them agree.
+
+    engines: native implementations; the first one is what the others are measured by
+    failed: labels of those that raised an error
+    """
+    first, *others = (engine.in_dtype("float64") for engine in engines)
+    if first.label in failed:
+        return
+    expected = first.value(point)
+    for other in others:
+        if other.label not in failed:
+            yield from _first_difference(first, other, point)
+        if forgotten := _forgotten(other, expected, point):
+            yield f"the values agree if in {other.label} {forgotten}"
+
+
+def different_parameters(
+    engines: Sequence[Engine], own: Mapping[str, NativeTree], point: Point
+) -> Iterator[str]:
+    """Yield the leaves in which implementations that came with parameters hold other numbers."""
+    for engine in engines:
+        if engine.label not in own or engine.layout is None:
+            continue
+        tree = own[engine.label]
+        numbers = dict(zip(tree.names, tree.leaves, strict=True))
+        for name, leaf, own_name, axes in zip(
+            point.names, point.leaves, engine.layout.names, engine.layout.axes, strict=True
+        ):
+            theirs = private_numpy(numbers[own_name], "float64")
+            if _close(np.transpose(leaf, axes), theirs):
+                continue
+            orders = [
+                order
+                for order in itertools.permutations(range(leaf.ndim))
+                if leaf.ndim > 1 and _close(np.transpose(leaf, order), theirs)
+            ]
+            yield (
+                f"leaf {name or 'params'} ({engine.label}: {own_name}) holds other numbers than "
+                f"{engines[0].label}'s"
+                + (f"; they are equal when its axes are taken as {orders[0]}" if orders else "")
+            )
+
+
+def _close(first: np.ndarray, second: np.ndarray) -> bool:
+    return first.shape == second.shape and bool(
+        np.all(np.abs(first - second) <= FLOAT32 * np.abs(second))
+    )
+
+
+def _first_difference(first: Engine, other: Engine, point: Point) -> Iterator[str]:
+    mine, theirs = first.intermediates(point), other.intermediates(point)
+    for name in mine:
+        if name not in theirs:
+            continue
+        if mine[name].shape != theirs[name].shape:
+            yield (
+                f"values differ first in {name!r}: {first.label} has shape {mine[name].shape}, "
+                f"{other.label} {theirs[name].shape}"
+            )
+            return
+        distance = np.abs(mine[name] - theirs[name])
+        size = float(np.abs(mine[name]).max(initial=0.0))
+        if not np.all(distance <= ROUNDINGS * EPSILON * size):
+            worst = tuple(map(int, np.unravel_index(np.argmax(distance), distance.shape)))
+            yield (
+                f"values differ first in {name!r}: at {list(worst)} {first.label} has "
+                f"{mine[name][worst]:.8g}, {other.label} {theirs[name][worst]:.8g}"
+            )
+            return
+
+
+def _forgotten(engine: Engine, expected: float, point: Point) -> str:
+    if engine.layout is None:
+        return ""
+    for words, layout in itertools.islice(engine.layout.permutations(), MOST_PERMUTATIONS):
+        try:
+            value = replace(engine, layout=layout).value(point)
+        except Exception:  # these axes do not fit
+            continue
+        if math.isfinite(value) and abs(value - expected) <= ROUNDINGS * EPSILON * abs(expected):
+            return words
+    return ""
