@@ -72,7 +72,10 @@ class IsolatedProcess:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._stop()
+        self.stop()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return IsolatedProcess, (self.time_limit,)  # what holds one is sent without the process
 
     def call(self, function: Callable[..., Any], *args: Any) -> Any | Failure:
         """Return `function(*args)`, or the Failure that it ended in."""
@@ -136,14 +139,15 @@ class IsolatedProcess:
             _kill(process)
         complaints.seek(0)
         text = complaints.read().decode(errors="replace")
-        self._stop()
+        self.stop()
         if kind is FailureKind.TIMED_OUT:
             ending = f"no answer within {self.time_limit:g} s"
         else:
             ending = _ending(process.returncode)
         return Failure(kind, ending + _last_words(text))
 
-    def _stop(self) -> None:
+    def stop(self) -> None:
+        """End the process, if there is one; the next call would start another."""
         if self._process is not None and self._complaints is not None:
             _kill(self._process)
             for pipe in (self._process.stdin, self._process.stdout, self._complaints):
