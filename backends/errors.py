@@ -65,3 +65,7 @@ class TooMuchMemory(GradparityError, MemoryError):
 
 class StructureInDoubt(UserWarning):
     """Structured differences were not to be trusted, and the plain loop was taken instead."""
+
+
+class DoesNotWait(GradparityError, RuntimeError):
+    """A backend's `wait` returned before the results existed, so that it cannot be timed."""

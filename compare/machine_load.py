@@ -31,17 +31,22 @@ class MachineLoad:
     def now(cls) -> Self:
         return cls(_busy_seconds(), time.process_time(), time.perf_counter())
 
+    def others_since(self, earlier: "MachineLoad") -> float:
+        """Return how many cores other processes have used in between, on average."""
+        return self._cores_since(earlier) - (self.own - earlier.own) / (self.wall - earlier.wall)
+
     def disturbed_since(self, earlier: "MachineLoad") -> bool:
         """Tell whether others took cores that this process could have used.
 
         On cores that were idle they disturb nobody.
         """
-        if self.busy is None or earlier.busy is None or self.wall <= earlier.wall:
-            return False
-        wall = self.wall - earlier.wall
-        busy = (self.busy - earlier.busy) / wall
-        others = busy - (self.own - earlier.own) / wall
-        return others > NEGLIGIBLE_CORES and busy > FULL * len(_cores())
+        taken = self.others_since(earlier) > NEGLIGIBLE_CORES
+        return taken and self._cores_since(earlier) > FULL * len(_cores())
+
+    def _cores_since(self, earlier: "MachineLoad") -> float:
+        if self.busy is None or earlier.busy is None:
+            return (self.own - earlier.own) / (self.wall - earlier.wall)
+        return (self.busy - earlier.busy) / (self.wall - earlier.wall)
 
 
 def _busy_seconds() -> float | None:

@@ -36,11 +36,12 @@ def after(*, own, others, wall=2.0):
 def test_others_disturb_when_no_core_is_left(monkeypatch, own, others, disturbed):
     monkeypatch.setattr(machine_load, "_cores", lambda: {0, 1})
     assert after(own=own, others=others).disturbed_since(BEFORE) is disturbed
+    assert after(own=own, others=others).others_since(BEFORE) == pytest.approx(others)
 
 
 def test_a_system_that_does_not_tell_counts_as_quiet():
     unknown = MachineLoad(busy=None, own=1.0, wall=60.0)
-    assert not unknown.disturbed_since(BEFORE)
+    assert not MachineLoad(busy=None, own=2.0, wall=61.0).disturbed_since(unknown)
     assert not after(own=0.1, others=1.9).disturbed_since(unknown)
 
 
