@@ -7,6 +7,7 @@ import typer
 from .commands.backends import backends
 from .commands.conformance import conformance
 from .commands.fetch_mnist import fetch_mnist
+from .commands.speed import speed
 from .commands.train import train
 
 # Exit codes: 0 agree or done, 1 differ, 2 usage, 3 cannot tell, 4 the work failed.
@@ -21,7 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (train, backends, conformance, fetch_mnist):
+for command in (speed, train, backends, conformance, fetch_mnist):
     app.command()(command)
 
 
