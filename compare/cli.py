@@ -5,8 +5,12 @@ import sys
 import typer
 
 from .commands.backends import backends
+from .commands.check import check
+from .commands.compare import compare
 from .commands.conformance import conformance
 from .commands.fetch_mnist import fetch_mnist
+from .commands.lesson import lesson
+from .commands.selftest import selftest
 from .commands.speed import speed
 from .commands.train import train
 
@@ -22,7 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (speed, train, backends, conformance, fetch_mnist):
+for command in (compare, check, speed, train, lesson, backends, conformance, fetch_mnist, selftest):
     app.command()(command)
 
 

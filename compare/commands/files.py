@@ -1,12 +1,12 @@
 """Find out before the work whether its results can be written, and write strict JSON."""
 
 import json
-import math
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from gradparity.backends.errors import GradparityError
+from gradparity.compare.strict_json import strict
 from gradparity.models.atomic_file import write_atomically
 
 
@@ -40,17 +40,5 @@ def check_file(path: Path | None) -> None:
 def write_json(path: Path | None, result: dict[str, Any]) -> None:
     """Write strict JSON; NaN and infinities, which JSON does not have, become strings."""
     if path is not None:
-        text = json.dumps(_strict(result), indent=2, allow_nan=False)
+        text = json.dumps(strict(result), indent=2, allow_nan=False)
         write_atomically(path, (text + "\n").encode())
-
-
-def _strict(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(key): _strict(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [_strict(entry) for entry in value]
-    if hasattr(value, "tolist"):
-        return _strict(value.tolist())
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    return value

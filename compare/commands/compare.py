@@ -1,0 +1,68 @@
+"""`gradparity compare`: the main job."""
+
+from pathlib import Path
+
+import typer
+
+from .options import Backends, Data, Dtype, Json, Out, Seed
+
+EXIT_CODES = {"agree": 0, "differ": 1, "cannot tell": 3}
+
+
+def compare(
+    backends: Backends = None,
+    dtype: Dtype = "float64",
+    seed: Seed = 0,
+    data: Data = "auto",
+    out: Out = Path("gradparity-results"),
+    json_file: Json = None,
+) -> None:
+    """Compare the gradients of all backends, time them, and train the same network with each.
+
+    Exits with 0 where gradients agree, 1 where they differ, 3 where that cannot be told, and
+    4 where the work failed.
+    """
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from gradparity.compare import report
+    from gradparity.compare.main_job import run_main_job
+
+    from .files import check_file, check_folder, write_json
+    from .tables import make_console, print_table
+
+    check_folder(out)
+    check_file(json_file)
+    console = make_console()
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("starting", total=1.0)
+        job = run_main_job(
+            names(backends),
+            dtype=dtype,
+            seed=seed,
+            data=data,
+            progress=lambda what, share: bar.update(task, description=what, completed=share),
+        )
+    console.print(f"Data: {job.environment['data']}", highlight=False)
+    for reason in job.left_out.values():
+        console.print(f"Left out: {reason}", highlight=False, markup=False)
+    for title, header, rows in (
+        ("Agreement", report.AGREEMENT_HEADER, report.agreement_rows(job)),
+        ("Cost of one gradient, 784-50-10, batch 100", report.COST_HEADER, report.cost_rows(job)),
+        ("Training", report.TRAINING_HEADER, report.training_rows(job)),
+    ):
+        print_table(console, title, header, rows)
+        if title == "Agreement":
+            for line in report.agreement_lines(job):
+                console.print(line, highlight=False, markup=False)
+    write_json(json_file, job.to_dict())
+    page = report.write_report(job, out)
+    console.print(f"Verdict: {job.verdict}. Plots, tables and JSON are in {out}: open {page}")
+    raise typer.Exit(EXIT_CODES[job.verdict])
+
+
+def names(option: str | None) -> list[str] | None:
+    """Return the names in a comma-separated option, None where it was not given."""
+    if option is None:
+        return None
+    return [name.strip() for name in option.split(",") if name.strip()]

@@ -1,0 +1,215 @@
+"""The main job: compare the gradients of all backends, time them, train with each."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from gradparity.backends import Backend, available_backends, get_backend
+from gradparity.backends.errors import BackendUnavailable
+from gradparity.models import (
+    Dataset,
+    Quadratic,
+    SimpleNet,
+    TrainingRun,
+    TwoLayerNet,
+    load_mnist,
+    shrink,
+    train,
+)
+
+from .agreement import compare_gradients
+from .comparison import Comparison
+from .environment import describe_environment
+from .speed import measure_speed
+from .speed_table import SpeedTable
+from .verdicts import Verdict
+
+# Numerical differences keep up on digits of 7x7 pixels: 610 parameters, 1,220 evaluations a step.
+SMALL_SIDE = 7
+SMALL_NET = TwoLayerNet(SMALL_SIDE**2, 10, 10, weight_init_std=0.3)
+SMALL_STEPS, SMALL_LEARNING_RATE = 200, 2.0
+# The book's network; 0.5 instead of its 0.1 learns in 20 epochs of 5,000 digits.
+BOOK_NET = TwoLayerNet(784, 50, 10)
+BOOK_STEPS, BOOK_LEARNING_RATE = 1000, 0.5
+BATCH_SIZE = 100
+
+Progress = Callable[[str, float], None]
+"""Called with what is being done and the share of the whole job that is done."""
+
+
+@dataclass(frozen=True, eq=False)
+class Training:
+    """One network trained by one backend; `network` is its layers' sizes, such as "784-50-10"."""
+
+    network: str
+    backend: str
+    parameters: int
+    run: TrainingRun
+
+    @property
+    def seconds_per_step(self) -> float:
+        return self.run.seconds / len(self.run.losses)
+
+
+@dataclass(frozen=True, eq=False)
+class MainJob:
+    """What the main job found; `left_out` says why a backend took no part."""
+
+    agreement: Mapping[str, Comparison]
+    cost: SpeedTable
+    training: tuple[Training, ...]
+    environment: Mapping[str, Any]
+    left_out: Mapping[str, str]
+
+    @property
+    def verdict(self) -> Verdict:
+        """The worst verdict over the models."""
+        found = {comparison.verdict for comparison in self.agreement.values()}
+        order = (Verdict.DIFFER, Verdict.CANNOT_TELL, Verdict.AGREE)
+        return next(verdict for verdict in order if verdict in found)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what JSON can hold, under the keys that other programs rely on."""
+        return {
+            "verdict": str(self.verdict),
+            "agreement": {name: result.to_dict() for name, result in self.agreement.items()},
+            "cost": self.cost.to_dict(),
+            "training": [
+                {
+                    "network": training.network,
+                    "backend": training.backend,
+                    "dtype": training.run.dtype,
+                    "parameters": training.parameters,
+                    "steps": len(training.run.losses),
+                    "seconds_per_step": training.seconds_per_step,
+                    "seconds": training.run.seconds,
+                    "losses": list(training.run.losses),
+                    "train_accuracy": list(training.run.train_accuracy),
+                    "test_accuracy": list(training.run.test_accuracy),
+                }
+                for training in self.training
+            ],
+            "environment": dict(self.environment),
+            "left_out": dict(self.left_out),
+        }
+
+
+def run_main_job(
+    backends: Sequence[str | Backend] | None = None,
+    *,
+    dtype: str = "float64",
+    seed: int = 0,
+    data: str = "auto",
+    progress: Progress = lambda what, share: None,
+) -> MainJob:
+    """Compare the backends on all models, time them, and train the same networks with each.
+
+    backends: names or backends; those that are asked for must load. By default all that do
+    data: as `load_mnist` takes it
+    raises: BackendUnavailable, UnknownBackend, InvalidSetting, InvalidData; Diverged where a
+        training fails
+    """
+    engines, left_out = choose_backends(backends, dtype)
+    digits = load_mnist(data)
+    batch = (digits.train_x[:BATCH_SIZE], digits.train_t[:BATCH_SIZE])
+    agreement = {}
+    for position, (name, f, params, args) in enumerate(_models(batch, seed)):
+        progress(f"comparing gradients of {name}", 0.3 * position / 3)
+        agreement[name] = compare_gradients(
+            f, params, *args, backends=engines, dtype=dtype, seed=seed
+        )
+    progress("timing gradients", 0.3)
+    cost = measure_speed(
+        BOOK_NET.loss,
+        BOOK_NET.init(seed),
+        *batch,
+        backends=engines,
+        dtypes=(dtype,),
+        progress=lambda what, share: progress(f"timing gradients: {what}", 0.3 + 0.3 * share),
+    )
+    return MainJob(
+        agreement=agreement,
+        cost=cost,
+        training=_trainings(engines, digits, seed, progress),
+        environment=describe_environment(
+            data=digits.source,
+            dtype=dtype,
+            seed=seed,
+            devices={engine.name: engine.device or "default" for engine in engines},
+        ),
+        left_out=left_out,
+    )
+
+
+def choose_backends(
+    backends: Sequence[str | Backend] | None, dtype: str
+) -> tuple[list[Backend], dict[str, str]]:
+    """Return the backends to compare, and why others that are known were left out."""
+    if backends is not None:
+        return [
+            get_backend(backend, dtype=dtype) if isinstance(backend, str) else backend
+            for backend in backends
+        ], {}
+    chosen, left_out = [], {}
+    for info in available_backends():
+        try:
+            chosen.append(get_backend(info.name, dtype=dtype))
+        except BackendUnavailable as error:
+            left_out[info.name] = str(error)
+        except Exception as error:  # a broken plug-in or framework costs only its own rows
+            left_out[info.name] = f"{type(error).__name__}: {error}"
+    return chosen, left_out
+
+
+def _models(batch: tuple[np.ndarray, np.ndarray], seed: int) -> list[tuple[str, Any, Any, Any]]:
+    """Return (name, loss, params, args) of each model; the small ones at the notebooks' points."""
+    simple, quadratic = SimpleNet(), Quadratic()
+    return [
+        ("Quadratic", quadratic.loss, np.asarray([3.0, 4.0]), ()),
+        (
+            "SimpleNet",
+            simple.loss,
+            simple.init(seed),
+            (np.asarray([0.6, 0.9]), np.asarray([0.0, 0.0, 1.0])),
+        ),
+        ("TwoLayerNet", BOOK_NET.loss, BOOK_NET.init(seed), batch),
+    ]
+
+
+def _trainings(
+    engines: Sequence[Backend], digits: Dataset, seed: int, progress: Progress
+) -> tuple[Training, ...]:
+    """Train the small network with every backend, the book's with all but differences."""
+    small = shrink(digits, SMALL_SIDE)
+    plans = [(engine, SMALL_NET, small, SMALL_STEPS, SMALL_LEARNING_RATE) for engine in engines] + [
+        (engine, BOOK_NET, digits, BOOK_STEPS, BOOK_LEARNING_RATE)
+        for engine in engines
+        if engine.cheap_mode == "reverse"
+    ]
+    trainings = []
+    for position, (engine, net, dataset, steps, learning_rate) in enumerate(plans):
+        network = f"{net.input_size}-{net.hidden_size}-{net.output_size}"
+        what = f"training {network} with {engine.name}"
+        report = partial(_report, progress, what, 0.6 + 0.4 * position / len(plans), len(plans))
+        run = train(
+            net,
+            dataset,
+            engine,
+            steps=min(steps, 20 * len(dataset.train_x) // BATCH_SIZE),
+            batch_size=BATCH_SIZE,
+            learning_rate=learning_rate,
+            seed=seed,
+            progress=report,
+        )
+        parameters = sum(leaf.size for leaf in run.params.values())
+        trainings.append(Training(network, engine.name, parameters, run))
+    return tuple(trainings)
+
+
+def _report(
+    progress: Progress, what: str, start: float, parts: int, done: int, steps: int, loss: float
+) -> None:
+    progress(f"{what}: step {done} of {steps}, loss {loss:.3f}", start + 0.4 / parts * done / steps)
