@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from gradparity.backends import Backend
@@ -39,19 +39,20 @@ def first_gradient(
 ) -> TimedGradient:
     """Make the first gradient, or give up as soon as it is clear that some will exceed the limit.
 
-    params, args: native arrays; limit: seconds for all gradients of a row. Only a plain loop of
-    differences can be given up, and is predicted then: its evaluations all take the same time
+    params, args: native arrays; limit: seconds for all gradients of a row. Only differences can be
+    given up, and are predicted then: they take as long for each entry
     """
-    needed = evaluations_of_loop(backend, params)
-    counted = Evaluations(f, expected=needed, budget=limit / FEWEST_CALLS)
-    gradient = backend.value_and_gradient(counted)
-    compiled = backend.compile(gradient)
+    counted = Evaluations(
+        f, expected=loop_evaluations(backend, params), budget=limit / FEWEST_CALLS
+    )
+    watched = _watched(backend, counted)
+    gradient = watched.value_and_gradient(counted)
+    compiled = watched.compile(gradient)
     start = time.perf_counter()
     try:
         backend.wait(compiled(params, *args))
     except OutOfTime:
-        assert needed is not None
-        return _sampled(backend, f, params, args, needed)
+        return _sampled(backend, f, params, args, counted.count)
     first_call = time.perf_counter() - start
     if compiled is gradient:  # f runs in every call, and is not to be counted any more
         compiled = backend.value_and_gradient(f)
@@ -63,30 +64,40 @@ def first_gradient(
     )
 
 
-def evaluations_of_loop(backend: Backend, params: PyTree) -> int | None:
-    """Return how often the plain loop calls f, two for each entry and once for the value.
+def loop_evaluations(backend: Backend, params: PyTree) -> int | None:
+    """Return how often a plain loop calls f, two for each entry and once for the value.
 
     None for a backend that does not loop over entries. What a loop spends beyond that, to find its
     steps, does not grow with the number of entries.
     """
+    plain = getattr(backend, "method", "loop") == "loop"
+    if not (plain and isinstance(backend, NumericalDifference)):
+        return None
+    entries: int = sum(math.prod(leaf.shape) for leaf in flatten(params)[0])
+    return 2 * entries + 1
+
+
+def _watched(backend: Backend, counted: Evaluations) -> Backend:
+    """Return the backend, with differences that tell how many entries are done."""
     if isinstance(backend, NumericalDifference):
-        entries: int = sum(math.prod(leaf.shape) for leaf in flatten(params)[0])
-        return 2 * entries + 1
-    return None
+        return replace(backend, progress=counted.entries_done)
+    return backend
 
 
 def _sampled(
-    backend: Backend, f: ModelFunction, params: PyTree, args: tuple[PyTree, ...], needed: int
+    backend: Backend, f: ModelFunction, params: PyTree, args: tuple[PyTree, ...], calls: int
 ) -> TimedGradient:
+    needed = loop_evaluations(backend, params)
+
     def predicted_seconds() -> float:
         counted = Evaluations(f, expected=needed)
         try:
-            backend.value_and_gradient(counted)(params, *args)
+            _watched(backend, counted).value_and_gradient(counted)(params, *args)
         except OutOfTime:
             pass
-        return counted.predicted(needed)
+        return counted.predicted()
 
-    return TimedGradient(predicted_seconds, predicted_seconds, None, needed)
+    return TimedGradient(predicted_seconds, predicted_seconds, None, needed or calls)
 
 
 def under_the_clock(backend: Backend, call: Callable[[], Any]) -> Callable[[], float]:

@@ -20,6 +20,12 @@ def run(evaluations, calls):
     return [evaluations(number) for number in range(calls)]
 
 
+def report_entries(evaluations, total):
+    for done in range(1, total + 1):
+        time.sleep(PAUSE)
+        evaluations.entries_done(done, total)
+
+
 def test_calls_are_counted_and_passed_on():
     counted = Evaluations(slow)
     assert run(counted, 7) == list(range(7))
@@ -43,14 +49,14 @@ def test_the_prediction_is_all_evaluations_at_the_pace_of_the_sample():
     with pytest.raises(OutOfTime):
         run(counted, 100_000)
     # A pause is never shorter than asked for; a busy machine makes it longer.
-    assert 100_000 * PAUSE <= counted.predicted(100_000) < 20 * 100_000 * PAUSE
+    assert 100_000 * PAUSE <= counted.predicted() < 20 * 100_000 * PAUSE
 
 
 def test_a_few_stalls_of_the_machine_do_not_move_the_prediction():
     durations = [1.0] * 40 + [500.0] + [1.0] * 40
-    counted = Evaluations(slow)
+    counted = Evaluations(slow, expected=1000)
     counted._starts = list(itertools.accumulate(durations))
-    assert counted.predicted(1000) == pytest.approx(1000.0)
+    assert counted.predicted() == pytest.approx(1000.0)
 
 
 def test_a_loop_within_its_budget_runs_to_its_end():
@@ -63,3 +69,19 @@ def test_nothing_is_stopped_where_the_number_of_calls_is_not_known():
     counted = Evaluations(slow, budget=0.0)
     run(counted, 2 * int(SAMPLE_SECONDS / PAUSE))
     assert counted.count == 2 * int(SAMPLE_SECONDS / PAUSE)
+
+
+def test_a_sweep_that_tells_its_entries_is_stopped_by_these():
+    counted = Evaluations(slow, budget=10.0)
+    counted(0)
+    with pytest.raises(OutOfTime):
+        report_entries(counted, 100_000)
+    assert counted.count == 1
+    assert counted.predicted() >= 100_000 * PAUSE
+
+
+def test_a_sweep_whose_entries_come_fast_enough_is_not_stopped():
+    counted = Evaluations(slow, budget=1000.0)
+    counted(0)
+    report_entries(counted, 200)
+    assert counted.predicted() >= 200 * PAUSE

@@ -1,7 +1,9 @@
 """What is said about speed: counted, waited for, measured or else marked as predicted."""
 
+import dataclasses
 import json
 import math
+import time
 
 import numpy as np
 import pytest
@@ -122,6 +124,35 @@ def test_a_loop_within_the_limit_is_measured():
     row = row_of(["numerical"], time_limit=60.0)
     assert not row.predicted
     assert "~" not in str(SpeedTable((row,)))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class InChunks(NumericalDifference):
+    """Differences that call f once for a whole chunk of entries."""
+
+    method: str = "structured"
+
+    def _value_and_gradient(self, f):
+        def value_and_gradient(params, *args):
+            value = f(params, *args)
+            for done in range(1, params.size + 1):
+                time.sleep(2e-3)
+                if self.progress is not None:
+                    self.progress(done, params.size)
+            return value, params
+
+        return value_and_gradient
+
+
+def test_differences_that_do_not_loop_are_predicted_from_the_entries_they_report():
+    backends = [InChunks()]
+    quick, slow = (
+        measure_speed(np.sum, np.ones(size), backends=backends, time_limit=60.0, **QUICK).rows[0]
+        for size in (10, 10_000)
+    )
+    assert (quick.predicted, slow.predicted) == (False, True)
+    assert quick.evaluations == slow.evaluations == 1
+    assert slow.gradient >= 10_000 * 2e-3
 
 
 def test_memory_is_that_of_the_gradient(load_backend):
