@@ -39,7 +39,7 @@ class Meter:
         self._levels: dict[tuple[int, ...], float] = {}
         self._weights: dict[int, tuple[np.ndarray, ...]] = {}
         self._entries: dict[tuple[int, int], Estimate] = {}
-        self._kinks: dict[tuple[int, int], tuple[float, float] | None] = {}
+        self._kinks: dict[tuple[int, int], tuple[float, float, float] | None] = {}
         self._perturbed: dict[float, tuple[Meter, ...]] = {}
 
     def since_last(self) -> int:
@@ -137,13 +137,17 @@ class Meter:
         estimate = self.arbitrate(direction, scale * wanted)
         return per_unit(estimate, scale)
 
-    def plain_kink(self, leaf: int, entry: int) -> tuple[float, float] | None:
-        """Return the slopes from the left and right where few evaluations tell them apart."""
+    def plain_kink(self, leaf: int, entry: int) -> tuple[float, float, float] | None:
+        """Return the slopes of both sides, ascending, and their bar, where few values tell them."""
         if (leaf, entry) not in self._kinks:
             scale = self.black_box.scales[leaf]
             direction = {Span(leaf, entry, entry + 1): np.array([scale])}
-            kink = self.quick(direction, lambda value, error, noise: True).kink
-            self._kinks[leaf, entry] = kink and (min(kink) / scale, max(kink) / scale)
+            slope = self.quick(direction, lambda value, error, noise: True)
+            self._kinks[leaf, entry] = slope.kink and (
+                slope.kink[0] / scale,
+                slope.kink[1] / scale,
+                slope.kink_error / scale,
+            )
         return self._kinks[leaf, entry]
 
     def slopes_nearby(
@@ -160,7 +164,9 @@ class Meter:
         for neighbour in range(NEIGHBOURS):
             rng = np.random.default_rng([self.seed, leaf, entry, neighbour])
             moved = {
-                position: array + NEIGHBOURHOOD * scale * rng.uniform(-1, 1, array.shape)
+                position: np.asarray(
+                    array + NEIGHBOURHOOD * scale * rng.uniform(-1, 1, array.shape)
+                )
                 for position, (array, scale) in enumerate(
                     zip(black_box.leaves, black_box.scales, strict=True)
                 )

@@ -20,6 +20,9 @@ PATIENCE = 2
 FIRST_LEVEL = 3.0
 # A kink is plain where steps of 16 : 4 : 1 show it to the same size.
 STEADY = 1e-3
+# A few steps more tell its sides so well that a slope at the end of their interval is known.
+EXACT = 1e-8
+MOST_PAIRS_AT_A_KINK = 7
 # A few roundings in f, as sums and exponentials have; the arbiter measures the noise instead.
 ROUNDINGS = 8
 
@@ -32,7 +35,8 @@ class QuickSlope:
         steps converge, plus round-off; noise: round-off alone
     settled: whether the caller's question was answered, by values that show no kink
     level: where to begin along similar directions
-    kink: the slopes from the left and from the right, where these are plainly different
+    kink: the slopes from both sides, ascending, where these are plainly different
+    kink_error: a bar for each of them
     """
 
     value: float
@@ -41,6 +45,7 @@ class QuickSlope:
     settled: bool
     level: float
     kink: tuple[float, float] | None = None
+    kink_error: float = math.inf
 
 
 def quick_slope(
@@ -77,11 +82,14 @@ def quick_slope(
         evens.append((ahead - origin + (behind - origin)) / step)
         row, error, order = _extrapolate(row, (ahead - behind) / (2 * step), steps)
         error += noise
-        left, *_ = _extrapolate(left, (origin - behind) / step, steps, power=1)
-        right, *_ = _extrapolate(right, (ahead - origin) / step, steps, power=1)
+        left, left_error, left_order = _extrapolate(left, (origin - behind) / step, steps, 1)
+        right, right_error, right_order = _extrapolate(right, (ahead - origin) / step, steps, 1)
         if len(steps) < 2 or _kinked(evens, steps, noise):
-            if _steady(evens):
-                return dataclasses.replace(best, kink=(left[1], right[1]))
+            sides = sorted((left[left_order], right[right_order]))
+            sides_error = max(left_error, right_error) + 2 * noise
+            exact = sides_error <= EXACT * (sides[1] - sides[0])
+            if _steady(evens) and (exact or len(steps) == MOST_PAIRS_AT_A_KINK):
+                return dataclasses.replace(best, kink=(sides[0], sides[1]), kink_error=sides_error)
             continue
         if error >= best.error:
             idle += 1

@@ -172,6 +172,15 @@ def test_a_slope_outside_the_interval_is_blamed_at_a_kink():
     assert named(check) == {("", (0,))}
 
 
+@pytest.mark.parametrize("excess", [1e-3, 1e-5, 1e-6])
+def test_a_slope_slightly_outside_the_interval_is_blamed(excess):
+    x = np.zeros(1)
+    for end, sign in ((3.0, 1), (-1.0, -1)):
+        candidate = np.array([end + sign * excess])
+        check = check_gradient(lambda x: np.sum(np.sin(x) + 2 * np.abs(x)), x, gradient=candidate)
+        assert named(check) == {("", (0,))}, str(check)
+
+
 def test_a_fault_beside_many_kinks_is_found():
     rng = np.random.default_rng(0)
     params = {"W": rng.normal(size=(5, 6)), "b": np.zeros(6)}
