@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
-from .house_style import GRID, INK, MUTED, look_of, looks_of, use_log_scale
+from .house_style import GRID, MUTED, look_of, looks_of, use_log_scale
 from .lesson_texts import LABELS
 
 
@@ -93,7 +93,7 @@ def plot_agreement(
     heights = {leaf: -position for position, leaf in enumerate(leaves)}
     for leaf, bar in (bars or {}).items():
         ax.plot([lowest, bar], [heights[leaf]] * 2, color=GRID, linewidth=9, zorder=1)
-    offsets = np.linspace(0.18, -0.18, len(differences)) if len(differences) > 1 else [0.0]
+    offsets = np.linspace(0.18, -0.18, len(differences)) if len(differences) > 1 else [0.0] * len(differences)
     looks = looks_of(differences)
     for (name, row), offset in zip(differences.items(), offsets, strict=True):
         look = looks[name]
@@ -145,11 +145,18 @@ def plot_seconds(
             hatch="///" if guessed else None,
             height=0.6,
         )
-        text = f" {seconds(value)}" + f" ({labels['predicted']})" * guessed
-        ax.text(value, -position, text, va="center", color=INK, fontsize=10)
+        ax.annotate(
+            seconds(value) + f" ({labels['predicted']})" * guessed,
+            (value, -position),
+            (5, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=10,
+        )
     ax.set_yticks(range(0, -len(times), -1), list(times))
     # Room for the text behind the longest bar: half as many powers of ten again.
     ax.set_xlim(lowest, longest * (longest / lowest) ** 0.5)
+    ax.set_xlabel(labels["seconds"])
     ax.grid(axis="y", visible=False)
     return ax
 
@@ -171,14 +178,9 @@ def plot_growth(
     for name in dict.fromkeys(row.backend for row in rows):
         look = look_of(name)
         series = [row for row in rows if row.backend == name]
-        fitted = {
-            row.parameters: getattr(row, quantity)
-            for row in series
-            if fit_predicted or not row.predicted
-        }
-        label = name
-        if len(fitted) > 1:
-            slope, constant = fit_power_law(list(fitted), list(fitted.values()))
+        label, fit = name, fit_growth(series, quantity, fit_predicted=fit_predicted)
+        if fit is not None:
+            slope, constant = fit
             # Adding zero turns a rounded -0.0 into 0.0.
             label += f": {labels['slope']} {round(slope, 2) + 0.0:.2f}".replace("-", "−")
             sizes = np.unique([row.parameters for row in series])
@@ -201,6 +203,16 @@ def plot_growth(
     )
     ax.legend()
     return ax
+
+
+def fit_growth(
+    rows: Sequence[CostRow], quantity: str = "gradient", *, fit_predicted: bool = False
+) -> tuple[float, float] | None:
+    """Return (slope, constant) of the power law in one backend's rows, None for a single size."""
+    fitted = {
+        row.parameters: getattr(row, quantity) for row in rows if fit_predicted or not row.predicted
+    }
+    return fit_power_law(list(fitted), list(fitted.values())) if len(fitted) > 1 else None
 
 
 def fit_power_law(x: ArrayLike, y: ArrayLike) -> tuple[float, float]:

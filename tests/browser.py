@@ -86,6 +86,16 @@ class Browser:
         path.write_bytes(base64.b64decode(image["data"]))
 
 
+# Names what reaches beyond the right edge; what may be scrolled within its own box does not.
+OVERFLOW = """
+const right = document.documentElement.clientWidth;
+return [...document.querySelectorAll('body *')]
+  .filter(e => !e.parentElement.closest('.scrolls, svg') && !e.matches('.skip'))
+  .filter(e => e.getBoundingClientRect().right > right + 0.5)
+  .map(e => e.outerHTML.slice(0, 80))
+  .concat(document.documentElement.scrollWidth > right ? ['the page itself'] : []);
+"""
+
 RIGHT, END, HOME, TAB = "\ue014", "\ue010", "\ue011", "\ue004"
 
 

@@ -127,30 +127,20 @@ def test_without_a_script_the_chosen_frame_is_there_and_no_dead_control(window, 
     assert window.run("return document.querySelector('input').offsetWidth") == 0
 
 
-OVERFLOW = """
-const right = document.documentElement.clientWidth;
-return [...document.querySelectorAll('body *')]
-  .filter(e => !e.parentElement.closest('.scrolls, svg') && !e.matches('.skip'))
-  .filter(e => e.getBoundingClientRect().right > right + 0.5)
-  .map(e => e.outerHTML.slice(0, 80))
-  .concat(document.documentElement.scrollWidth > right ? ['the page itself'] : []);
-"""
-
-
 @pytest.mark.parametrize("width", [360, 768, 1920])
 def test_nothing_overflows(window, path, width):
     window.resize(width, mobile=width < 500)
     window.open(path)
     window.run("for (const d of document.querySelectorAll('details')) d.open = true")
     assert window.run("return innerWidth") == width
-    assert window.run(OVERFLOW) == []
+    assert window.run(chromium.OVERFLOW) == []
 
 
 def test_the_overflow_test_would_see_something_wide(window, path):
     window.resize(360, mobile=True)
     window.open(path)
     window.run("document.querySelector('main p').style.width = '500px'")
-    assert window.run(OVERFLOW) != []
+    assert window.run(chromium.OVERFLOW) != []
 
 
 def colours(window):

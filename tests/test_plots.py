@@ -105,7 +105,7 @@ def test_predicted_costs_are_hatched_and_said_to_be_predicted():
     ax = plots.plot_cost(axes(), ROWS)
     assert [bar.get_hatch() for bar in ax.patches].count("///") == 1
     assert [text.get_text() for text in ax.texts if "predicted" in text.get_text()] == [
-        " 200 ms (predicted)"
+        "200 ms (predicted)"
     ]
 
 

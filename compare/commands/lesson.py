@@ -1,0 +1,43 @@
+"""`gradparity lesson`: build the page that shows why backpropagation replaced differences."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def lesson(
+    out: Annotated[
+        Path, typer.Option(help="Folder for index.html and figures/; made if needed.")
+    ] = Path("lesson"),
+    section: Annotated[
+        list[int] | None,
+        typer.Option(min=1, max=10, help="Build this section alone; may be repeated."),
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="A draft in under 20 seconds.")] = False,
+    data: Annotated[
+        str, typer.Option(help="A folder with the four MNIST files, 'embedded', or 'auto'.")
+    ] = "embedded",
+    quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
+) -> None:
+    """Build a page that walks from numerical gradients to backpropagation, computed by this run."""
+    import sys
+
+    from rich.console import Console
+
+    from .files import check_folder
+
+    check_folder(out)
+    progress = Console(stderr=True, quiet=quiet)
+    with progress.status("loading the backends") as status:
+        from gradparity.compare.lesson_page import build_page, save_page
+        from gradparity.compare.lesson_run import Lesson
+
+        # What is not a terminal gets a line for each step instead of one that changes.
+        tell = status.update if progress.is_terminal else progress.print
+        made = Lesson.with_what_is_here(data=data, quick=quick, progress=tell)
+        command = " ".join(["gradparity", *sys.argv[1:]])
+        page = build_page(made, section or (), command=command)
+        tell("saving the figures")
+        path = save_page(page, out)
+    Console().print(str(path))

@@ -1,0 +1,452 @@
+"""The lesson: what it computes is true, and what it shows is complete, for every reader."""
+
+import re
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Mapping
+from pathlib import Path
+
+import browser as chromium
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from gradparity.backends import BackendInfo, get_backend
+from gradparity.backends.errors import InvalidSetting
+from gradparity.compare import Verdict, lesson, lesson_run
+from gradparity.compare.cli import app
+from gradparity.compare.lesson_page import SHOWN_BY, build_page, save_page, write_section
+from gradparity.compare.lesson_run import Lesson, decimals, scientific, spread
+from gradparity.compare.lesson_texts import LABELS, TEXTS
+from gradparity.compare.plots import fit_power_law
+
+MOST_BYTES = 6_000_000
+
+
+class Recorded(Mapping):
+    """Texts that remember which of them were asked for."""
+
+    def __init__(self, texts):
+        self.texts, self.used = texts, set()
+
+    def __getitem__(self, key):
+        self.used.add(key)
+        return self.texts[key]
+
+    def __iter__(self):
+        return iter(self.texts)
+
+    def __len__(self):
+        return len(self.texts)
+
+
+@pytest.fixture(scope="module")
+def here():
+    """A draft with every backend that is installed."""
+    return Lesson.with_what_is_here(quick=True, texts=Recorded(TEXTS), labels=Recorded(LABELS))
+
+
+@pytest.fixture(scope="module")
+def page(here):
+    return build_page(here, command="gradparity lesson --quick")
+
+
+@pytest.fixture(scope="module")
+def folder(page, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("lesson")
+    save_page(page, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def text(folder):
+    return (folder / "index.html").read_text("utf-8")
+
+
+@pytest.fixture(scope="module")
+def numerical_alone():
+    """A draft as it is where neither JAX nor PyTorch is installed."""
+    return Lesson(
+        backends={"numerical": get_backend("numerical")},
+        missing={"jax": "pip install 'gradparity[jax]'", "torch": "torch <broken>"},
+        quick=True,
+        texts=Recorded(TEXTS),
+        labels=Recorded(LABELS),
+    )
+
+
+# What the sections find. The reference values are those of the notebooks, in double precision.
+
+
+def test_section_1_finds_the_slopes_of_the_notebooks(here):
+    found = lesson.difference(here)
+    assert found.exact == pytest.approx({5.0: 0.2, 10.0: 0.3}, rel=1e-15)
+    assert found.central == pytest.approx(found.exact, abs=1e-11)
+    # h f'' / 2 = 1e-6: what a forward difference leaves out.
+    assert found.forward == pytest.approx({5.0: 0.200001, 10.0: 0.300001}, abs=1e-10)
+
+
+def test_section_2_finds_truncation_on_one_side_and_round_off_on_the_other(here):
+    found = lesson.step_size(here)
+    central = found.errors["central float64"]
+    large = (found.steps < 0.1) & (found.steps > 1e-3)
+    np.testing.assert_allclose(central[large], found.truncation[large], rtol=0.02)
+    small = found.steps < 1e-8
+    assert np.all(central[small] <= 4 * found.round_off["float64"][small])
+    assert np.median(central[small] / found.round_off["float64"][small]) > 0.05
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_best_step_of_section_2_is_where_the_error_is_smallest(here, dtype):
+    found = lesson.step_size(here)
+    error = found.errors[f"central {dtype}"]
+    decade = np.round(np.log10(found.steps / found.best[dtype]))
+    typical = {float(shift): np.median(error[decade == shift]) for shift in (-2, 0, 2)}
+    assert typical[0.0] < typical[-2.0] / 3
+    assert typical[0.0] < typical[2.0] / 3
+
+
+def test_the_complex_step_stays_exact_and_the_arbiter_keeps_its_bar(here):
+    found = lesson.step_size(here)
+    assert found.errors["complex float64"][found.steps < 1e-8].max() < 1e-15
+    assert abs(found.estimate.value - found.exact) <= found.estimate.error
+    assert found.estimate.error / found.exact < 1e-9
+
+
+def test_section_3_finds_the_gradients_of_the_notebooks(here):
+    found = lesson.gradient(here)
+    for by_backend in (found.named[3.0, 4.0], found.named[0.0, 2.0], found.named[3.0, 0.0]):
+        assert set(by_backend) == set(here.backends)
+    for (x0, x1), by_backend in found.named.items():
+        for gradient in by_backend.values():
+            np.testing.assert_allclose(gradient, [2 * x0, 2 * x1], atol=1e-9)
+    for gradient in found.at_points.values():
+        np.testing.assert_allclose(gradient, 2 * found.points, atol=1e-6)
+
+
+def test_section_4_reproduces_the_stall_and_the_shared_array(here):
+    found = lesson.descent(here)
+    np.testing.assert_allclose(
+        found.paths[0.1].end, [-6.11110793e-10, 8.14814391e-10], rtol=1e-8, atol=1e-16
+    )
+    assert 1e12 < found.stalled[-1] < 1e14
+    assert found.stalled[-1] == found.stalled[50]
+    np.testing.assert_array_equal(*found.shared)
+    np.testing.assert_allclose(found.own[1], [-2.99999994, 3.99999992], atol=1e-8)
+    for run in found.runaways.values():
+        distance = np.linalg.norm(run.path, axis=1)
+        np.testing.assert_allclose(distance, found.growth, rtol=1e-6)
+    assert found.growth[-1] == pytest.approx(5 * 19.0**100)
+
+
+def test_section_5_finds_the_losses_of_the_notebooks_and_the_dying_gradient(here):
+    found = lesson.losses(here)
+    assert found.squares == pytest.approx({2: 0.0975, 1: 0.6475})
+    assert found.entropies == pytest.approx({2: -np.log(0.6), 1: -np.log(0.05)}, abs=1e-5)
+    at_20 = np.searchsorted(found.gaps, 20)
+    assert found.exact["offset loss"][at_20] == pytest.approx(0.0202, abs=1e-4)
+    assert found.exact["stable loss"][at_20] == pytest.approx(1, abs=1e-8)
+    for loss, exact in found.exact.items():
+        assert set(found.pulls[loss]) == set(here.backends)
+        for pull in found.pulls[loss].values():
+            np.testing.assert_allclose(pull, exact, atol=1e-6)
+
+
+def test_section_6_finds_the_gradient_of_the_notebooks(here):
+    found = lesson.simple_net(here)
+    np.testing.assert_allclose(found.scores, [-1.88680933, -0.23205069, -0.0309561], atol=1e-8)
+    assert found.loss == pytest.approx(0.68014004, abs=1e-8)
+    expected = [[0.0475098, 0.24856257, -0.29607237], [0.0712647, 0.37284386, -0.44410856]]
+    for gradient in found.gradients.values():
+        np.testing.assert_allclose(gradient, expected, atol=1e-8)
+    slope = expected[0][2]
+    assert abs(found.loss + found.by * slope - found.loss_after) > 0.01
+    near = np.gradient(found.moved_losses, found.shifts)[len(found.shifts) // 2]
+    assert near == pytest.approx(slope, rel=1e-2)
+
+
+def test_section_7_trains_every_backend_along_one_path(here):
+    found = lesson.two_layer_net(here)
+    assert set(found.race) == set(here.backends)
+    assert set(found.book) == set(here.backends) - {"numerical"}
+    assert spread([run.losses for run in found.race.values()]) < 1e-7
+    for run in found.race.values():
+        assert run.losses[-1] < run.losses[0]
+    assert len(found.images) == len(found.read) == len(found.truth)
+
+
+def test_section_8_finds_that_differences_grow_with_the_net(here):
+    found = lesson.price(here)
+    assert set(found.bills) == set(here.backends)
+    rows = [row for row in found.costs if row.backend == "numerical"]
+    slope, _ = fit_power_law([row.parameters for row in rows], [row.evaluations for row in rows])
+    assert slope == pytest.approx(1, abs=0.01)
+    assert "numerical" in found.predicted
+    for name in here.autodiff:
+        assert found.bills["numerical"] > 100 * found.bills[name]
+
+
+def test_section_9_clears_the_right_gradient_and_convicts_the_wrong_one(here):
+    found = lesson.checking(here)
+    assert found.right.verdict is Verdict.AGREE
+    assert found.wrong.verdict is Verdict.DIFFER
+    assert {suspect.leaf for suspect in found.wrong.suspects} == {"b2"}
+    slopes = {
+        name: fit_power_law(found.steps, remainders)[0]
+        for name, remainders in found.remainders.items()
+    }
+    assert slopes == pytest.approx({"right": 2, "wrong": 1}, abs=0.1)
+
+
+def test_section_10_finds_each_engine_within_the_legal_slopes(here):
+    conventions = {
+        "abs": {"numerical": 0, "jax": 1, "torch": 0},
+        "clip": {"numerical": 0.5, "jax": 0.5, "torch": 1},
+        "norm": {"numerical": 0, "jax": np.nan, "torch": 0},
+    }
+    for kink in lesson.kinks(here):
+        for name, answer in kink.answers.items():
+            if name in conventions.get(kink.name, {}):
+                assert answer == pytest.approx(conventions[kink.name][name], abs=1e-6, nan_ok=True)
+            low, high = sorted(kink.one_sided)
+            assert np.isnan(answer) or low - 1e-6 <= answer <= high + 1e-6
+
+
+# What stands on the page.
+
+
+def test_the_page_has_ten_sections_each_with_a_figure_and_its_code(page):
+    assert [section.title.split(". ")[0] for section in page.sections] == [
+        str(number) for number in range(1, 11)
+    ]
+    for section, compute in zip(page.sections, SHOWN_BY, strict=True):
+        assert section.drawings, section.title
+        assert f"def {compute.__name__}(" in section.blocks[-1].text
+
+
+def test_the_page_is_one_file_of_moderate_size_that_asks_for_nothing(folder, text):
+    assert (folder / "index.html").stat().st_size < MOST_BYTES
+    assert not re.findall(r'(?:src|href)="(?!#|data:)[^"]*"', text)
+    assert not re.findall(r"url\((?!#|&quot;#)[^)]*\)", text)
+
+
+def test_every_drawing_has_its_own_name_its_words_and_its_files(page, folder, text):
+    drawings = [drawing for section in page.sections for drawing in section.drawings]
+    names = [drawing.name for drawing in drawings]
+    assert len(set(names)) == len(names)
+    assert {path.name for path in (folder / "figures").iterdir()} == {
+        f"{name}.{kind}" for name in names for kind in ("png", "svg")
+    }
+    assert all(len(drawing.alt) > 20 for drawing in drawings)
+    ids = re.findall(r' id="([^"]+)"', text)
+    assert len(set(ids)) == len(ids)
+
+
+def test_every_formula_on_the_page_is_well_formed(text):
+    formulas = re.findall(r"<math.*?</math>", text, flags=re.DOTALL)
+    assert len(formulas) > 20
+    for formula in formulas:
+        ElementTree.fromstring(formula)
+
+
+def test_no_placeholder_is_left_unfilled_and_no_number_is_lost(text):
+    prose = re.sub(r"<(style|script|pre|svg).*?</\1>", "", text, flags=re.DOTALL)
+    assert not re.findall(r"\{\w*\}", prose)
+    assert "&lt;m" not in prose  # a formula that was escaped
+    assert not re.findall(r"\bnan\b|\binf\b|None", prose)
+
+
+def test_the_foot_names_machine_versions_data_and_command(page):
+    names = [name for name, _ in page.foot]
+    assert names == [
+        TEXTS[f"foot.{key}"] for key in ("machine", "versions", "data", "made", "command")
+    ]
+    contents = " ".join(content for _, content in page.foot)
+    assert f"numpy {np.__version__}" in contents
+    assert "5,000 training" in contents
+
+
+def test_sympy_typesets_the_derivative_or_the_page_says_that_it_is_missing(here, monkeypatch):
+    sympy = pytest.importorskip("sympy")
+    x = sympy.Symbol("x")
+    derivative = sympy.mathml(x / 50 + sympy.Rational(1, 10), printer="presentation")
+    assert derivative in write_section(here, 1).to_html()
+    monkeypatch.setitem(sys.modules, "sympy", None)
+    without = write_section(here, 1).to_html()
+    assert derivative not in without
+    assert TEXTS["difference.no_sympy"] in without
+
+
+def test_a_page_without_frameworks_says_so_and_is_complete(numerical_alone):
+    page = build_page(numerical_alone)
+    text = page.to_html()
+    assert len(page.sections) == 10
+    assert all(section.drawings for section in page.sections)
+    assert "pip install &#x27;gradparity[jax]&#x27;" in text
+    assert "torch &lt;broken&gt;" in text
+    assert TEXTS["two_layer_net.no_autodiff"] in text
+
+
+def test_every_text_and_label_is_used_somewhere(here, page, numerical_alone):
+    build_page(numerical_alone, [7, 8])
+    for recorded in (here, numerical_alone):
+        recorded.plain("price.measured")  # the full page says it, a draft does not
+    assert set(TEXTS) == here.texts.used | numerical_alone.texts.used | {"difference.no_sympy"}
+    elsewhere = {"relative difference"}  # in the comparison's report
+    assert set(LABELS) == here.labels.used | elsewhere
+
+
+def translated(texts):
+    """Put a Cyrillic letter for every word that is no placeholder, tag or entity."""
+    kept = r"(\{[^}]*\}|<[^>]*>|&\w+;)|[A-Za-z]+"
+    return {key: re.sub(kept, lambda word: word[1] or "ж", text) for key, text in texts.items()}
+
+
+def test_a_translation_leaves_no_english_on_the_page():
+    made = Lesson(
+        {"numerical": get_backend("numerical")}, texts=translated(TEXTS), labels=translated(LABELS)
+    )
+    text = build_page(made, [5]).to_html()
+    text = text[text.index("<body>") : text.index("<footer>")]
+    alts = re.findall(r'aria-label="([^"]*)"', text)
+    # Code stays as it is, and so do the names in formulas.
+    prose = re.sub(r"<(script|style|pre|code|math).*?</\1>|<[^>]*>", " ", text, flags=re.DOTALL)
+    words = set(re.findall(r"[A-Za-z]{4,}", " ".join([prose, *alts])))
+    assert words <= {"numerical", "nbsp"}
+    assert "ж" in prose
+    assert all("ж" in alt for alt in alts)
+
+
+@pytest.mark.parametrize("number", [0, 11])
+def test_a_section_that_is_not_there_is_refused(here, number):
+    with pytest.raises(InvalidSetting, match=f"got section {number}, expected 1 to 10"):
+        build_page(here, [number])
+
+
+# The backends that are here, and the command.
+
+
+def test_a_backend_that_cannot_be_loaded_is_left_out_with_its_reason(monkeypatch):
+    infos = (BackendInfo("numerical", "2.0"), BackendInfo("jax", unavailable="no jax here"))
+    monkeypatch.setattr(lesson_run, "available_backends", lambda: infos)
+    made = Lesson.with_what_is_here()
+    assert "jax" not in made.backends
+    assert made.missing["jax"] == "no jax here"
+
+
+def test_an_output_that_cannot_be_written_fails_before_the_work(tmp_path, monkeypatch):
+    monkeypatch.setattr(Lesson, "with_what_is_here", lambda **settings: pytest.fail("worked"))
+    (tmp_path / "file").write_text("")
+    result = CliRunner().invoke(app, ["lesson", "--out", str(tmp_path / "file" / "below")])
+    assert result.exit_code != 0
+    assert "cannot be written" in str(result.exception)
+
+
+def test_a_wrong_section_number_is_a_usage_error(tmp_path):
+    result = CliRunner().invoke(app, ["lesson", "--section", "11", "--out", str(tmp_path)])
+    assert result.exit_code == 2
+
+
+def test_the_module_runs_one_section_by_itself(tmp_path):
+    command = [sys.executable, "-m", "gradparity.compare.lesson", "--section", "1"]
+    done = subprocess.run(
+        [*command, "--out", str(tmp_path)], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == [str(tmp_path / "index.html")]
+    assert "A derivative as a difference" in done.stderr
+    text = (tmp_path / "index.html").read_text("utf-8")
+    assert text.count("<section ") == 1
+    assert (tmp_path / "figures" / "difference-tangents.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(3.24e-5, "3.2·10⁻⁵"), (0.0821, "0.082"), (0.0, "0"), (19.0**100, "7.5·10¹²⁷")],
+)
+def test_sizes_are_written_for_readers(value, text):
+    assert scientific(value) == text
+
+
+def test_numbers_keep_the_digits_that_are_asked_for():
+    assert decimals(7.999999999999119) == "7.99999999999912"
+    assert decimals(-0.5) == "−0.5"
+    assert decimals(float("nan")) == "NaN"
+
+
+def test_the_spread_is_the_largest_difference_of_any_two():
+    assert spread([[1, 2], [1, 2.5], [1, 1.5]]) == 1
+    assert spread([[1, 2]]) == 0
+
+
+# In a browser.
+
+
+@pytest.fixture(scope="module")
+def window():
+    with chromium.open_browser() as window:
+        yield window
+
+
+SHOWN_PATHS = """
+const figure = document.querySelectorAll('.slider')[arguments[0]].closest('figure');
+return [...figure.querySelectorAll('.frame')]
+  .filter(frame => getComputedStyle(frame).display !== 'none')
+  .map(frame => frame.innerHTML);
+"""
+
+
+def test_the_lesson_loads_without_a_word_on_the_console(window, folder):
+    window.messages()
+    window.open(folder / "index.html")
+    assert window.messages() == []
+
+
+@pytest.mark.parametrize("slider", [0, 1])
+def test_each_slider_changes_its_figures_and_its_words(window, folder, slider):
+    window.open(folder / "index.html")
+    seen, words = [], []
+    window.run("document.querySelectorAll('.slider input')[arguments[0]].focus()", slider)
+    for key in (chromium.HOME, chromium.RIGHT, chromium.END):
+        window.press(key)
+        seen.append(str(window.run(SHOWN_PATHS, slider)))
+        script = "return document.querySelectorAll('.slider output')[arguments[0]].textContent"
+        words.append(window.run(script, slider))
+    assert all(seen)
+    assert len(set(seen)) == 3
+    assert len(set(words)) == 3
+
+
+@pytest.mark.parametrize("width", [360, 1920])
+def test_nothing_of_the_lesson_overflows(window, folder, width):
+    window.resize(width, mobile=width < 500)
+    window.open(folder / "index.html")
+    window.run("for (const d of document.querySelectorAll('details')) d.open = true")
+    assert window.run("return innerWidth") == width
+    assert window.run(chromium.OVERFLOW) == []
+
+
+def test_text_in_figures_stays_readable_on_a_phone(window, folder):
+    window.resize(360, mobile=True)
+    window.open(folder / "index.html")
+    heights = window.run(
+        "return [...document.querySelectorAll('.panel svg')].map(svg =>"
+        " 9 * svg.getBoundingClientRect().width / svg.viewBox.baseVal.width)"
+    )
+    # The smallest letters are of 9 points; 8 CSS pixels are what a phone's own labels use.
+    assert min(heights) >= 8
+
+
+def test_formulas_are_drawn_and_not_empty(window, folder):
+    window.open(folder / "index.html")
+    sizes = window.run(
+        "return [...document.querySelectorAll('math')].map(m => m.getBoundingClientRect().width)"
+    )
+    assert min(sizes) > 5
+
+
+def test_a_screenshot_of_the_whole_page_can_be_kept(window, folder, tmp_path):
+    path = Path(tmp_path) / "page.png"
+    window.open(folder / "index.html")
+    window.screenshot(path)
+    assert path.read_bytes().startswith(b"\x89PNG")
