@@ -10,6 +10,7 @@ import pytest
 
 from gradparity.backends import get_backend
 from gradparity.backends.registry import BUILT_IN, backend_names
+from gradparity.compare import compare_gradients
 from gradparity.compare.conformance import BackendConformance
 from gradparity.models import TwoLayerNet
 
@@ -67,3 +68,26 @@ def test_its_gradient_of_the_network_is_that_of_differences():
     _, expected = get_backend("numerical").value_and_gradient(net.loss)(net.init(0), *batch)
     for name, leaf in expected.items():
         np.testing.assert_allclose(gradient[name], leaf, atol=1e-9)  # the bar of the differences
+
+
+def test_it_takes_part_in_a_comparison_and_is_not_blamed():
+    net, rng = (
+        TwoLayerNet(input_size=6, hidden_size=4, weight_init_std=0.5),
+        np.random.default_rng(0),
+    )
+    batch = rng.normal(size=(5, 6)), rng.integers(0, 10, size=5)
+    comparison = compare_gradients(
+        net.loss, net.init(0), *batch, backends=("numerical", "autograd")
+    )
+    assert comparison.backends == ("numerical", "autograd")
+    assert comparison.verdict == "agree", str(comparison)
+
+
+def test_the_main_job_runs_with_it(tmp_path):
+    run_command(
+        *("compare", "--backends", "autograd", "--data", "embedded"),
+        *("--out", str(tmp_path / "out"), "--json", str(tmp_path / "job.json")),
+    )
+    job = json.loads((tmp_path / "job.json").read_text())
+    assert job["verdict"] == "agree"
+    assert {row["backend"] for row in job["training"]} == {"autograd"}
