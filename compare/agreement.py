@@ -1,5 +1,6 @@
 """Compare the gradients of several backends, and say whose are wrong."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -49,7 +50,8 @@ def compare_gradients(
     taking_part = entrants(f, params, backends, dtype, rename, transpose)
     single = any(engine.backend.dtype == "float32" for engine in taking_part.engines)
     point = point_for(taking_part.params, args, "float32" if single else "float64")
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # those of the first calls are in the notes
         return Case(taking_part, point, dtype, seed).settle()
 
 

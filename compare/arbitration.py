@@ -1,28 +1,22 @@
 """Who is wrong: each engine before the arbiter, each disputed entry before all of them."""
 
 import itertools
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, TypeAlias
 
 import numpy as np
 
 from gradparity.backends import GradparityError
-from gradparity.backends.estimate import Estimate
 
-from .candidate import EPSILONS, Candidate
+from .candidate import EPSILONS
 from .check import Arbiter, GradientCheck
 from .engines import Answer, Engine, Point, answer
-from .entries import examine
-from .meter import Meter
 from .quotients import is_a_quotient
 from .round_off import float32_fault_persists
+from .rulings import Rulings
 from .second_opinions import Entry, differing_entries
-from .trial import ROUNDINGS, Kink, Trial
-from .verdicts import Suspect
-
-Kind: TypeAlias = Literal["right", "legal", "not a number", "open", "wrong"]
+from .trial import ROUNDINGS, Kink
+from .verdicts import Suspect, Verdict
 
 # Where many entries differ, the arbiter looks at the worst of each leaf, and at so many in all.
 MOST_IN_A_LEAF = 3
@@ -32,20 +26,6 @@ MOST_QUOTIENTS = 16
 ROUND_OFF = 1_000 * 2.0**-52
 # Central differences are exact to about eps**(2/3); what is off by 1,000 times that is looked at.
 QUOTIENT_ERROR = 1_000 * 2.0 ** (-52 * 2 / 3)
-
-
-@dataclass(frozen=True)
-class Ruling:
-    """What the arbiter says of a number that claims to be the derivative by one entry.
-
-    kind: "legal" and "not a number" are said at kinks, "open" where there is no derivative
-    interval: of legal values, each known to within bar; suspect: the entry if it is wrong
-    """
-
-    kind: Kind
-    interval: tuple[float, float]
-    bar: float
-    suspect: Suspect | None = None
 
 
 @dataclass(frozen=True)
@@ -66,7 +46,10 @@ class Judgement:
 
     @property
     def is_wrong(self) -> bool:
-        return bool(self.suspects) or (self.check is not None and self.check.verdict == "differ")
+        if self.suspects or self.check is None:
+            return bool(self.suspects)
+        # A whole leaf, or its form, may be wrong without an entry of its own to show.
+        return self.check.verdict is Verdict.DIFFER and not self.check.suspects
 
 
 def arbiters(
@@ -96,7 +79,9 @@ def arbiters(
     }, notes
 
 
-def judge(engine: Engine, given: Answer, arbiter: Arbiter, point: Point, seed: int) -> Judgement:
+def judge(
+    engine: Engine, given: Answer, arbiter: Arbiter, rulings: Rulings, point: Point, seed: int
+) -> Judgement:
     """Put an engine's whole gradient before its arbiter.
 
     A float32 gradient is judged by its float64 shadow: that is where a wrong rule shows. What it
@@ -105,11 +90,17 @@ def judge(engine: Engine, given: Answer, arbiter: Arbiter, point: Point, seed: i
     single = engine.backend.dtype == "float32"
     shadow = answer(engine.in_dtype("float64"), point, seed) if single else given
     check = arbiter.check(shadow.gradient)
-    suspects = tuple(replace(suspect, backend=engine.label) for suspect in check.suspects)
+    suspects, kinks, unknown = _confirmed(check, shadow.leaves, rulings, point)
     judgement = Judgement(
-        engine, shadow.leaves, check, suspects, check.kinks, check.unknown, check_notes(check)
+        engine,
+        shadow.leaves,
+        check,
+        tuple(replace(suspect, backend=engine.label) for suspect in suspects),
+        tuple(kinks),
+        unknown,
+        tuple(f"leaf {problem.leaf or 'params'}: {problem.text}" for problem in check.problems),
     )
-    if not single or check.verdict == "differ":
+    if not single or judgement.is_wrong:
         return judgement
     found = []
     for suspect in arbiter.check(given.gradient).suspects:
@@ -120,8 +111,30 @@ def judge(engine: Engine, given: Answer, arbiter: Arbiter, point: Point, seed: i
     return replace(judgement, suspects=tuple(found), notes=(*judgement.notes, *notes))
 
 
-def check_notes(check: GradientCheck) -> tuple[str, ...]:
-    return tuple(f"leaf {problem.leaf or 'params'}: {problem.text}" for problem in check.problems)
+def _confirmed(
+    check: GradientCheck, leaves: Sequence[np.ndarray], rulings: Rulings, point: Point
+) -> tuple[list[Suspect], list[Kink], tuple[str, ...]]:
+    """Return the suspects that stand a closer look, and the kinks and jumps that others are at.
+
+    The first one of a leaf that does stands for the rest of it.
+    """
+    suspects: list[Suspect] = []
+    kinks, doubts = list(check.kinks), list(check.unknown)
+    for suspect in check.suspects:
+        if suspect.leaf in {confirmed.leaf for confirmed in suspects}:
+            suspects.append(suspect)
+            continue
+        ruling = rulings.rule(leaves, *position_of(point, suspect), suspect.got)
+        if ruling.suspect is not None:
+            suspects.append(ruling.suspect)
+        elif ruling.kind == "legal":
+            kinks.append(Kink(suspect.leaf, suspect.index, suspect.got, ruling.interval))
+        else:
+            doubts.append(
+                f"{suspect.leaf or 'params'}{list(suspect.index)}: got {suspect.got:.6g} where f "
+                "jumps"
+            )
+    return suspects, kinks, tuple(doubts)
 
 
 def judge_quotients(
@@ -129,6 +142,7 @@ def judge_quotients(
     given: Answer,
     reference: Sequence[np.ndarray] | None,
     arbiter: Arbiter,
+    rulings: Rulings,
     point: Point,
     seed: int,
 ) -> Judgement:
@@ -143,7 +157,7 @@ def judge_quotients(
     error = max(QUOTIENT_ERROR, ROUNDINGS * epsilon)
     for leaf, entry in _doubtful(given, reference, error, seed):
         got = float(given.leaves[leaf].reshape(-1)[entry])
-        ruling = rule(arbiter.meter, given.leaves, leaf, entry, got)
+        ruling = rulings.rule(given.leaves, leaf, entry, got)
         if ruling.suspect is None:
             continue
         if is_a_quotient(arbiter.black_box, leaf, entry, got, fixed, epsilon):
@@ -155,49 +169,6 @@ def judge_quotients(
             continue
         suspects.append(replace(ruling.suspect, backend=engine.label))
     return Judgement(engine, given.leaves, None, tuple(suspects), notes=tuple(notes[:1]))
-
-
-def rule(meter: Meter, leaves: Sequence[np.ndarray], leaf: int, entry: int, got: float) -> Ruling:
-    """Return what the arbiter says of a number that claims to be the derivative by one entry.
-
-    leaves: the float64 gradient that the number belongs to
-
-    Where f jumps and is continuous on one side, the branch that f takes at the point is known, and
-    with it the derivative.
-    """
-    own = tuple(np.array(array) for array in leaves)
-    own[leaf].reshape(-1)[entry] = got
-    trial = Trial(meter, Candidate(own, (EPSILONS["float64"],) * len(own), (), {}))
-    estimate = meter.entry(leaf, entry)
-    if estimate.smoothness == "jump":
-        return _rule_at_jump(trial, estimate, leaf, entry, got)
-    if examine(trial, leaf, entry):
-        suspect = trial.suspects[-1]
-        return Ruling("wrong", (suspect.expected, suspect.expected), suspect.error_bar, suspect)
-    if trial.kinks:
-        interval = trial.kinks[-1].interval
-        kind: Kind = "not a number" if math.isnan(got) else "legal"
-        return Ruling(kind, interval, max(estimate.one_sided_error))
-    if estimate.smoothness != "smooth":
-        return Ruling("open", (-math.inf, math.inf), math.inf)
-    return Ruling("right", (estimate.value, estimate.value), estimate.error)
-
-
-def _rule_at_jump(trial: Trial, estimate: Estimate, leaf: int, entry: int, got: float) -> Ruling:
-    sides = [
-        (value, error)
-        for value, error in zip(estimate.one_sided, estimate.one_sided_error, strict=True)
-        if math.isfinite(value) and math.isfinite(error)
-    ]
-    if len(sides) != 1:
-        return Ruling("open", (-math.inf, math.inf), math.inf)
-    ((value, error),) = sides
-    # False for NaN, as it should be.
-    if abs(got - value) <= error + float(trial.tolerance[leaf][entry]):
-        return Ruling("right", (value, value), error)
-    name, shape = trial.black_box.names[leaf], trial.black_box.leaves[leaf].shape
-    index = tuple(map(int, np.unravel_index(entry, shape)))
-    return Ruling("wrong", (value, value), error, Suspect(name, index, got, value, error))
 
 
 def disputed_entries(gradients: Sequence[Sequence[np.ndarray]]) -> tuple[Entry, ...]:

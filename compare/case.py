@@ -1,36 +1,30 @@
 """One comparison, step by step: ask, compare the values, judge, settle disputes, conclude."""
 
 import math
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from gradparity.backends import GradparityError
 
 from .arbitration import (
-    QUOTIENT_ERROR,
-    ROUND_OFF,
     Judgement,
-    Ruling,
     arbiters,
     disputed_entries,
-    index_of,
     judge,
     judge_quotients,
     position_of,
-    rule,
 )
-from .candidate import EPSILONS
 from .check import Arbiter
-from .comparison import Comparison, Convention, SecondOpinion
-from .differences import leaf_differences
+from .comparison import Comparison, SecondOpinion
+from .conclusion import conclude, listed, verdict_on
 from .engines import Answer, Engine, Point, answer
 from .entrants import Entrants
 from .port_hints import different_parameters, hints
 from .round_off import odd_ones_out
+from .rulings import Ruling, Rulings
 from .second_opinions import FORWARD_MODE, Entry, OtherWay, other_ways
 from .verdicts import Suspect, Verdict
-
-MOST_CONVENTIONS = 100
 
 
 class Case:
@@ -48,6 +42,7 @@ class Case:
         self.answers: dict[str, Answer] = {}
         self.failures: dict[str, Exception] = {}
         self.arbiters: dict[str, Arbiter] = {}
+        self.rulings: dict[str, Rulings] = {}
         self.judgements: dict[str, Judgement] = {}
         self.suspects: dict[tuple[str, str, tuple[int, ...]], Suspect] = {}
         self.kinks: dict[Entry, tuple[float, float]] = {}
@@ -67,22 +62,32 @@ class Case:
         if different or not agree:
             return self._values_differ(odd, bool(different))
         if not all(map(math.isfinite, values.values())):
-            return self._conclude(Verdict.CANNOT_TELL, "f is not finite here, in every backend")
+            return conclude(self, Verdict.CANNOT_TELL, "f is not finite here, in every backend")
         self.arbiters, notes = arbiters(answered, values, self.point, self.seed)
         self.notes += notes
+        books = {id(arbiter): Rulings(arbiter.meter) for arbiter in self.arbiters.values()}
+        self.rulings = {label: books[id(one)] for label, one in self.arbiters.items()}
         self._judge(answered)
         functions_differ = self._settle_disputes()
         self._hear_second_opinions()
-        return self._verdict(functions_differ)
+        return verdict_on(self, functions_differ)
 
     def _ask(self) -> None:
         for engine in self.engines:
-            try:
-                self.answers[engine.label] = answer(engine, self.point, self.seed)
-            except GradparityError:
-                raise
-            except Exception as error:  # a framework says in its own way that it cannot
-                self.failures[engine.label] = error
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                try:
+                    self.answers[engine.label] = answer(engine, self.point, self.seed)
+                except GradparityError:
+                    raise
+                except Exception as error:  # a framework says in its own way that it cannot
+                    self.failures[engine.label] = error
+            # What a framework warns of once, such as a tensor cut off from its graph, is a clue.
+            self.notes += [
+                f"{engine.label} warns: {str(warning.message).partition(chr(10))[0]:.160}"
+                for warning in caught
+                if not issubclass(warning.category, RuntimeWarning)
+            ]
         if not self.answers:
             raise next(iter(self.failures.values()))
         for label, error in self.failures.items():
@@ -100,14 +105,14 @@ class Case:
     def _values_differ(self, odd: Sequence[str], different_parameters: bool) -> Comparison:
         self.blamed |= set(odd)
         if different_parameters:
-            return self._conclude(Verdict.DIFFER, "the parameters are not the same numbers")
+            return conclude(self, Verdict.DIFFER, "the parameters are not the same numbers")
         values = [given.value for given in self.answers.values()]
         apart = (max(values) - min(values)) / max(map(abs, values)) if any(values) else 0.0
         far = f"by {apart:.1g} (relative)" if math.isfinite(apart) else "and not all are finite"
         reason = f"the values differ {far}, which is no dispute about gradients"
         if odd:
-            reason += f"; {_listed(odd)} against the others"
-        return self._conclude(Verdict.DIFFER, reason)
+            reason += f"; {listed(odd)} against the others"
+        return conclude(self, Verdict.DIFFER, reason)
 
     def _hints(self) -> Iterator[str]:
         natives = [engine for engine in self.engines if engine.layout is not None]
@@ -116,16 +121,25 @@ class Case:
     def _judge(self, answered: Sequence[Engine]) -> None:
         exact = [engine for engine in answered if not engine.pays_for_each_entry]
         for engine in exact:
-            given, arbiter = self.answers[engine.label], self.arbiters[engine.label]
-            self._note(judge(engine, given, arbiter, self.point, self.seed))
+            label = engine.label
+            given, arbiter, rulings = self.answers[label], self.arbiters[label], self.rulings[label]
+            self._note(judge(engine, given, arbiter, rulings, self.point, self.seed))
         trusted = [engine for engine in exact if not self.judgements[engine.label].is_wrong]
         references = [self.judgements[engine.label].leaves for engine in trusted or exact]
+        reference = references[0] if references else None
         for engine in answered:
             if engine.pays_for_each_entry:
-                given, arbiter = self.answers[engine.label], self.arbiters[engine.label]
-                reference = references[0] if references else None
+                label = engine.label
                 self._note(
-                    judge_quotients(engine, given, reference, arbiter, self.point, self.seed)
+                    judge_quotients(
+                        engine,
+                        self.answers[label],
+                        reference,
+                        self.arbiters[label],
+                        self.rulings[label],
+                        self.point,
+                        self.seed,
+                    )
                 )
 
     def _note(self, judgement: Judgement) -> None:
@@ -167,7 +181,7 @@ class Case:
     def _rule(self, judged: Judgement, entry: Entry, got: float) -> Ruling:
         """Note and return what the arbiter rules on one number."""
         label = judged.engine.label
-        ruling = rule(self.arbiters[label].meter, judged.leaves, *entry, got)
+        ruling = self.rulings[label].rule(judged.leaves, *entry, got)
         if ruling.suspect is not None:
             self._suspect(replace(ruling.suspect, backend=label))
         if ruling.kind in ("legal", "not a number"):
@@ -199,90 +213,3 @@ class Case:
         self.opinions.append(
             SecondOpinion(label, way.name, not way.found, " and ".join(wrong) or None)
         )
-
-    def _verdict(self, functions_differ: bool) -> Comparison:
-        if self.blamed:
-            leaves = dict.fromkeys(suspect.leaf for suspect in self.suspects.values())
-            verb = "is" if len(self.blamed) == 1 else "are"
-            where = f" in {_listed([leaf or 'params' for leaf in leaves])}" if leaves else ""
-            return self._conclude(
-                Verdict.DIFFER, f"{_listed(self._in_order())} {verb} wrong{where}"
-            )
-        if functions_differ:
-            return self._conclude(
-                Verdict.DIFFER,
-                "each gradient is right for its own implementation: they are not one function",
-            )
-        checks = [j.check for j in self.judgements.values() if j.check is not None]
-        if self.doubts:
-            return self._conclude(Verdict.CANNOT_TELL, self.doubts[0])
-        for label, judgement in self.judgements.items():
-            if judgement.check is not None and judgement.check.verdict is not Verdict.AGREE:
-                reason = f"{label} was resolved to {judgement.check.resolution:.1g} only"
-                return self._conclude(Verdict.CANNOT_TELL, reason)
-        reason = f"{_listed([*self.judgements])} give the derivative of f"
-        if checks and self.kinks:
-            reason += ", each by its convention at kinks"
-        return self._conclude(Verdict.AGREE, reason)
-
-    def _in_order(self) -> tuple[str, ...]:
-        return tuple(engine.label for engine in self.engines if engine.label in self.blamed)
-
-    def _conclude(self, verdict: Verdict, reason: str) -> Comparison:
-        checks = [j.check for j in self.judgements.values() if j.check is not None]
-        distinct = {id(arbiter): arbiter for arbiter in self.arbiters.values()}.values()
-        order = ("smooth", "kink", "jump", "not finite")
-        patterns = dict.fromkeys(
-            judgement.check.pattern
-            for judgement in self.judgements.values()
-            if judgement.check is not None and judgement.check.pattern
-        )
-        return Comparison(
-            verdict,
-            self._in_order(),
-            tuple(self.suspects.values()),
-            reason,
-            tuple(engine.label for engine in self.engines),
-            self.dtype,
-            self.seed,
-            self.point.size,
-            tuple((label, given.value) for label, given in self.answers.items()),
-            differences=tuple(leaf_differences(self.answers, self.point, self._round_off)),
-            conventions=tuple(self._conventions()),
-            second_opinions=tuple(self.opinions),
-            notes=tuple(dict.fromkeys(self.notes)),
-            pattern="; ".join(patterns),
-            evaluations=sum(arbiter.black_box.evaluations for arbiter in distinct),
-            smoothness=max((c.smoothness for c in checks), key=order.index, default="smooth"),
-            resolution=max((check.resolution for check in checks), default=math.nan),
-            left_out=self.taking_part.left_out,
-            aliases=tuple(
-                (engine.label, tuple(zip(self.point.names, engine.layout.names, strict=True)))
-                for engine in self.engines
-                if engine.layout is not None
-            ),
-        )
-
-    def _round_off(self, *labels: str) -> float:
-        pair = [engine for engine in self.engines if engine.label in labels]
-        epsilon = max(EPSILONS[engine.backend.dtype] for engine in pair)
-        round_off = ROUND_OFF * epsilon / EPSILONS["float64"]
-        differenced = any(engine.pays_for_each_entry for engine in pair)
-        return max(round_off, QUOTIENT_ERROR) if differenced else round_off
-
-    def _conventions(self) -> Iterator[Convention]:
-        for (leaf, entry), legal in list(self.kinks.items())[:MOST_CONVENTIONS]:
-            yield Convention(
-                self.point.names[leaf],
-                index_of(self.point, leaf, entry),
-                legal,
-                tuple(
-                    (label, float(given.leaves[leaf].reshape(-1)[entry]))
-                    for label, given in self.answers.items()
-                ),
-            )
-
-
-def _listed(names: Sequence[str]) -> str:
-    few = [*names[:4], *([f"{len(names) - 4} more"] if len(names) > 4 else [])]
-    return few[0] if len(few) == 1 else f"{', '.join(few[:-1])} and {few[-1]}"

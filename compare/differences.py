@@ -1,6 +1,7 @@
 """By how much gradients differ, pair by pair and leaf by leaf."""
 
 import itertools
+import math
 from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
@@ -29,7 +30,8 @@ def leaf_differences(
             worst = int(np.argmax(distance))
             size = float(np.fmax(np.abs(a), np.abs(b)).max())
             largest = float(distance[worst])
-            relative = largest / size if largest else 0.0
+            # The size is 0 where the one gradient is zero and the other is NaN.
+            relative = largest / (size or math.nan) if largest else 0.0
             # A leaf that f does not depend on holds what cancelling slopes of f's size leave.
             reach = float(np.abs(point.leaves[leaf]).max()) or 1.0
             residue = round_off(first, second) * abs(mine.value) / reach
