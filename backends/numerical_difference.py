@@ -1,16 +1,19 @@
 """Numerical differences on NumPy: two evaluations for each parameter, no derivative rules."""
 
-from collections.abc import Callable, Iterable
+import functools
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from .base import Backend, ModelFunction, Operator
 from .checks import check_same_shapes
+from .difference_loop import Sweep, difference_entries, read_only, with_own_leaf
 from .errors import ImpureFunction, InvalidSetting
 from .pytrees import Array, PyTree, flatten, private_numpy, tree_map, unflatten
-from .step_size import EPSILON, PROBE_STEP, RELATIVE_STEP, automatic_steps
+from .step_size import EPSILON, PROBE_STEP, automatic_steps
+from .structured_differences import structured_gradient
 
 Progress = Callable[[int, int], None]
 
@@ -30,6 +33,9 @@ class NumericalDifference(Backend):
     digits for them.
 
     step_size: "automatic" balances truncation and round-off for each entry; a number is used as is
+    method: "structured" computes what the perturbed functions have in common once, and checks
+        itself against the plain loop; "loop" calls f twice for each entry, as the book does
+    max_bytes: about what the perturbed copies of the structured method may take up
     jobs: how many joblib workers share the entries; None leaves that to `joblib.parallel_config`
     progress: called with (entries done, entries in all) during long sweeps
     """
@@ -39,6 +45,8 @@ class NumericalDifference(Backend):
     cheap_mode: ClassVar[Literal["forward", "reverse"]] = "forward"
 
     step_size: float | Literal["automatic"] = "automatic"
+    method: Literal["structured", "loop"] = "structured"
+    max_bytes: int = 2**28
     jobs: int | None = None
     progress: Progress | None = None
 
@@ -50,6 +58,10 @@ class NumericalDifference(Backend):
                 f"backend 'numerical': got step_size {self.step_size!r}, "
                 "expected 'automatic' or a positive number such as 1e-4"
             )
+        if self.method not in ("structured", "loop"):
+            raise InvalidSetting(
+                f"backend 'numerical': got method {self.method!r}, expected 'structured' or 'loop'"
+            )
 
     @property
     def xp(self) -> Any:
@@ -60,8 +72,8 @@ class NumericalDifference(Backend):
 
     def _adopt(self, leaf: Any) -> Array:
         if not isinstance(leaf, np.ndarray):
-            return _read_only(self._to_native(private_numpy(leaf, self.dtype)))
-        return _read_only(leaf)
+            return read_only(self._to_native(private_numpy(leaf, self.dtype)))
+        return read_only(leaf)
 
     def _scoped(self, operator: Operator) -> Operator:
         def scoped(*args: Any) -> Any:
@@ -91,27 +103,33 @@ class NumericalDifference(Backend):
 
     def _sweep(self, f: ModelFunction, params: PyTree, args: tuple[PyTree, ...]) -> PyTree:
         """Difference every entry, in chunks that joblib may spread over threads or machines."""
-        import joblib
-
         leaves, structure = flatten(params)
         steps = tuple(
             self._steps(f, params, args, position, leaf) for position, leaf in enumerate(leaves)
         )
-        sweep = Sweep(f, params, args, steps)
+        loop = functools.partial(difference_entries, Sweep(f, params, args, steps))
+        if self.method == "structured":
+            return structured_gradient(
+                f,
+                params,
+                args,
+                unflatten(structure, steps),
+                loop,
+                max_bytes=self.max_bytes,
+                progress=self.progress,
+                chunk_map=self._map,
+            )
         total = sum(leaf.size for leaf in leaves)
-        chunk = max(1, total // CHUNKS)
+        size = max(1, total // CHUNKS)
         tasks = [
-            (position, range(start, min(start + chunk, leaf.size)))
+            (position, range(start, min(start + size, leaf.size)))
             for position, leaf in enumerate(leaves)
-            for start in range(0, leaf.size, chunk)
+            for start in range(0, leaf.size, size)
         ]
-        results = joblib.Parallel(n_jobs=self.jobs, prefer="threads", return_as="generator")(
-            joblib.delayed(difference_entries)(sweep, position, entries)
-            for position, entries in tasks
-        )
         gradient = [np.zeros(leaf.size) for leaf in leaves]
         done = 0
-        for (position, entries), differences in zip(tasks, results, strict=True):
+        differenced = self._map(functools.partial(_call_with, loop), tasks)
+        for (position, entries), differences in zip(tasks, differenced, strict=True):
             gradient[position][entries.start : entries.stop] = differences
             done += len(entries)
             if self.progress is not None:
@@ -120,6 +138,15 @@ class NumericalDifference(Backend):
             structure,
             [entries.reshape(leaf.shape) for entries, leaf in zip(gradient, leaves, strict=True)],
         )
+
+    def _map(self, function: Callable[[Any], Any], tasks: Iterable[Any]) -> Iterator[Any]:
+        """Yield function(task) for each task, in order, from as many workers as are asked for."""
+        import joblib
+
+        results: Iterator[Any] = joblib.Parallel(
+            n_jobs=self.jobs, prefer="threads", return_as="generator"
+        )(joblib.delayed(function)(task) for task in tasks)
+        return results
 
     def _steps(
         self,
@@ -133,7 +160,7 @@ class NumericalDifference(Backend):
             return np.full(leaf.shape, float(self.step_size))
 
         def along_entry(entry: int) -> Callable[[float], float]:
-            moved, flat = _with_own_leaf(params, position)
+            moved, flat = with_own_leaf(params, position)
             start = flat[entry]
 
             def along(shift: float) -> float:
@@ -171,7 +198,7 @@ class NumericalDifference(Backend):
             for multiple, weight in stencil if step else ():
                 shift = multiple * step
                 ahead, behind = (
-                    f(tree_map(lambda x, v, s=s: _read_only(x + s * v), primal, direction), *args)
+                    f(tree_map(lambda x, v, s=s: read_only(x + s * v), primal, direction), *args)
                     for s in (shift, -shift)
                 )
                 pushed = tree_map(
@@ -188,55 +215,8 @@ class NumericalDifference(Backend):
 CHUNKS = 200  # enough for a smooth progress bar and for sharing among workers
 
 
-class Sweep(NamedTuple):
-    """What all tasks of a sweep share, float64 params and a step for each entry of each leaf.
-
-    One tuple, since joblib's Dask backend would put a larger array that is an argument by itself
-    on one worker, and whatever dies with a worker and was not computed is lost.
-    """
-
-    f: ModelFunction
-    params: PyTree
-    args: tuple[PyTree, ...]
-    steps: tuple[np.ndarray, ...]
-
-
-def difference_entries(sweep: Sweep, position: int, entries: Iterable[int]) -> np.ndarray:
-    """Return the central differences of f at some entries, flat indices, of one leaf."""
-    f, params, args, steps = sweep
-    moved, flat = _with_own_leaf(params, position)
-    flat_steps = steps[position].reshape(-1)
-
-    def difference(entry: int, step: float) -> float:
-        start = flat[entry]
-        flat[entry] = ahead = start + step
-        f_ahead = float(f(moved, *args))
-        flat[entry] = behind = start - step
-        f_behind = float(f(moved, *args))
-        flat[entry] = start
-        # The step that was taken is the one that start + step rounds to; a fixed one may be lost
-        # in a large entry, and f then seems flat.
-        taken = float(ahead - behind)
-        return (f_ahead - f_behind) / taken if taken else 0.0
-
-    differences = np.empty(len(list(entries)))
-    for index, entry in enumerate(entries):
-        differences[index] = difference(entry, flat_steps[entry])
-        if not np.isfinite(differences[index]) and flat[entry] != 0:
-            # The step may have left the domain, as log does near 0: stay within the entry's size.
-            with np.errstate(all="ignore"):
-                differences[index] = difference(entry, RELATIVE_STEP * abs(flat[entry]))
-    return differences
-
-
-def _with_own_leaf(params: PyTree, position: int) -> tuple[PyTree, np.ndarray]:
-    """Return params with one leaf copied, which f sees read-only, and that copy, flat."""
-    leaves, structure = flatten(params)
-    own = leaves[position].copy()
-    view = _read_only(own)
-    return unflatten(structure, [*leaves[:position], view, *leaves[position + 1 :]]), own.reshape(
-        -1
-    )
+def _call_with(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+    return function(*arguments)
 
 
 def _directional_step(params: PyTree, tangent: PyTree, relative_step: float) -> float:
@@ -249,10 +229,4 @@ def _directional_step(params: PyTree, tangent: PyTree, relative_step: float) -> 
 
 
 def _double(leaf: Any) -> np.ndarray:
-    return _read_only(np.asarray(leaf, np.float64))
-
-
-def _read_only(leaf: np.ndarray) -> np.ndarray:
-    view = np.asarray(leaf).view()
-    view.flags.writeable = False
-    return view
+    return read_only(np.asarray(leaf, np.float64))

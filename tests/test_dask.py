@@ -60,8 +60,8 @@ class CountedLoss:
         return {int.from_bytes(noted[k : k + 8]) for k in range(0, len(noted), 8)}
 
 
-def gradients_here_and_spread(f, params, *args, backend="dask"):
-    value_and_gradient = get_backend("numerical").value_and_gradient(f)
+def gradients_here_and_spread(f, params, *args, backend="dask", method="loop"):
+    value_and_gradient = get_backend("numerical", method=method).value_and_gradient(f)
     here = value_and_gradient(params, *args)
     with joblib.parallel_config(backend=backend, n_jobs=2):
         return here, value_and_gradient(params, *args)
@@ -73,12 +73,15 @@ def assert_same(left, right):
         np.testing.assert_array_equal(left[1][name], right[1][name], strict=True)
 
 
+@pytest.mark.parametrize("method", ["loop", "structured"])
 @pytest.mark.parametrize("backend", ["dask", "loky"])
-def test_the_gradient_of_a_network_is_the_same_to_the_last_bit(cluster, backend):
+def test_the_gradient_of_a_network_is_the_same_to_the_last_bit(cluster, backend, method):
     net = TwoLayerNet(input_size=20, hidden_size=8)
     rng = np.random.default_rng(0)
     batch = rng.normal(size=(16, 20)), rng.integers(0, 10, size=16)
-    assert_same(*gradients_here_and_spread(net.loss, net.init(0), *batch, backend=backend))
+    assert_same(
+        *gradients_here_and_spread(net.loss, net.init(0), *batch, backend=backend, method=method)
+    )
 
 
 def test_both_workers_take_part(cluster, tmp_path):
