@@ -8,7 +8,7 @@ from .lesson_plots import plot_kink
 from .lesson_run import BOOK_NET, Lesson, count_parameters, decimals
 from .net_plots import plot_remainders
 from .page import Block, Formula, Listing, Table
-from .plots import fit_growth, fit_power_law, plot_growth, plot_seconds, seconds
+from .plots import fit_growth, plot_growth, plot_seconds, seconds
 
 
 def show_price(lesson: Lesson, found: Prices) -> Sequence[Block]:
@@ -30,6 +30,7 @@ def show_price(lesson: Lesson, found: Prices) -> Sequence[Block]:
             "price.growth",
             lesson.panel("price.passes", plot_growth, found.passes, "ratio", values=growth),
             lesson.panel("price.seconds", plot_growth, found.costs, values=growth),
+            values=growth,
         ),
         lesson.picture(
             "price.bill",
@@ -53,8 +54,8 @@ def show_price(lesson: Lesson, found: Prices) -> Sequence[Block]:
 
 def show_checking(lesson: Lesson, found: Checks) -> Sequence[Block]:
     slopes = {
-        name: f"{fit_power_law(found.steps, remainders)[0]:.2f}"
-        for name, remainders in found.remainders.items()
+        "right": f"{found.right_taylor.slope:.2f}",
+        "wrong": f"{found.wrong_taylor.slope:.2f}",
     }
     return (
         lesson.paragraph("checking.text"),

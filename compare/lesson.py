@@ -42,6 +42,7 @@ from .lesson_run import BOOK_NET, BOOK_STEPS, POCKET_NET, Lesson, count_paramete
 from .notebook_loops import NOTEBOOK_STEP, notebook_descent
 from .speed import measure_speed
 from .speed_table import SpeedRow
+from .taylor import taylor_test
 
 
 def difference(lesson: Lesson) -> Differences:
@@ -247,7 +248,7 @@ def price(lesson: Lesson) -> Prices:
             for counted in [row.evaluations]
         ],
         bills={row.backend: BOOK_STEPS * row.gradient for row in full}
-        | {name: BOOK_STEPS / run.steps * run.seconds for name, run in trained.items()},
+        | {name: BOOK_STEPS / run.steps * run.epoch_seconds.sum() for name, run in trained.items()},
         predicted=frozenset(
             name
             for name in lesson.backends
@@ -270,24 +271,11 @@ def checking(lesson: Lesson) -> Checks:
 
     right = backpropagate(params, x, t)
     wrong = right | {"b2": right["b2"] * len(x)}
-    value, steps = loss(params, x, t), np.logspace(-2, -5, 13)
-    rng = np.random.default_rng(2)
-    tangent = {name: rng.standard_normal(leaf.shape) for name, leaf in params.items()}
-
-    def remainder(h: float, gradient: dict[str, Floats]) -> float:
-        moved = {name: params[name] + h * tangent[name] for name in params}
-        promised = sum(float(np.sum(gradient[name] * tangent[name])) for name in params)
-        return abs(float(loss(moved, x, t) - value) - h * promised)
-
-    gradients = {"right": right, "wrong": wrong}
     return Checks(
         right=check_gradient(loss, params, x, t, gradient=right),
         wrong=check_gradient(loss, params, x, t, gradient=wrong),
-        steps=steps,
-        remainders={
-            name: np.array([remainder(h, gradient) for h in steps])
-            for name, gradient in gradients.items()
-        },
+        right_taylor=taylor_test(loss, params, x, t, gradient=right),
+        wrong_taylor=taylor_test(loss, params, x, t, gradient=wrong),
     )
 
 

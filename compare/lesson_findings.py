@@ -12,6 +12,7 @@ from gradparity.models import DescentPath, TrainingRun
 
 from .gradient_check import GradientCheck
 from .speed_table import SpeedRow
+from .taylor import TaylorTest
 
 Function = Callable[[Any], Any]
 Floats = NDArray[np.float64]
@@ -164,15 +165,12 @@ class Prices:
 
 @dataclass(frozen=True, eq=False)
 class Checks:
-    """What the checker says of a right and a wrong gradient, and the Taylor test of both.
-
-    remainders: at each of steps what is left of the loss's change, for "right" and "wrong"
-    """
+    """What the checker and the Taylor test say of a right and of a wrong gradient."""
 
     right: GradientCheck
     wrong: GradientCheck
-    steps: Floats
-    remainders: Mapping[str, Floats]
+    right_taylor: TaylorTest
+    wrong_taylor: TaylorTest
 
 
 @dataclass(frozen=True, eq=False)

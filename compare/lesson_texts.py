@@ -346,10 +346,11 @@ TEXTS = {
     ),
     "price.growth": (
         "First: the cost of one gradient in evaluations of the loss, counted for differences, and "
-        "for backpropagation its time over that of one evaluation. The slope is the whole story: "
-        "about 1 for differences, about 0 for backpropagation. Second: the same in seconds, where "
-        "the larger nets' own cost comes on top. Open marks are predicted: the evaluations that "
-        "would be needed, times the measured time of one."
+        "for backpropagation its time over that of one evaluation. The slopes are the whole story, "
+        "{slopes}: differences cost as many more evaluations as the net has more parameters, "
+        "backpropagation a few, whatever the size. Second: the same in seconds, where the larger "
+        "nets' own cost comes on top. Open marks are predicted from the first evaluations of a "
+        "gradient that would take too long."
     ),
     "price.passes.alt": (
         "Forward passes per gradient against the number of parameters, both logarithmic: {slopes}."
@@ -363,7 +364,7 @@ TEXTS = {
         "each step."
     ),
     "price.bill.alt": "Seconds for {steps} steps of training: {bill}.",
-    "price.measured": "Backpropagation was measured, evaluation of the accuracy included.",
+    "price.measured": "Backpropagation was measured, the steps alone.",
     "price.scaled": "Backpropagation was measured over {measured_steps} steps and scaled up.",
     # 9
     "checking.title": "Then why keep numerical gradients?",

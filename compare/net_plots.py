@@ -11,7 +11,6 @@ from numpy.typing import ArrayLike
 from .house_style import GRID, INK, MUTED, OCHRE, PURPLE, VERMILION, look_of, use_log_scale
 from .lesson_findings import Checks, Floats, Losses, SixWeights
 from .lesson_texts import LABELS
-from .plots import fit_power_law
 
 
 def plot_logarithm(
@@ -152,18 +151,20 @@ def _frame(top: float, left: float, side: int, color: str, width: float) -> Rect
 
 
 def plot_remainders(ax: Axes, found: Checks, *, labels: Mapping[str, str] = LABELS) -> Axes:
-    """Draw what a gradient fails to predict against the step, for a right and a wrong one."""
+    """Draw what a gradient fails to predict against the step, down to the noise of the loss."""
     use_log_scale(ax)
-    for name, color, marker in (("right", INK, "o"), ("wrong", VERMILION, "D")):
-        slope, _ = fit_power_law(found.steps, found.remainders[name])
-        label = f"{labels[name]}: {labels['slope']} {slope:.2f}"
+    tests = (("wrong", found.wrong_taylor, VERMILION, "D"), ("right", found.right_taylor, INK, "o"))
+    for name, test, color, marker in tests:
+        steps, remainders = np.array(test.step_sizes), np.array(test.remainders)
+        clear = remainders > 4 * test.noise
+        label = f"{labels[name]}: {labels['slope']} {test.slope:.2f}"
         ax.plot(
-            found.steps,
-            found.remainders[name],
-            marker,
+            steps[clear],
+            remainders[clear],
             color=color,
-            linestyle="-",
+            marker=marker,
             markersize=5,
+            linewidth=1.4,
             label=label,
         )
     ax.set(xlabel=labels["step size"], ylabel=labels["remainder"])

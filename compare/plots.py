@@ -93,7 +93,7 @@ def plot_agreement(
     heights = {leaf: -position for position, leaf in enumerate(leaves)}
     for leaf, bar in (bars or {}).items():
         ax.plot([lowest, bar], [heights[leaf]] * 2, color=GRID, linewidth=9, zorder=1)
-    offsets = np.linspace(0.18, -0.18, len(differences)) if len(differences) > 1 else [0.0] * len(differences)
+    offsets = np.linspace(0.18, -0.18, len(differences)) if len(differences) != 1 else [0.0]
     looks = looks_of(differences)
     for (name, row), offset in zip(differences.items(), offsets, strict=True):
         look = looks[name]
@@ -107,7 +107,8 @@ def plot_agreement(
     ax.set_yticks(list(heights.values()), [leaf or labels["parameters"] for leaf in leaves])
     ax.set_ylim(-len(leaves) + 0.4, 0.6)
     ax.set_xlabel(labels["relative difference"])
-    ax.legend()
+    if differences:
+        ax.legend()
     return ax
 
 

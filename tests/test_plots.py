@@ -73,6 +73,12 @@ def test_a_zero_difference_is_drawn_at_the_lower_end_and_not_lost():
     assert 0 < points.get_xdata()[1] < 1e-12
 
 
+def test_nothing_compared_gives_an_empty_plot_and_no_warning():
+    ax = plots.plot_agreement(axes(), {})
+    assert not ax.lines
+    assert ax.get_legend() is None
+
+
 def test_a_power_law_is_fitted_exactly():
     x = np.array([1.0, 10, 1000])
     assert plots.fit_power_law(x, 3 * x**1.5) == pytest.approx((1.5, 3))
