@@ -14,6 +14,8 @@ from .verdicts import Suspect
 # A bar holds in 99 of 100 cases; a residual of few bars is measured again before it convicts.
 CLEAR_BARS = 8
 PERTURBATIONS = 2
+# An infinite slope is wrong where those of both sides are known to be finite.
+KNOWN = 1e-3
 # The end of an interval is known where its bar is this short beside its length.
 SHARP = 1e-7
 # The largest of two changes under random perturbations, against the worst that round-off does.
@@ -23,46 +25,82 @@ AMPLIFICATION = 8
 def examine(trial: Trial, leaf: int, entry: int) -> bool:
     """Measure one entry and record what it is; return whether it is a suspect.
 
-    A wrong entry is corrected in `trial.gradient`; one at a kink is exempt from directions.
+    A wrong entry is corrected in `trial.gradient`; one where f is not smooth is exempt from further
+    directions.
     """
     got = float(trial.original[leaf][entry])
-    index = _index(trial, leaf, entry)
-    name = trial.black_box.names[leaf]
     plain = trial.meter.plain_kink(leaf, entry)
     if plain and _is_plainly_legal(got, *plain):
         trial.note_smoothness("kink")
-        trial.exempt(leaf, entry)
-        trial.kinks.append(Kink(name, index, got, plain[:2]))
-        return False
+        return _acquit_at_kink(trial, leaf, entry, plain[:2])
     estimate = trial.meter.entry(leaf, entry, DIGITS * _typical(trial, leaf))
     trial.note_smoothness(estimate.smoothness)
-    if estimate.smoothness not in ("smooth", "kink"):
-        trial.exempt(leaf, entry)
-        trial.records[leaf].unknown.append(
-            f"{name}{list(index)}: got {got:.6g}; f has no finite derivative there "
-            f"({estimate.smoothness})"
-        )
-        return False
-    bar, low, high = estimate.error, estimate.value, estimate.value
-    if estimate.smoothness == "kink":
-        trial.exempt(leaf, entry)
-        bar = max(estimate.one_sided_error)
-        low, high = sorted(estimate.one_sided)
-        slack = bar + float(trial.tolerance[leaf][entry])
-        if _distance(got, low, high) > slack:
-            low, high = trial.meter.slopes_nearby(leaf, entry, got, (low, high))
-        if math.isnan(got) or _distance(got, low, high) <= slack:
-            trial.kinks.append(Kink(name, index, got, (low, high)))
+    if estimate.smoothness == "smooth":
+        if not _is_wrong(trial, leaf, entry, got, estimate):
             return False
-    elif not _is_wrong(trial, leaf, entry, got, estimate):
-        return False
-    expected = min(max(got, low), high) if math.isfinite(got) else (low + high) / 2
+        return _convict(trial, leaf, entry, estimate.value, estimate.error)
+    if estimate.smoothness == "kink":
+        return _examine_kink(trial, leaf, entry, estimate)
+    side = _branch_at_a_jump(estimate)
+    if side is None or not math.isfinite(got):
+        reason = f"f has no finite derivative there ({estimate.smoothness})"
+        return _give_up(trial, leaf, entry, reason)
+    value, bar = side
+    if abs(got - value) <= CLEAR_BARS * (bar + float(trial.tolerance[leaf][entry])):
+        return _acquit_at_kink(trial, leaf, entry, (value, value))
+    return _convict(trial, leaf, entry, value, bar)
+
+
+def _examine_kink(trial: Trial, leaf: int, entry: int, estimate: Estimate) -> bool:
+    got = float(trial.original[leaf][entry])
+    bar = max(estimate.one_sided_error)
+    low, high = sorted(estimate.one_sided)
+    slack = bar + float(trial.tolerance[leaf][entry])
+    if math.isinf(got) and not bar <= KNOWN * (high - low):
+        return _give_up(trial, leaf, entry, "the slopes of f grow without a limit in sight")
+    if _distance(got, low, high) > slack:
+        low, high = trial.meter.slopes_nearby(leaf, entry, got, (low, high))
+    if math.isnan(got) or _distance(got, low, high) <= slack:
+        return _acquit_at_kink(trial, leaf, entry, (low, high))
+    trial.exempt(leaf, entry)
+    return _convict(trial, leaf, entry, min(max(got, low), high), bar)
+
+
+def _acquit_at_kink(trial: Trial, leaf: int, entry: int, interval: tuple[float, float]) -> bool:
+    trial.exempt(leaf, entry)
+    got = float(trial.original[leaf][entry])
+    name, index = trial.black_box.names[leaf], _index(trial, leaf, entry)
+    trial.kinks.append(Kink(name, index, got, interval))
+    return False
+
+
+def _give_up(trial: Trial, leaf: int, entry: int, reason: str) -> bool:
+    trial.exempt(leaf, entry)
+    place = f"{trial.black_box.names[leaf]}{list(_index(trial, leaf, entry))}"
+    got = float(trial.original[leaf][entry])
+    trial.records[leaf].unknown.append(f"{place}: got {got:.6g}; {reason}")
+    return False
+
+
+def _convict(trial: Trial, leaf: int, entry: int, expected: float, bar: float) -> bool:
+    got = float(trial.original[leaf][entry])
+    name, index = trial.black_box.names[leaf], _index(trial, leaf, entry)
     trial.suspects.append(Suspect(name, index, got, expected, bar))
     trial.records[leaf].suspects += 1
     trial.gradient[leaf][entry] = expected
-    if not math.isfinite(got):
-        trial.exempt(leaf, entry)
     return True
+
+
+def _branch_at_a_jump(estimate: Estimate) -> tuple[float, float] | None:
+    """Return the slope and bar of the side that f belongs to where it jumps, if there is one."""
+    if estimate.smoothness != "jump":
+        return None
+    sides = [
+        (value, error)
+        for value, error in zip(estimate.one_sided, estimate.one_sided_error, strict=True)
+        if math.isfinite(value) and math.isfinite(error)
+    ]
+    return sides[0] if len(sides) == 1 else None
 
 
 def _is_plainly_legal(got: float, low: float, high: float, error: float) -> bool:

@@ -11,6 +11,7 @@ from gradparity.backends.estimate import Estimate
 
 from .black_box import BlackBox, Direction, Span
 from .directions import random_weights
+from .parameters import typical_size
 from .quick_slope import EPSILON, FIRST_LEVEL, QuickSlope, quick_slope
 
 # A tiny parameter may have a slope that only steps of the size of 1 lift above round-off.
@@ -21,6 +22,8 @@ RESOLVED = 1e-2
 # Points around a kink: so near that f is straight between its kinks there.
 NEIGHBOURS = 128
 NEIGHBOURHOOD = 2.0**-20
+# An entry is small beside its leaf.
+MUCH_SMALLER = 1 / 16
 # No power of two: the second opinion's steps coincide with none of the first's.
 ANOTHER_SCALE = 0.375
 
@@ -94,10 +97,10 @@ class Meter:
         where it is consistent with what is known, `value` to within `error`.
         """
         phi = self.black_box.along(direction)
+        if self._moves(phi, 1.0):
+            return None  # there is more to see on its own scale than round-off
         for scale in LARGER_SCALES:
-            values = (phi(-scale), self.black_box.value, phi(scale))
-            largest = max(map(abs, values))
-            if not max(values) - min(values) > VISIBLE * largest:
+            if not self._moves(phi, scale):
                 continue
             larger = self._arbitrate(direction, scale)
             if (
@@ -107,6 +110,10 @@ class Meter:
             ):
                 return larger
         return None
+
+    def _moves(self, phi: Callable[[float], float], scale: float) -> bool:
+        values = (phi(-scale), self.black_box.value, phi(scale))
+        return max(values) - min(values) > VISIBLE * max(map(abs, values))
 
     def _arbitrate(self, direction: Direction, scale: float) -> Estimate:
         resolution = max(
@@ -133,9 +140,19 @@ class Meter:
 
     def _entry(self, leaf: int, entry: int, factor: float, wanted: float) -> Estimate:
         scale = factor * self.black_box.scales[leaf]
+        estimate = self._entry_at(leaf, entry, scale, wanted)
+        own = abs(float(self.black_box.leaves[leaf].reshape(-1)[entry]))
+        irregular = estimate.smoothness != "smooth" or estimate.error > wanted
+        if irregular and 0 < own < MUCH_SMALLER * scale:
+            # The edge of a domain may be as near as the entry is small.
+            closer = self._entry_at(leaf, entry, typical_size(np.array(own)), wanted)
+            if closer.smoothness == "smooth" and not closer.error >= estimate.error:
+                return closer
+        return estimate
+
+    def _entry_at(self, leaf: int, entry: int, scale: float, wanted: float) -> Estimate:
         direction = {Span(leaf, entry, entry + 1): np.array([scale])}
-        estimate = self.arbitrate(direction, scale * wanted)
-        return per_unit(estimate, scale)
+        return per_unit(self.arbitrate(direction, scale * wanted), scale)
 
     def plain_kink(self, leaf: int, entry: int) -> tuple[float, float, float] | None:
         """Return the slopes of both sides, ascending, and their bar, where few values tell them."""

@@ -9,7 +9,7 @@ from .candidate import NO_GRADIENT, Candidate
 from .directions import Region, restrict, whole_leaf
 from .entries import examine, sensitivity
 from .fault_patterns import stray_repairs
-from .trial import Finding, Kind, Trial
+from .trial import DIGITS, Finding, Kind, Trial
 
 # So many leaves are differentiated one by one; more are put together with those of their size.
 FEW_LEAVES = 6
@@ -45,6 +45,9 @@ def settle(trial: Trial, candidate: Candidate, recognise: Recognise) -> None:
     for round_ in (0, 1) if len(judged) > FEW_LEAVES else (1,):
         for group in _groups(trial, judged):
             _settle_region(trial, _whole(trial, group), round_, recognise)
+    for leaf in judged:
+        if trial.records[leaf].resolution > DIGITS and trial.shrink(leaf):
+            _settle_region(trial, _whole(trial, [leaf]), 0, recognise)
 
 
 def _whole(trial: Trial, leaves: Sequence[int]) -> Region:
@@ -88,6 +91,9 @@ def _settle_region(trial: Trial, region: Region, round_: int, recognise: Recogni
 def _settle_leaf(trial: Trial, finding: Finding, round_: int, recognise: Recognise) -> None:
     leaf = finding.region.spans[0].leaf
     record, weights = trial.records[leaf], trial.weights(round_)
+    if finding.kind is Kind.IRREGULAR and trial.shrink(leaf):
+        weights = trial.weights(round_)
+        finding = inspect(trial, finding.region, weights)
     for _ in range(MOST_SEARCHES):
         if finding.kind is Kind.FITS:
             return

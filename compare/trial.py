@@ -10,7 +10,7 @@ import numpy as np
 from .black_box import BlackBox, Direction
 from .candidate import Candidate
 from .directions import Region
-from .meter import Meter, norm, root_of_squares
+from .meter import MUCH_SMALLER, Meter, norm, root_of_squares
 from .verdicts import Suspect
 
 # Each entry of a gradient is a sum of products: roundings relative to itself, and to the size of
@@ -113,6 +113,7 @@ class Trial:
                 self._exempt[position][:] = True
         for leaf, exempt in zip(self.gradient, self._exempt, strict=True):
             leaf[exempt] = 0.0
+        self._shrunk: set[int] = set()
         self.sizes = self._sizes()
 
     def _with_epsilons(self) -> list[tuple[np.ndarray, float]]:
@@ -124,10 +125,33 @@ class Trial:
 
     def weights(self, round_: int) -> list[np.ndarray]:
         """Return the round's random weights, zero for entries that are judged one by one."""
-        return [
+        weights = [
             np.where(exempt, 0.0, weights) if exempt.any() else weights
             for weights, exempt in zip(self.meter.weights(round_), self._exempt, strict=True)
         ]
+        for leaf in self._shrunk:
+            weights[leaf] = weights[leaf] * self._reach(leaf)
+        return weights
+
+    def _reach(self, leaf: int) -> np.ndarray | float:
+        """Return by how much the entries of a leaf move, beside its scale."""
+        if leaf not in self._shrunk:
+            return 1.0
+        sizes = np.abs(self.black_box.leaves[leaf].reshape(-1)) / self.black_box.scales[leaf]
+        return np.where(sizes > 0, np.minimum(sizes, 1.0), 1.0)
+
+    def shrink(self, leaf: int) -> bool:
+        """Move small entries by their own size from now on, if there are any; False if not.
+
+        Where a domain ends at 0, as that of a logarithm, a step that suits the others leaves it.
+        """
+        sizes = np.abs(self.black_box.leaves[leaf])
+        small = (sizes > 0) & (sizes < MUCH_SMALLER * self.black_box.scales[leaf])
+        if leaf in self._shrunk or not small.any():
+            return False
+        self._shrunk.add(leaf)
+        self.sizes = self._sizes()
+        return True
 
     def exempt(self, leaf: int, entry: int) -> None:
         """Leave an entry out of all further directions."""
@@ -158,7 +182,8 @@ class Trial:
         """Return the typical size of each leaf's slope, as the candidate has it."""
         scales = self.black_box.scales
         return [
-            scale * root_of_squares(leaf) for scale, leaf in zip(scales, self.gradient, strict=True)
+            scale * root_of_squares(flat * self._reach(leaf))
+            for leaf, (scale, flat) in enumerate(zip(scales, self.gradient, strict=True))
         ]
 
     @property

@@ -205,6 +205,61 @@ def test_nan_is_blamed_where_f_is_smooth_and_reported_at_a_kink():
     assert named(smooth) == {("", (2,))}
 
 
+def root(x):
+    return np.sqrt(np.sum(x**2))
+
+
+NAN, INF = math.nan, math.inf
+# Function, point, gradients that must not be blamed, gradients that must.
+AWKWARD = {
+    "clip at its bound": (lambda x: np.sum(np.clip(x, -1, 1)), [1.0], [[0.0], [0.5], [1.0]], [[2]]),
+    "norm at 0": (root, [0.0, 0.0], [[0.0, 0.0], [NAN, NAN], [1.0, 0.0]], [[2.0, 0.0]]),
+    "deviation of equal values": (np.std, [2.0, 2.0], [[0.0, 0.0], [NAN, NAN]], [[1.0, 0.0]]),
+    "hypot at 0": (lambda x: np.hypot(*x), [0.0, 0.0], [[0.5, 0.5], [NAN, NAN]], [[2.0, 0.0]]),
+    "angle at 0": (lambda x: np.arctan2(*x), [0.0, 0.0], [[0.0, 0.0], [NAN, NAN]], []),
+    "tied maximum": (np.max, [1.0, 1.0, 0.5], [[0.5, 0.5, 0], [1, 0, 0]], [[0, 0, 1]]),
+    "root at 0": (lambda x: np.sum(np.sqrt(x)), [0.0, 1.0], [[INF, 0.5], [NAN, 0.5]], [[INF, 0.6]]),
+    "cube root at 0": (lambda x: np.sum(np.cbrt(x)), [0.0], [[INF], [NAN]], []),
+    "power at its edge": (lambda x: np.sum(x**1.5), [0.0, 1.0], [[0.0, 1.5]], [[0.0, 1.6]]),
+    "logarithm near 0": (lambda x: np.sum(np.log(x)), [1e-12, 1.0], [[1e12, 1]], [[1e12, 2]]),
+    "step function at its step": (lambda x: np.sum(np.floor(x)), [2.0], [[0.0]], []),
+    "step function elsewhere": (lambda x: np.sum(np.floor(x)), [2.3], [[0.0]], [[1.0], [NAN]]),
+    "kinks that cancel": (
+        lambda x: np.sum(np.maximum(x, 0) - np.maximum(-x, 0)),
+        [0.0, 1.0],
+        [[1.0, 1.0]],
+        [[0.0, 1.0], [NAN, 1.0]],
+    ),
+    "smooth in spite of a branch": (lambda x: np.sum(x * np.abs(x)), [0.0], [[0.0]], [[0.1]]),
+    "singular determinant": (
+        lambda x: x[0] * x[3] - x[1] * x[2],
+        [1.0, 2.0, 2.0, 4.0],
+        [[4.0, -2.0, -2.0, 1.0]],
+        [[0.0, 0.0, 0.0, 0.0]],
+    ),
+    "hypot of large numbers": (lambda x: np.hypot(*x), [3e200, 4e200], [[0.6, 0.8]], [[0.6, 1.25]]),
+    "dead branch": (
+        lambda x: np.sum(np.where(x > 0, np.sqrt(np.where(x > 0, x, 1.0)), 0 * x)),
+        [-1.0, 4.0],
+        [[0.0, 0.25]],
+        [[NAN, 0.25]],
+    ),
+}
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("name", AWKWARD)
+def test_conventions_at_awkward_points_are_not_blamed_and_faults_are(name):
+    f, point, innocent, guilty = AWKWARD[name]
+    arbiter = Arbiter(f, np.array(point))
+    for candidate in innocent:
+        check = arbiter.check(np.array(candidate, float))
+        assert check.verdict is not Verdict.DIFFER, str(check)
+    for candidate in guilty:
+        check = arbiter.check(np.array(candidate, float))
+        assert check.verdict is Verdict.DIFFER, str(check)
+
+
 MALFORMED = {
     "a missing leaf": lambda g: {"W1": g["W1"], "b1": g["b1"]},
     "a leaf too many": lambda g: {**g, "b2": np.zeros(3)},
