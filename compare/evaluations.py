@@ -33,7 +33,8 @@ class Evaluations:
         self._expected = expected
         self._budget = budget
         self._starts: list[float] = []
-        self._whole_sweep = 0.0
+        self._reports: list[tuple[float, int]] = []
+        self._entries = 0
 
     @property
     def count(self) -> int:
@@ -42,23 +43,30 @@ class Evaluations:
     def __call__(self, *args: Any) -> Any:
         self._starts.append(time.perf_counter())
         if self._expected and self.count > WINDOW:
-            self._check()
+            self._check(since=self._starts[0])
         return self._f(*args)
 
     def entries_done(self, done: int, total: int) -> None:
         """Take note of how many entries of the gradient are there, as a backend reports it."""
-        self._whole_sweep = (time.perf_counter() - self._starts[0]) * total / done
-        if not self._expected:
-            self._check()
+        self._reports.append((time.perf_counter(), done))
+        self._entries = total
+        if not self._expected and len(self._reports) > 1:
+            self._check(since=self._reports[0][0])
 
     def predicted(self) -> float:
         """Return the seconds of the whole sweep, by its pace so far."""
         if not self._expected:
-            return self._whole_sweep
+            return self._predicted_by_reports()
         windows = map(float.__sub__, self._starts[WINDOW:], self._starts)
         return self._expected * statistics.median(windows) / WINDOW
 
-    def _check(self) -> None:
-        sampled = time.perf_counter() - self._starts[0] > SAMPLE_SECONDS
+    def _predicted_by_reports(self) -> float:
+        # What comes before the first report is done once, to plan the sweep.
+        (first, few), (latest, more) = self._reports[0], self._reports[-1]
+        pace = (latest - first) / max(more - few, 1)
+        return first - self._starts[0] + (self._entries - few) * pace
+
+    def _check(self, since: float) -> None:
+        sampled = time.perf_counter() - since > SAMPLE_SECONDS
         if sampled and self.predicted() > self._budget:
             raise OutOfTime

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -30,18 +30,19 @@ def measure_speed(
     params: PyTree,
     *args: PyTree,
     backends: Sequence[str | Backend] = DEFAULT_BACKENDS,
-    dtypes: Sequence[str] = ("float64",),
+    dtypes: Sequence[str] | None = None,
     minimum_time: float = 1.0,
     time_limit: float = 10.0,
     progress: Progress = lambda what, share: None,
 ) -> SpeedTable:
-    """Return what one value and gradient of f costs with each backend, in each dtype.
+    """Return what one value and gradient of f costs, for each backend and dtype.
 
     Engines take turns in blocks of calls, so that neither their thread pools nor a machine that
     slows down favour one of them.
 
     f: `f(params, *args)`, a scalar; or native implementations by backend, for ports
-    backends: names, or backends with dtypes of their own
+    backends: names, or backends with settings of their own
+    dtypes: of each backend; by default a backend keeps its own, and a name stands for float64
     minimum_time: seconds of gradients, and as many of forward passes, for each row
     time_limit: seconds for the gradients of a row; a plain loop of differences that would take
         longer is predicted from its first evaluations
@@ -50,18 +51,17 @@ def measure_speed(
     for name, seconds in (("minimum_time", minimum_time), ("time_limit", time_limit)):
         if not seconds > 0:
             raise InvalidSetting(f"got {name} {seconds!r}, expected seconds above zero")
-    if not dtypes:
+    groups = [entrants(f, params, *chosen) for chosen in _choices(backends, dtypes)]
+    if not groups:
         raise InvalidSetting("got no dtypes, expected at least one, such as 'float64'")
-    groups = [entrants(f, params, backends, dtype) for dtype in dtypes]
-    # A backend that brings its own dtype is the same in every group.
-    engines = {
-        (engine.label, engine.backend): engine
+    engines = [
+        engine
         for alike in zip(*(group.engines for group in groups), strict=True)
         for engine in alike
-    }
+    ]
     ready: list[Contender] = []
-    for (label, backend), engine in engines.items():
-        progress(f"{label} {backend.dtype}", len(ready) / len(engines) / 2)
+    for engine in engines:
+        progress(f"{engine.label} {engine.backend.dtype}", len(ready) / len(engines) / 2)
         ready.append(prepare(engine, groups[0].params, args, time_limit))
     timings = BlockTimer(minimum_time=minimum_time).time(
         [contender.calls for contender in ready],
@@ -69,6 +69,20 @@ def measure_speed(
     )
     rows = (contender.row(timed) for contender, timed in zip(ready, timings, strict=True))
     return SpeedTable(tuple(rows), groups[0].left_out)
+
+
+def _choices(
+    backends: Sequence[str | Backend], dtypes: Sequence[str] | None
+) -> list[tuple[Sequence[str | Backend], str]]:
+    """Return the backends as they take part in each dtype."""
+    if dtypes is None:
+        return [(backends, "float64")]
+    if backends is DEFAULT_BACKENDS:  # as it is: those that are not installed may be left out
+        return [(backends, dtype) for dtype in dtypes]
+    return [
+        ([b if isinstance(b, str) else replace(b, dtype=dtype) for b in backends], dtype)
+        for dtype in dtypes
+    ]
 
 
 @dataclass(frozen=True)

@@ -79,7 +79,7 @@ def measure_growth(
     problems: Sequence[Problem],
     *,
     backends: Sequence[str | Backend] = DEFAULT_BACKENDS,
-    dtypes: Sequence[str] = ("float64",),
+    dtypes: Sequence[str] | None = None,
     minimum_time: float = 0.5,
     time_limit: float = 10.0,
     progress: Progress = lambda what, share: None,

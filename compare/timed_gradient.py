@@ -70,8 +70,7 @@ def loop_evaluations(backend: Backend, params: PyTree) -> int | None:
     None for a backend that does not loop over entries. What a loop spends beyond that, to find its
     steps, does not grow with the number of entries.
     """
-    plain = getattr(backend, "method", "loop") == "loop"
-    if not (plain and isinstance(backend, NumericalDifference)):
+    if not (isinstance(backend, NumericalDifference) and backend.method == "loop"):
         return None
     entries: int = sum(math.prod(leaf.shape) for leaf in flatten(params)[0])
     return 2 * entries + 1

@@ -85,3 +85,16 @@ def test_a_sweep_whose_entries_come_fast_enough_is_not_stopped():
     counted(0)
     report_entries(counted, 200)
     assert counted.predicted() >= 200 * PAUSE
+
+
+def test_what_a_sweep_does_once_is_not_multiplied_by_its_entries():
+    counted = Evaluations(slow, budget=1000.0)
+    counted(0)
+    time.sleep(0.3)  # planning
+    report_entries(counted, 100)
+    reported = counted._reports[-1][0] - counted._starts[0]
+    assert counted.predicted() == pytest.approx(reported, rel=1e-6)
+    counted._reports = counted._reports[:11]
+    pace = (counted._reports[10][0] - counted._reports[0][0]) / 10
+    planned = counted._reports[0][0] - counted._starts[0]
+    assert counted.predicted() == pytest.approx(planned + 99 * pace)

@@ -71,9 +71,11 @@ def test_there_is_a_row_for_each_backend_and_dtype_in_their_order(load_backend):
     ]
 
 
-def test_a_backend_with_a_dtype_of_its_own_has_one_row():
-    row = row_of([NumericalDifference(dtype="float32")], dtypes=["float32", "float64"])
-    assert row.dtype == "float32"
+def test_a_backend_keeps_its_dtype_unless_dtypes_are_asked_for():
+    backends = [NumericalDifference(dtype="float32", step_size=1e-4)]
+    assert row_of(backends).dtype == "float32"
+    assert row_of(["numerical"]).dtype == "float64"
+    assert row_of(backends, dtypes=["float64"]).dtype == "float64"
 
 
 def test_backends_of_one_name_are_told_apart():
@@ -91,7 +93,7 @@ def test_evaluations_of_a_loop_are_counted():
         return np.sum(x * x)
 
     params = np.linspace(1.0, 2.0, 10)
-    backend = NumericalDifference(step_size=1e-4)
+    backend = NumericalDifference(step_size=1e-4, method="loop")
     backend.value_and_gradient(f)(params)
     in_one_gradient = calls
     (row,) = measure_speed(f, params, backends=[backend], **QUICK).rows
@@ -109,7 +111,8 @@ def test_a_loop_that_would_take_too_long_is_predicted_and_marked():
         return sum(math.sin(entry) for entry in x)
 
     params = np.linspace(0.0, 1.0, 3_000)
-    table = measure_speed(f, params, backends=["numerical"], time_limit=1.0, **QUICK)
+    backends = [NumericalDifference(method="loop")]
+    table = measure_speed(f, params, backends=backends, time_limit=1.0, **QUICK)
     (row,) = table.rows
     assert row.predicted
     assert row.evaluations == 2 * 3_000 + 1
@@ -121,7 +124,7 @@ def test_a_loop_that_would_take_too_long_is_predicted_and_marked():
 
 
 def test_a_loop_within_the_limit_is_measured():
-    row = row_of(["numerical"], time_limit=60.0)
+    row = row_of([NumericalDifference(method="loop")], time_limit=60.0)
     assert not row.predicted
     assert "~" not in str(SpeedTable((row,)))
 

@@ -77,7 +77,7 @@ def test_a_loop_whose_evaluations_cost_the_same_grows_with_their_number():
 
     measured = measure_growth(
         [Problem(f, np.ones(size), ()) for size in (10, 100, 1_000)],
-        backends=[NumericalDifference(step_size=1e-4)],
+        backends=[NumericalDifference(step_size=1e-4, method="loop")],
         minimum_time=0.02,
         time_limit=2.5,
     )
@@ -119,7 +119,8 @@ def test_the_command_writes_table_json_and_plots(tmp_path):
         *("--json", str(tmp_path / "speed.json"), "--out", str(tmp_path / "out")),
     )
     assert done.exit_code == 0, done.output
-    assert "numerical  float64" in done.output
+    assert "numerical[structured]  float64" in done.output
+    assert "numerical[loop]" in done.output
     record = json.loads((tmp_path / "speed.json").read_text())
     assert record["rows"][0]["parameters"] == 784 * 2 + 2 + 2 * 10 + 10
     assert record["environment"]["minimum_time"] == 0.01
@@ -139,8 +140,8 @@ def test_the_sweep_has_slopes_and_plots_of_growth(tmp_path):
     )
     assert done.exit_code == 0, done.output
     record = json.loads((tmp_path / "speed.json").read_text())
-    assert [row["parameters"] for row in record["rows"]] == [130, 370]
-    assert record["slopes"][0]["backend"] == "numerical"
+    assert [row["parameters"] for row in record["rows"]] == [130, 130, 370, 370]
+    assert record["slopes"][0]["backend"] == "numerical[structured]"
     assert f"** {record['slopes'][0]['slope']:.2f}" in done.output
     assert {path.name for path in tmp_path.iterdir()} == {
         "speed.json",

@@ -10,6 +10,7 @@ import typer
 from .options import Backends, Data, Json, Seed
 
 if TYPE_CHECKING:
+    from gradparity.backends import Backend
     from gradparity.compare.drawing import Drawing
     from gradparity.compare.speed_table import SpeedRow
 
@@ -72,8 +73,9 @@ def speed(
     layer that grows.
     """
     import os
+    from dataclasses import replace
 
-    from gradparity.compare.entrants import DEFAULT_BACKENDS
+    from gradparity.backends import available_backends
     from gradparity.compare.environment import describe_environment
     from gradparity.compare.speed_sweep import Problem, measure_growth, two_layer_problems
     from gradparity.models import TwoLayerNet, load_mnist
@@ -84,6 +86,10 @@ def speed(
     if out is not None:
         check_folder(out)
     sizes = [_count(size) for size in _listed(parameters)]
+    found = available_backends() if backends is None else ()
+    left_out = tuple((info.name, info.unavailable) for info in found if info.unavailable)
+    installed = tuple(info.name for info in found if not info.unavailable)
+    names = installed if backends is None else _listed(backends)
     digits = load_mnist(data)
     if sweep:
         problems = list(two_layer_problems(digits, sizes, batch_size=batch_size, seed=seed))
@@ -94,12 +100,13 @@ def speed(
     with _progress(quiet) as progress:
         result = measure_growth(
             problems,
-            backends=_listed(backends) if backends else DEFAULT_BACKENDS,
+            backends=_with_loops(names),
             dtypes=_listed(dtypes),
             minimum_time=minimum_time,
             time_limit=time_limit,
             progress=progress,
         )
+    result = replace(result, left_out=left_out)
     typer.echo(result)
     threads = {name: os.environ[name] for name in THREAD_SETTINGS if name in os.environ}
     environment = describe_environment(
@@ -120,6 +127,18 @@ def speed(
 
 def _listed(names: str) -> tuple[str, ...]:
     return tuple(name for entry in names.split(",") if (name := entry.strip()))
+
+
+def _with_loops(names: Sequence[str]) -> "list[str | Backend]":
+    """Return the backends, differences also as the plain loop that they are measured against."""
+    from gradparity.backends import get_backend
+
+    chosen: list[str | Backend] = []
+    for name in names:
+        chosen.append(name)
+        if name == "numerical":
+            chosen.append(get_backend(name, method="loop"))
+    return chosen
 
 
 def _count(text: str) -> int:
