@@ -15,7 +15,7 @@ from rich.table import Table
 
 from gradparity.compare.environment import describe_environment
 
-BENCHMARKS = ("overhead",)
+BENCHMARKS = ("overhead", "speed_stability")
 
 
 def main() -> None:
