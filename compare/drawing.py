@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -41,25 +42,24 @@ class Drawing:
         svg = re.sub(
             "|".join(colours),
             lambda match: f"var(--{colours[match[0]]}, {match[0]})",
-            self._svg(),
+            self._all_frames,
         )
         svg = _with_frames(svg, self.frame)
         svg = re.sub(r'(id="|href="#|url\(#)', rf"\g<1>{self.name}-", svg)
-        label = _escape(self.alt)
-        return re.sub(
-            r'<svg [^>]*(viewBox="[^"]*")[^>]*>',
-            rf'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
-            rf' \1 role="img" aria-label="{label}">',
-            svg[svg.index("<svg ") :],
-            count=1,
+        _, _, drawn = svg.partition("<svg ")
+        old, _, rest = drawn.partition(">")
+        view = re.findall(r'viewBox="[^"]*"', old)[0]
+        return (
+            f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
+            f' {view} role="img" aria-label="{_escape(self.alt)}">{rest}'
         )
 
     def save(self, directory: Path) -> tuple[Path, Path]:
         """Write NAME.png, on light paper, and NAME.svg, which turns dark where its reader is."""
         png, svg = directory / f"{self.name}.png", directory / f"{self.name}.svg"
-        with _only_frame(self.figure, self.frame), house_style():
+        with _only_frame(self.figure, self.frame) as hidden, house_style():
             self.figure.savefig(png, dpi=PNG_DOTS_PER_INCH, metadata={"Software": None})
-            text = self._svg()
+            text = self._svg() if hidden else self._all_frames
         # Programs that do not know the rule, as those for slides, show the light colours.
         dark = "".join(
             f'[style*="{key}: {shade.light}"]{{{key}:{shade.dark}!important}}'
@@ -67,9 +67,14 @@ class Drawing:
             for key in ("fill", "stroke")
         )
         style = f"<style>@media (prefers-color-scheme:dark){{{dark}}}</style>"
-        title = f"<title>{_escape(self.alt)}</title>"
-        svg.write_text(re.sub(r"(<svg [^>]*>)", rf"\1{title}{style}", text, count=1), "utf-8")
+        start = text.index(">", text.index("<svg ")) + 1
+        words = f"<title>{_escape(self.alt)}</title>"
+        svg.write_text(text[:start] + words + style + text[start:], "utf-8")
         return png, svg
+
+    @cached_property
+    def _all_frames(self) -> str:
+        return self._svg()
 
     def _svg(self) -> str:
         file = io.StringIO()
@@ -112,7 +117,8 @@ def mark_frame(number: int, *artists: Artist) -> None:
 
 
 @contextmanager
-def _only_frame(figure: Figure, shown: int | None) -> Iterator[None]:
+def _only_frame(figure: Figure, shown: int | None) -> Iterator[list[Artist]]:
+    """Hide the artists of all other frames for a while; give those."""
     hidden = [
         artist
         for artist in figure.findobj(lambda artist: (artist.get_gid() or "").startswith(FRAME))
@@ -121,7 +127,7 @@ def _only_frame(figure: Figure, shown: int | None) -> Iterator[None]:
     for artist in hidden:
         artist.set_visible(False)
     try:
-        yield
+        yield hidden
     finally:
         for artist in hidden:
             artist.set_visible(True)

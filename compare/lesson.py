@@ -222,11 +222,14 @@ def two_layer_net(lesson: Lesson) -> Trainings:
 
 def price(lesson: Lesson) -> Prices:
     """Time gradients of nets of growing size, and add up the bill for the book's training."""
+    sizes = (
+        [(7, 10), (28, 50)] if lesson.quick else [(7, 2), (7, 10), (14, 20), (28, 50), (28, 200)]
+    )
     costs: list[SpeedRow] = []
     # The plain loop: choosing the steps as well would cost some more, the same for every net.
     plain = get_backend("numerical", step_size=NOTEBOOK_STEP)
     engines = [plain if name == "numerical" else lesson.backends[name] for name in lesson.backends]
-    for side, hidden in [(7, 2), (7, 10), (28, 50)] + [(28, 200)] * (not lesson.quick):
+    for side, hidden in sizes:
         net, digits = TwoLayerNet(side**2, hidden), shrink(lesson.digits, side)
         lesson.progress(f"timing {side**2}-{hidden}-10")
         costs += measure_speed(

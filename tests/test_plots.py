@@ -237,13 +237,13 @@ def plot_two_frames(ax):
 
 @pytest.fixture(scope="module")
 def drawing():
-    return draw("two-frames", 'a "line" & two points', plot_two_frames, frame=1)
+    return draw("two-frames", 'a "line" & two \\1 points', plot_two_frames, frame=1)
 
 
 def test_a_drawing_on_a_page_is_well_formed_and_has_its_alt_text(drawing):
     root = ElementTree.fromstring(drawing.to_svg())
     assert root.get("role") == "img"
-    assert root.get("aria-label") == 'a "line" & two points'
+    assert root.get("aria-label") == 'a "line" & two \\1 points'
     assert root.get("viewBox") is not None
     assert root.get("width") is None
 
