@@ -227,7 +227,7 @@ def price(lesson: Lesson) -> Prices:
     )
     costs: list[SpeedRow] = []
     # The plain loop: choosing the steps as well would cost some more, the same for every net.
-    plain = get_backend("numerical", step_size=NOTEBOOK_STEP)
+    plain = get_backend("numerical", step_size=NOTEBOOK_STEP, method="loop")
     engines = [plain if name == "numerical" else lesson.backends[name] for name in lesson.backends]
     for side, hidden in sizes:
         net, digits = TwoLayerNet(side**2, hidden), shrink(lesson.digits, side)
