@@ -1,0 +1,465 @@
+"""Structured differences are the plain loop's, wherever they can be had, and say where not."""
+
+import functools
+import pickle
+import subprocess
+import sys
+import tracemalloc
+import warnings
+
+import joblib
+import numpy as np
+import pytest
+from array_api_compat import array_namespace
+
+from gradparity.backends import perturbed_functions
+from gradparity.backends.difference_loop import Sweep, difference_entries
+from gradparity.backends.errors import StructureInDoubt
+from gradparity.backends.perturbed_array import PerturbedArray
+from gradparity.backends.pytrees import flatten, tree_map
+from gradparity.backends.structured_chunks import Problem
+from gradparity.backends.structured_differences import structured_gradient
+from gradparity.backends.structured_plan import plan_leaf
+from gradparity.models import TwoLayerNet
+
+STEP = 1e-4
+
+
+def problem(f, params, args, step=STEP):
+    steps = tree_map(lambda leaf: np.full(leaf.shape, step), params)
+    loop = functools.partial(difference_entries, Sweep(f, params, args, tuple(flatten(steps)[0])))
+    return Problem(f, params, args, tuple(flatten(steps)[0]), loop, 2**28)
+
+
+def structured(f, params, *args, step=STEP, **settings):
+    whole = problem(f, params, args, step)
+    steps = tree_map(lambda leaf: np.full(leaf.shape, step), params)
+    return structured_gradient(f, params, args, steps, whole.loop, **settings)
+
+
+def looped(f, params, *args, step=STEP):
+    """Return the gradient by the plain loop alone."""
+    loop, (leaves, structure) = problem(f, params, args, step).loop, flatten(params)
+    found = [
+        loop(leaf, np.arange(array.size)).reshape(array.shape) for leaf, array in enumerate(leaves)
+    ]
+    return structure.unflatten(found)
+
+
+def largest_difference(one, other):
+    pairs = zip(flatten(one)[0], flatten(other)[0], strict=True)
+    return max(float(np.max(np.abs(a - b))) for a, b in pairs)
+
+
+# Functions as a user writes them.
+
+
+def rectified(x):
+    return array_namespace(x).maximum(x, 0.0)
+
+
+def cross_entropy(logits, t):
+    xp = array_namespace(logits)
+    shifted = logits - xp.max(logits, axis=-1, keepdims=True)
+    log_likelihood = shifted - xp.log(xp.sum(xp.exp(shifted), axis=-1, keepdims=True))
+    return -xp.mean(xp.take_along_axis(log_likelihood, t[:, None], axis=-1))
+
+
+def normalised(x, axis):
+    xp = array_namespace(x)
+    return (x - xp.mean(x, axis=axis, keepdims=True)) / xp.sqrt(
+        xp.var(x, axis=axis, keepdims=True) + 1e-5
+    )
+
+
+def normalised_net(p, x, t):
+    hidden = rectified(p["g0"] * normalised(x @ p["W0"] + p["b0"], 0) + p["s0"])
+    hidden = rectified(p["g1"] * normalised(hidden @ p["W1"] + p["b1"], -1) + p["s1"])
+    return cross_entropy(hidden @ p["W2"] + p["b2"], t)
+
+
+def convolved(x, kernel):
+    """Correlate x of shape (n, c, h, w) with a kernel of shape (o, c, k, k)."""
+    xp, size = array_namespace(kernel), kernel.shape[-1]
+    rows, columns = x.shape[2] - size + 1, x.shape[3] - size + 1
+    total = xp.zeros((x.shape[0], rows, columns, kernel.shape[0]))
+    for i in range(size):
+        for j in range(size):
+            patch = x[:, :, i : i + rows, j : j + columns]
+            total += xp.tensordot(patch, kernel[:, :, i, j], axes=((1,), (1,)))
+    return xp.permute_dims(total, (0, 3, 1, 2))
+
+
+def convolution(p, x, t):
+    xp = array_namespace(p["W"])
+    hidden = rectified(convolved(x, p["K"]) + p["k"][:, None, None])
+    n, c, h, w = hidden.shape
+    pooled = xp.max(xp.reshape(hidden, (n, c, h // 2, 2, w // 2, 2)), axis=(3, 5))
+    return cross_entropy(xp.reshape(pooled, (n, -1)) @ p["W"], t)
+
+
+def patches_convolution(p, x, t):
+    """Gather the patches in the columns of a matrix, and multiply it by the kernels."""
+    xp, (n, _, side, _) = array_namespace(p["W"]), x.shape
+    out = side - 2
+    shifts = [(i, j) for i in range(3) for j in range(3)]
+    patches = xp.stack([x[:, 0, i : i + out, j : j + out] for i, j in shifts], axis=-1)
+    hidden = rectified(patches @ xp.reshape(p["K"], (-1, 9)).mT + p["k"])
+    pooled = xp.mean(xp.reshape(hidden, (n, out // 2, 2, out // 2, 2, -1)), axis=(2, 4))
+    return cross_entropy(xp.reshape(pooled, (n, -1)) @ p["W"], t)
+
+
+def attention(p, x, t):
+    xp = array_namespace(p["Q"])
+    scores = (x @ p["Q"]) @ xp.matrix_transpose(x @ p["K"])
+    weights = xp.exp(scores - xp.max(scores, axis=-1, keepdims=True))
+    weights = weights / xp.sum(weights, axis=-1, keepdims=True)
+    mixed = x + weights @ (x @ p["V"])
+    return cross_entropy(xp.mean(mixed, axis=1), t)
+
+
+def recurrent(p, x, t):
+    xp = array_namespace(p["W"])
+    state = xp.zeros((x.shape[0], p["W"].shape[0]))
+    for time in range(x.shape[1]):
+        state = xp.tanh(x[:, time, :] @ p["U"] + state @ p["W"])
+    return cross_entropy(state, t)
+
+
+def normal(seed, **shapes):
+    rng = np.random.default_rng(seed)
+    return {name: 0.3 * rng.standard_normal(shape) for name, shape in shapes.items()}
+
+
+def cases():
+    rng = np.random.default_rng(3)
+    t = rng.integers(0, 4, 12)
+    net = TwoLayerNet(20, 9, 4, weight_init_std=0.3)
+    dense, sparse = rng.random((12, 20)), rng.random((12, 20)) * (rng.random((12, 20)) < 0.2)
+    yield "TwoLayerNet", net.loss, net.init(0), (dense, t)
+    yield "TwoLayerNet, one-hot labels", net.loss, net.init(0), (dense, np.eye(4)[t])
+    yield "TwoLayerNet, mostly zeros", net.loss, net.init(0), (sparse, t)
+    shapes = {"W0": (20, 8), "W1": (8, 6), "W2": (6, 4), "b2": (4,)}
+    shapes |= {f"{name}{i}": (n,) for name in "bgs" for i, n in ((0, 8), (1, 6))}
+    yield "batch and layer normalisation", normalised_net, normal(1, **shapes), (dense, t)
+    image = rng.random((12, 2, 8, 8))
+    kernels = normal(2, K=(3, 2, 3, 3), k=(3,), W=(27, 4))
+    yield "convolution", convolution, kernels, (image, t)
+    kernels = normal(2, K=(3, 1, 3, 3), k=(3,), W=(27, 4))
+    yield "convolution by patches", patches_convolution, kernels, (image[:, :1], t)
+    sequence = rng.random((12, 5, 4))
+    yield "attention", attention, normal(4, Q=(4, 4), K=(4, 4), V=(4, 4)), (sequence, t)
+    yield "recurrence", recurrent, normal(5, U=(4, 6), W=(6, 6)), (sequence, t)
+
+
+CASES = {name: (f, params, args) for name, f, params, args in cases()}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_structured_differences_are_those_of_the_plain_loop(name):
+    f, params, args = CASES[name]
+    # Round-off of the loop itself: eps |f| / h, a few times 1e-12.
+    assert largest_difference(structured(f, params, *args), looped(f, params, *args)) <= 1e-10
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_plain_loop_is_left_out_where_there_is_structure(name):
+    f, params, args = CASES[name]
+    whole = problem(f, params, args)
+    for leaf, array in enumerate(whole.leaves):
+        plan = plan_leaf(whole, leaf)
+        assert plan.doubt is None
+        assert all(chunk.structured for chunk in plan.chunks) == (array.size >= 16)
+
+
+def test_a_step_as_small_as_the_automatic_one_agrees_to_a_billionth():
+    f, params, args = CASES["TwoLayerNet"]
+    step = float(np.finfo(float).eps ** (1 / 3))
+    one, other = structured(f, params, *args, step=step), looped(f, params, *args, step=step)
+    assert largest_difference(one, other) <= 1e-9
+
+
+# Doubt.
+
+
+def doubted(f, params, *args):
+    """Return the gradient, and what was said about leaves that are left to the plain loop."""
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        gradient = structured(f, params, *args)
+    return gradient, [str(w.message) for w in seen if w.category is StructureInDoubt]
+
+
+def break_rule(monkeypatch, wrong):
+    right = perturbed_functions.elementwise
+
+    def broken(result, function, *operands, **settings):
+        outcome = right(result, function, *operands, **settings)
+        return PerturbedArray(result, wrong(outcome.values), outcome.places)
+
+    monkeypatch.setattr(perturbed_functions, "elementwise", broken)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda values: values * (1 + 1e-6),
+        # Logarithms of negative numbers: nothing is finite.
+        lambda values: -values,
+        # Only in batches larger than those that are tried first.
+        lambda values: values[..., ::-1] if values.shape[-1] > 32 else values,
+    ],
+    ids=["scaled", "negated", "reversed in large batches"],
+)
+def test_a_wrong_rule_is_caught_and_the_plain_loop_answers(wrong, monkeypatch):
+    f, params, args = CASES["TwoLayerNet"]
+    expected = looped(f, params, *args)
+    break_rule(monkeypatch, wrong)
+    gradient, doubts = doubted(f, params, *args)
+    assert any(doubt.startswith("leaf W1:") for doubt in doubts)
+    np.testing.assert_array_equal(gradient["W1"], expected["W1"])
+
+
+def test_a_rule_that_fails_in_the_middle_is_replaced_by_the_plain_loop(monkeypatch):
+    f, params, args = CASES["TwoLayerNet"]
+
+    def failing(values):
+        if values.shape[-1] > 32:
+            raise IndexError("no such block")
+        return values
+
+    expected = looped(f, params, *args)
+    break_rule(monkeypatch, failing)
+    gradient, doubts = doubted(f, params, *args)
+    assert any("no such block" in doubt for doubt in doubts)
+    np.testing.assert_array_equal(gradient["W1"], expected["W1"])
+
+
+def test_a_branch_that_all_copies_take_is_followed():
+    def f(w, x):
+        xp = array_namespace(w)
+        total = xp.sum(w * x)
+        return total**2 if total > 0 else total
+
+    w, x = np.linspace(0.1, 1, 20), np.linspace(1, 2, 20)
+    with warnings.catch_warnings(action="error"):
+        assert largest_difference(structured(f, w, x), looped(f, w, x)) <= 1e-9
+
+
+DOUBTFUL = {
+    "branch": lambda w: (w * w).sum() if float(w[0]) > 1.0 else (w * 3).sum(),
+    "number": lambda w: w.sum() * float(w[3]),
+    "array": lambda w: np.asarray(w).sum() * w[1],
+    "list": lambda w: np.array([w[0], w[1] * 2]).sum() + w.sum(),
+    "assignment": lambda w: assigned(w).sum(),
+    "output argument": lambda w: np.exp(w, out=np.empty(w.shape)).sum(),
+    "type": lambda w: (w * 2).sum() if type(w) is np.ndarray else None + w,
+}
+
+
+def assigned(w):
+    squares = w * w
+    squares[0] = 0.5
+    return squares
+
+
+@pytest.mark.parametrize("kind", DOUBTFUL)
+def test_what_cannot_be_recorded_is_said_and_left_to_the_plain_loop(kind):
+    f, w = DOUBTFUL[kind], np.linspace(1, 2, 20)
+    with pytest.warns(StructureInDoubt, match="plain loop"):
+        gradient = structured(f, w)
+    np.testing.assert_array_equal(gradient, looped(f, w))
+
+
+def test_a_warning_names_the_leaf():
+    params = {"layers": [{"b": np.ones(20)}]}
+    with pytest.warns(StructureInDoubt, match=r"leaf layers\[0\]\.b:"):
+        structured(lambda p: float(p["layers"][0]["b"].sum()), params)
+
+
+def test_a_function_that_changes_its_parameters_is_refused():
+    def f(w):
+        w += 1
+        return w.sum()
+
+    with pytest.raises(ValueError, match="read-only"):
+        structured(f, np.ones(20))
+
+
+def test_what_the_function_raises_is_raised():
+    def f(w):
+        raise ZeroDivisionError("as f has it")
+
+    with pytest.raises(ZeroDivisionError, match="as f has it"):
+        structured(f, np.ones(20))
+
+
+def test_a_function_that_cancels_large_terms_is_not_doubted():
+    def f(w):
+        return (1e7 + array_namespace(w).sum(w * w)) - 1e7 * (1 + 0 * w[0])
+
+    w = np.linspace(0.1, 1, 40)
+    with warnings.catch_warnings(action="error"):
+        gradient = structured(f, w)
+    # Round-off of a term of 1e7, over the step.
+    np.testing.assert_allclose(gradient, 2 * w, atol=10 * 1e7 * np.finfo(float).eps / STEP)
+
+
+# Corners.
+
+
+def test_unused_leaves_and_constants_have_no_gradient():
+    params = {"used": np.linspace(1, 2, 20), "unused": np.ones((20, 3))}
+    gradient = structured(lambda p: (p["used"] ** 2).sum(), params)
+    np.testing.assert_array_equal(gradient["unused"], np.zeros((20, 3)))
+    np.testing.assert_array_equal(structured(lambda w: 3.0, np.ones(20)), np.zeros(20))
+
+
+def test_closures_and_numpy_functions_are_differenced_too():
+    rng = np.random.default_rng(0)
+    x, w = rng.random((7, 20)), rng.random((20, 3))
+    with warnings.catch_warnings(action="error"):
+        gradient = structured(lambda w: np.mean(np.tanh(np.dot(x, w)) ** 2), w)
+    expected = looped(lambda w: np.mean(np.tanh(np.dot(x, w)) ** 2), w)
+    assert largest_difference(gradient, expected) <= 1e-10
+
+
+def test_an_array_that_the_function_goes_on_filling_is_taken_as_it_was():
+    def f(w):
+        mask = np.zeros(20)
+        mask[:10] = 1
+        first = (w * mask).sum()
+        mask[:] = 5
+        return first + (w * w * mask).sum()
+
+    w = np.linspace(1, 2, 20)
+    assert largest_difference(structured(f, w), looped(f, w)) <= 1e-9
+
+
+def test_steps_out_of_the_domain_are_those_of_the_plain_loop():
+    w = np.concatenate([np.full(20, 1e-6), np.linspace(1, 2, 20)])
+
+    def f(w):
+        return array_namespace(w).sum(array_namespace(w).log(w))
+
+    with np.errstate(invalid="ignore"):
+        gradient, expected = structured(f, w), looped(f, w)
+    np.testing.assert_allclose(gradient, expected, rtol=1e-7)
+    assert np.isfinite(gradient).all()
+
+
+def test_infinite_entries_beside_a_sum_stay_out_of_it():
+    mask = np.where(np.arange(20) % 3 == 0, -np.inf, 0.0)
+
+    def f(w):
+        xp = array_namespace(w)
+        masked = xp.sum(w + mask, axis=0)
+        return xp.sum(xp.exp(w + mask)) + xp.where(xp.isfinite(masked), masked, 0.0)
+
+    w = np.linspace(0.1, 1, 20)
+    assert largest_difference(structured(f, w), looped(f, w)) <= 1e-9
+
+
+def test_a_lost_step_gives_no_difference():
+    w = np.full(20, 1e30)
+    np.testing.assert_array_equal(structured(lambda w: (w * 2).sum(), w), np.zeros(20))
+
+
+@pytest.mark.parametrize("shape", [(40,), (5, 4), (1, 20), (20, 1), (2, 3, 4), (2, 1, 3, 4)])
+def test_leaves_of_any_shape_are_differenced(shape):
+    w = np.random.default_rng(0).random(shape)
+
+    def f(w):
+        xp = array_namespace(w)
+        return xp.sum(xp.sin(w) * xp.cumulative_sum(xp.reshape(w, (-1,)))[-1])
+
+    assert largest_difference(structured(f, w), looped(f, w)) <= 1e-9
+
+
+def test_small_leaves_are_left_to_the_plain_loop_exactly():
+    def f(w):
+        return (w**2).sum()
+
+    w = np.array([3.0, 4.0])
+    np.testing.assert_array_equal(structured(f, w), looped(f, w))
+
+
+def test_where_nothing_can_be_saved_the_plain_loop_is_taken_without_a_word():
+    def f(w):
+        return (
+            np.linalg.slogdet(np.linalg.inv(w) @ np.linalg.pinv(w))[1] + np.linalg.svd(w)[1].sum()
+        )
+
+    w = np.random.default_rng(0).random((60, 60)) + 60 * np.eye(60)
+    plan = plan_leaf(problem(f, w, ()), 0)
+    assert plan.doubt is None
+    assert not any(chunk.structured for chunk in plan.chunks)
+
+
+# Work.
+
+
+def test_two_calls_give_the_same_digits():
+    f, params, args = CASES["batch and layer normalisation"]
+    one, other = structured(f, params, *args), structured(f, params, *args)
+    assert largest_difference(one, other) == 0.0
+
+
+@pytest.mark.parametrize("prefer", ["threads", "processes"])
+def test_chunks_in_parallel_give_the_same_digits(prefer):
+    f, params, args = CASES["convolution"]
+
+    def chunk_map(function, chunks):
+        parallel = joblib.Parallel(n_jobs=2, prefer=prefer, return_as="generator")
+        return parallel(joblib.delayed(function)(chunk) for chunk in chunks)
+
+    alone = structured(f, params, *args)
+    assert largest_difference(structured(f, params, *args, chunk_map=chunk_map), alone) == 0.0
+
+
+def test_a_problem_is_pickled_without_what_was_recorded():
+    f, params, args = CASES["TwoLayerNet"]
+    whole = problem(f, params, args)
+    before = len(pickle.dumps(whole))
+    assert whole.programs
+    assert len(pickle.dumps(whole)) == before
+
+
+def test_progress_ends_at_all_entries():
+    f, params, args = CASES["TwoLayerNet"]
+    seen = []
+    structured(f, params, *args, progress=lambda done, total: seen.append((done, total)))
+    entries = sum(leaf.size for leaf in params.values())
+    assert seen == sorted(seen)
+    assert seen[-1] == (entries, entries)
+
+
+def test_memory_stays_within_its_limit_and_changes_no_digit_that_matters():
+    rng = np.random.default_rng(0)
+    x, w = rng.random((200, 60)), rng.random((60, 60))
+
+    def f(w, x):
+        xp = array_namespace(w)
+        return xp.mean(xp.tanh(xp.tanh(x @ w) @ w) ** 2)
+
+    limit = 2**22
+    plain = structured(f, w, x)
+    tracemalloc.start()
+    try:
+        small = structured(f, w, x, max_bytes=limit)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    # The recording holds a few arrays of the size of x itself besides.
+    assert peak <= limit + 20 * x.nbytes
+    assert largest_difference(small, plain) <= 1e-10
+
+
+def test_structured_differences_load_neither_jax_nor_torch():
+    code = (
+        "import sys, numpy as np\n"
+        "from gradparity.backends import structured_differences\n"
+        "print('jax' in sys.modules, 'torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False"]
