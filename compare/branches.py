@@ -4,12 +4,16 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from .local_noise import noise_beside
+
 EPSILON = 2.0**-52
 # From 2**-6 down to 2**-36 of the scale, each step a quarter of the last: what f does over the
 # last of them no smooth function does, unless it varies on a billionth of its argument's scale.
 FIRST_LEVEL, LAST_LEVEL = 6, 36
-# A few roundings in f, as sums and exponentials have.
-ROUNDINGS = 8
+# Noise is measured over 2**-13 of the scale, where a smooth f is a parabola; a jump is larger than
+# any noise, of which eight standard deviations are not exceeded.
+NOISE_REACH = 2.0**-13
+DEVIATIONS = 8
 # By how much f changes from one step to the next: a quarter where it is smooth, a half where its
 # slope is infinite, as that of a square root; next to nothing behind a jump.
 JUMP = 0.7
@@ -50,7 +54,8 @@ def _side(phi: Callable[[float], float], origin: float, scale: float) -> tuple[b
     steps = [scale * 2.0**-level for level in range(FIRST_LEVEL, LAST_LEVEL + 1, 2)]
     values = [phi(step) for step in steps]
     rises = [abs(value - origin) for value in values]
-    noise = ROUNDINGS * EPSILON * max(abs(origin), *filter(math.isfinite, map(abs, values)), 0.0)
+    noise = DEVIATIONS * noise_beside(phi, NOISE_REACH * scale)
+    noise = max(noise, EPSILON * abs(origin))
     last, before = rises[-1], rises[-2]
     if not math.isfinite(last):
         # Outside the domain there is no jump, at an infinite value there is one.

@@ -5,6 +5,8 @@ import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from gradparity.backends import GradparityError
 
 from .arbitration import (
@@ -90,9 +92,9 @@ class Case:
             ]
         if not self.answers:
             raise next(iter(self.failures.values()))
-        for label, error in self.failures.items():
-            text = str(error).strip().partition("\n")[0]
-            self.doubts.append(f"{label} raised {type(error).__name__}: {text:.200}")
+        for label, failure in self.failures.items():
+            text = str(failure).strip().partition("\n")[0]
+            self.doubts.append(f"{label} raised {type(failure).__name__}: {text:.200}")
             self.notes += [self.doubts[-1]]
         for label, given in self.answers.items():
             if given.entries is not None:
@@ -202,7 +204,9 @@ class Case:
         wrong: dict[str, None] = {}
         assert judged.check is not None
         # Forward mode adds up 0 * inf from an infinite slope at any other entry.
-        pollutes = way.name == FORWARD_MODE and judged.check.smoothness != "smooth"
+        finite = all(np.isfinite(leaf).all() for leaf in judged.leaves)
+        regular = finite and judged.check.smoothness == "smooth"
+        pollutes = way.name == FORWARD_MODE and not regular
         for (leaf, entry), theirs in way.found:
             if pollutes and math.isnan(theirs):
                 continue

@@ -4,9 +4,8 @@ import math
 
 import numpy as np
 
-from gradparity.backends.noise import difference_table_noise
-
 from .black_box import BlackBox, Span
+from .local_noise import noise_beside
 
 EPSILON = 2.0**-52
 # A step that the backend chooses is at most 2**-15 max(|x|, 1). Where f is rough it is down to
@@ -16,7 +15,6 @@ SMALLEST_STEP = 2.0**-30
 RELATIVE_STEP = EPSILON ** (1 / 3)
 # Noise of two values, four standard deviations of each.
 DEVIATIONS = 8
-NOISE_POINTS = 9
 # Rounded values look smooth until they vary by several roundings; f is still a parabola there.
 NOISE_REACH = 16
 
@@ -39,14 +37,7 @@ def is_a_quotient(
     reach = NOISE_REACH * (
         RELATIVE_STEP * size if step is None else min(step, RELATIVE_STEP * size)
     )
-    # Irregular by the golden section, so that no staircase of rounded values looks like a line.
-    nodes = np.arange(NOISE_POINTS) + 0.5 * (np.arange(NOISE_POINTS) * 0.6180339887 % 1.0)
-    shifts = reach * nodes / NOISE_POINTS
-    nearby = np.array([phi(shift) for shift in shifts])
-    finite = bool(np.isfinite(nearby).all())
-    deviation = difference_table_noise(shifts, nearby) if finite else math.inf
-    deviation = max(deviation, EPSILON * float(np.abs(nearby).max()))
-    slack = DEVIATIONS * deviation / steps + epsilon * abs(got)
+    slack = DEVIATIONS * noise_beside(phi, reach) / steps + epsilon * abs(got)
     if not math.isfinite(got):
         return not np.isfinite(quotients).all()
     low, high = quotients - slack, quotients + slack
