@@ -73,7 +73,7 @@ def arbiters(
             point.params,
             *point.args,
             seed=seed,
-            backend=replace(engine.backend, dtype="float64"),
+            backend=engine.in_dtype("float64").backend,
         )
         for engine in engines
     }, notes

@@ -95,7 +95,7 @@ class Comparison:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields for JSON; numbers that JSON lacks become "nan", "inf" or "-inf"."""
-        content = _plain(self)
+        content: dict[str, Any] = _plain(self)
         for pairs in ("values", "left_out", "aliases"):
             content[pairs] = dict(content[pairs])
         content["aliases"] = {name: dict(leaves) for name, leaves in content["aliases"].items()}

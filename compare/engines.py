@@ -10,6 +10,7 @@ from gradparity.backends import Backend
 from gradparity.backends.base import ModelFunction
 from gradparity.backends.checks import is_floating
 from gradparity.backends.errors import InvalidParameters
+from gradparity.backends.numerical_difference import NumericalDifference
 from gradparity.backends.pytrees import (
     PyTree,
     flatten,
@@ -21,10 +22,13 @@ from gradparity.backends.pytrees import (
 )
 
 from .candidate import read_candidate
+from .evaluations import Evaluations, OutOfTime
 from .layouts import Layout
+from .timed_gradient import loop_evaluations
 
-# By differences each entry costs two evaluations: these take seconds for a small network.
-AFFORDABLE_ENTRIES = 2_000
+# By differences each entry costs two evaluations: these few are worth them in any case.
+AFFORDABLE_ENTRIES = 500
+AFFORDABLE_SECONDS = 10.0
 SAMPLED_ENTRIES = 256
 
 
@@ -108,7 +112,9 @@ class Engine:
         return _number(self.backend._scoped(self.value_of)(params, *args))
 
     def in_dtype(self, dtype: str) -> "Engine":
-        """Return the same engine computing in another dtype."""
+        """Return the same engine computing in that dtype."""
+        if self.backend.dtype == dtype:
+            return self
         return replace(self, backend=replace(self.backend, dtype=dtype))
 
 
@@ -166,13 +172,16 @@ def answer(engine: Engine, point: Point, seed: int = 0) -> Answer:
     raises: whatever f or the backend raises
     """
     params, args = engine.native(point)
-    if (
-        engine.pays_for_each_entry
-        and point.size > AFFORDABLE_ENTRIES
-        and all(isinstance(leaf, np.ndarray) for leaf in flatten(params)[0])
-    ):
+    backend: Backend = engine.backend
+    f: ModelFunction = engine.value_of
+    if isinstance(backend, NumericalDifference) and point.size > AFFORDABLE_ENTRIES:
+        calls = loop_evaluations(backend, params)
+        f = counted = Evaluations(f, expected=calls, budget=AFFORDABLE_SECONDS)
+        backend = replace(backend, progress=counted.entries_done)
+    try:
+        value, gradient = backend.value_and_gradient(f)(params, *args)
+    except OutOfTime:
         return _sampled_answer(engine, params, args, seed)
-    value, gradient = engine.backend.value_and_gradient(engine.value_of)(params, *args)
     shapes = [leaf.shape for leaf in point.leaves]
     leaves = read_candidate(gradient, point.names, shapes).leaves
     return Answer(_number(value), gradient, leaves)
@@ -196,7 +205,11 @@ def _sampled_answer(engine: Engine, params: PyTree, args: tuple[PyTree, ...], se
     ]
 
     def of_the_sample(picked: list[np.ndarray], params: PyTree, *args: PyTree) -> Any:
-        moved = [np.array(leaf) for leaf in flatten(params)[0]]
+        # In the dtype of what is moved: a small step would be lost in float32.
+        moved = [
+            np.array(leaf, values.dtype)
+            for leaf, values in zip(flatten(params)[0], picked, strict=True)
+        ]
         for leaf, indices, values in zip(moved, entries, picked, strict=True):
             leaf.reshape(-1)[indices] = values
         return engine.value_of(unflatten(structure, moved), *args)

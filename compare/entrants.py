@@ -50,8 +50,8 @@ def entrants(
                 "implementations such as {'jax': f_jax, 'torch': f_torch}"
             )
         chosen, left_out = _load(backends, dtype)
-        engines = (Engine(label, backend, f) for label, backend in _labelled(chosen))
-        return Entrants(tuple(engines), params, left_out)
+        shared = tuple(Engine(label, backend, f) for label, backend in _labelled(chosen))
+        return Entrants(shared, params, left_out)
     chosen, left_out = _load(tuple(f) if backends is DEFAULT_BACKENDS else backends, dtype)
     labelled = _labelled(chosen)
     _check_names("backends", [label for label, _ in labelled], f)

@@ -1,5 +1,6 @@
 """Tell rounding errors from differences: they scatter around zero from point to point."""
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -31,7 +32,7 @@ def odd_ones_out(
     two functions stays what it is.
     """
     alike = np.eye(len(engines), dtype=bool)
-    for i, j in zip(*np.triu_indices(len(engines), 1), strict=True):
+    for i, j in itertools.combinations(range(len(engines)), 2):
         pair = (engines[i], engines[j])
         alike[i, j] = alike[j, i] = _agree(pair, (values[i], values[j]), point, seed)
     if alike.all():
