@@ -241,6 +241,10 @@ class Backend(ABC):
         """Return f compiled for native arrays where the framework can, else f itself."""
         return f
 
+    def descend(self, params: PyTree, gradient: PyTree, rate: float) -> PyTree:
+        """Return params - rate * gradient, leaf by leaf."""
+        return tree_map(lambda leaf, slope: leaf - rate * slope, params, gradient)
+
     def scan(
         self, step: Operator, carry: PyTree, batches: PyTree, *constants: PyTree
     ) -> tuple[PyTree, PyTree]:
@@ -249,6 +253,7 @@ class Backend(ABC):
         batches: pytree of native arrays with one leading length; constants: seen by every step
         returns: the last carry, and the outputs stacked along a new leading axis
         """
+        step = self.compile(step)
         leaves, structure = flatten(batches)
         outputs = []
         for index in range(leaves[0].shape[0]):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from gradparity.backends import Backend
 from gradparity.backends.base import Operator
 from gradparity.backends.errors import Diverged
-from gradparity.backends.pytrees import Array, PyTree, flatten, tree_map
+from gradparity.backends.pytrees import Array, PyTree, flatten
 
 from .checks import Model
 from .progress import ReportProgress
@@ -34,7 +34,7 @@ def sgd_step(model: Model, backend: Backend, learning_rate: float) -> Operator:
     def step(params: PyTree, indices: Array, x: Array, t: Array) -> tuple[PyTree, Array]:
         batch = (xp.take(x, indices, axis=0), xp.take(t, indices, axis=0))
         loss, gradient = value_and_gradient(params, *batch)
-        return tree_map(lambda leaf, slope: leaf - learning_rate * slope, params, gradient), loss
+        return backend.descend(params, gradient, learning_rate), loss
 
     return step
 
