@@ -3,14 +3,16 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
-from gradparity.backends import Backend, available_backends, get_backend
+from gradparity.backends import Backend, get_backend
 from gradparity.backends.errors import BackendUnavailable
+from gradparity.backends.registry import BUILT_IN, backend_names
 from gradparity.models import (
     Dataset,
+    Diverged,
     Quadratic,
     SimpleNet,
     TrainingRun,
@@ -23,6 +25,7 @@ from gradparity.models import (
 from .agreement import compare_gradients
 from .comparison import Comparison
 from .environment import describe_environment
+from .isolated_backend import IsolatedBackend, IsolatedFailure
 from .speed import measure_speed
 from .speed_table import SpeedTable
 from .verdicts import Verdict
@@ -36,6 +39,7 @@ BOOK_NET = TwoLayerNet(784, 50, 10)
 BOOK_STEPS, BOOK_LEARNING_RATE = 1000, 0.5
 BATCH_SIZE = 100
 
+Result = TypeVar("Result")
 Progress = Callable[[str, float], None]
 """Called with what is being done and the share of the whole job that is done."""
 
@@ -103,64 +107,115 @@ def run_main_job(
     dtype: str = "float64",
     seed: int = 0,
     data: str = "auto",
+    isolate: bool = False,
+    time_limit: float = 120.0,
     progress: Progress = lambda what, share: None,
 ) -> MainJob:
     """Compare the backends on all models, time them, and train the same networks with each.
 
     backends: names or backends; those that are asked for must load. By default all that do
     data: as `load_mnist` takes it
+    isolate: run each plug-in in a process of its own; one that crashes, hangs or answers nonsense
+        then loses its own rows alone; time_limit: seconds for each of its calls
     raises: BackendUnavailable, UnknownBackend, InvalidSetting, InvalidData; Diverged where a
         training fails
     """
-    engines, left_out = choose_backends(backends, dtype)
-    digits = load_mnist(data)
+    engines, left_out = choose_backends(backends, dtype, time_limit if isolate else None)
+    try:
+        return _run(engines, left_out, dtype, seed, load_mnist(data), progress)
+    finally:
+        for engine in engines:
+            if isinstance(engine, IsolatedBackend):
+                engine.process.stop()
+
+
+def _run(
+    engines: list[Backend],
+    left_out: dict[str, str],
+    dtype: str,
+    seed: int,
+    digits: Dataset,
+    progress: Progress,
+) -> MainJob:
     batch = (digits.train_x[:BATCH_SIZE], digits.train_t[:BATCH_SIZE])
-    agreement = {}
-    for position, (name, f, params, args) in enumerate(_models(batch, seed)):
-        progress(f"comparing gradients of {name}", 0.3 * position / 3)
-        agreement[name] = compare_gradients(
-            f, params, *args, backends=engines, dtype=dtype, seed=seed
+    taking_part, left_out = list(engines), dict(left_out)
+
+    def with_survivors(work: Callable[[Sequence[Backend]], Result]) -> Result:
+        """Repeat the work without the backends that fail in processes of their own."""
+        while True:
+            try:
+                return work(tuple(taking_part))
+            except IsolatedFailure as failure:
+                left_out[failure.backend] = str(failure)
+                taking_part[:] = [e for e in taking_part if e.name != failure.backend]
+                if not taking_part:
+                    raise
+
+    def compare_all(chosen: Sequence[Backend]) -> dict[str, Comparison]:
+        agreement = {}
+        for position, (name, f, params, args) in enumerate(_models(batch, seed)):
+            progress(f"comparing gradients of {name}", 0.3 * position / 3)
+            agreement[name] = compare_gradients(
+                f, params, *args, backends=chosen, dtype=dtype, seed=seed
+            )
+        return agreement
+
+    def measure_all(chosen: Sequence[Backend]) -> SpeedTable:
+        return measure_speed(
+            BOOK_NET.loss,
+            BOOK_NET.init(seed),
+            *batch,
+            backends=chosen,
+            dtypes=(dtype,),
+            progress=lambda what, share: progress(f"timing gradients: {what}", 0.3 + 0.3 * share),
         )
+
+    agreement = with_survivors(compare_all)
     progress("timing gradients", 0.3)
-    cost = measure_speed(
-        BOOK_NET.loss,
-        BOOK_NET.init(seed),
-        *batch,
-        backends=engines,
-        dtypes=(dtype,),
-        progress=lambda what, share: progress(f"timing gradients: {what}", 0.3 + 0.3 * share),
-    )
+    cost = with_survivors(measure_all)
+    training = with_survivors(lambda chosen: _trainings(chosen, digits, seed, progress))
     return MainJob(
         agreement=agreement,
         cost=cost,
-        training=_trainings(engines, digits, seed, progress),
+        training=training,
         environment=describe_environment(
             data=digits.source,
             dtype=dtype,
             seed=seed,
-            devices={engine.name: engine.device or "default" for engine in engines},
+            devices={engine.name: engine.device or "default" for engine in taking_part},
         ),
         left_out=left_out,
     )
 
 
 def choose_backends(
-    backends: Sequence[str | Backend] | None, dtype: str
+    backends: Sequence[str | Backend] | None, dtype: str, time_limit: float | None = None
 ) -> tuple[list[Backend], dict[str, str]]:
-    """Return the backends to compare, and why others that are known were left out."""
-    if backends is not None:
-        return [
-            get_backend(backend, dtype=dtype) if isinstance(backend, str) else backend
-            for backend in backends
-        ], {}
-    chosen, left_out = [], {}
-    for info in available_backends():
+    """Return the backends to compare, and why others that are known were left out.
+
+    time_limit: seconds for each call of a plug-in, which then runs in a process of its own
+    """
+    chosen: list[Backend] = []
+    left_out: dict[str, str] = {}
+    for backend in backend_names() if backends is None else backends:
+        if not isinstance(backend, str):
+            chosen.append(backend)
+            continue
         try:
-            chosen.append(get_backend(info.name, dtype=dtype))
+            if time_limit is not None and backend not in BUILT_IN:
+                chosen.append(IsolatedBackend.start(backend, dtype=dtype, time_limit=time_limit))
+            else:
+                chosen.append(get_backend(backend, dtype=dtype))
+        except IsolatedFailure as error:
+            left_out[backend] = str(error)
         except BackendUnavailable as error:
-            left_out[info.name] = str(error)
+            if backends is not None:
+                raise
+            left_out[backend] = str(error)
         except Exception as error:  # a broken plug-in or framework costs only its own rows
-            left_out[info.name] = f"{type(error).__name__}: {error}"
+            if backends is not None:
+                raise
+            left_out[backend] = f"{type(error).__name__}: {error}"
     return chosen, left_out
 
 
@@ -194,16 +249,21 @@ def _trainings(
         network = f"{net.input_size}-{net.hidden_size}-{net.output_size}"
         what = f"training {network} with {engine.name}"
         report = partial(_report, progress, what, 0.6 + 0.4 * position / len(plans), len(plans))
-        run = train(
-            net,
-            dataset,
-            engine,
-            steps=min(steps, 20 * len(dataset.train_x) // BATCH_SIZE),
-            batch_size=BATCH_SIZE,
-            learning_rate=learning_rate,
-            seed=seed,
-            progress=report,
-        )
+        try:
+            run = train(
+                net,
+                dataset,
+                engine,
+                steps=min(steps, 20 * len(dataset.train_x) // BATCH_SIZE),
+                batch_size=BATCH_SIZE,
+                learning_rate=learning_rate,
+                seed=seed,
+                progress=report,
+            )
+        except Diverged as error:  # a wrong gradient trains badly: show how far it came
+            run = error.run
+            if not len(run.losses):
+                continue
         parameters = sum(leaf.size for leaf in run.params.values())
         trainings.append(Training(network, engine.name, parameters, run))
     return tuple(trainings)

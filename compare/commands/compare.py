@@ -1,6 +1,7 @@
 """`gradparity compare`: the main job."""
 
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
@@ -15,6 +16,17 @@ def compare(
     seed: Seed = 0,
     data: Data = "auto",
     out: Out = Path("gradparity-results"),
+    isolate: Annotated[
+        bool,
+        typer.Option(
+            "--isolate",
+            help="Run each plug-in in a process of its own: one that fails "
+            "costs only its own rows.",
+        ),
+    ] = False,
+    time_limit: Annotated[
+        float, typer.Option(min=1.0, help="Seconds for each call of an isolated plug-in.")
+    ] = 120.0,
     json_file: Json = None,
 ) -> None:
     """Compare the gradients of all backends, time them, and train the same network with each.
@@ -41,6 +53,8 @@ def compare(
             dtype=dtype,
             seed=seed,
             data=data,
+            isolate=isolate,
+            time_limit=time_limit,
             progress=lambda what, share: bar.update(task, description=what, completed=share),
         )
     console.print(f"Data: {job.environment['data']}", highlight=False)
