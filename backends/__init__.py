@@ -7,6 +7,7 @@ if __name__ != "gradparity.backends":
     )
 
 from .base import Backend
+from .error_bars import Estimate, derivative_along
 from .errors import BackendUnavailable, GradparityError
 from .registry import BackendInfo, available_backends, get_backend
 
@@ -14,7 +15,9 @@ __all__ = [
     "Backend",
     "BackendInfo",
     "BackendUnavailable",
+    "Estimate",
     "GradparityError",
     "available_backends",
+    "derivative_along",
     "get_backend",
 ]

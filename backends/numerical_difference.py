@@ -13,13 +13,14 @@ from .difference_loop import Sweep, difference_entries, read_only, with_own_leaf
 from .errors import ImpureFunction, InvalidSetting
 from .pytrees import Array, PyTree, flatten, private_numpy, tree_map, unflatten
 from .step_size import EPSILON, PROBE_STEP, automatic_steps
-from .structured_differences import structured_gradient
+from .structured.differences import structured_gradient
 
 Progress = Callable[[int, int], None]
+Stencil = tuple[tuple[int, float], ...]
 
 # (multiple of h, weight) of f(x + k h) - f(x - k h), over h; the second cancels the h**2 term.
-SECOND_ORDER = ((1, 1 / 2),)
-FOURTH_ORDER = ((1, 8 / 12), (2, -1 / 12))
+SECOND_ORDER: Stencil = ((1, 1 / 2),)
+FOURTH_ORDER: Stencil = ((1, 8 / 12), (2, -1 / 12))
 # A gradient by differences is exact to about eps**(2/3); a fourth-order difference of such
 # values, with its h**4 against that noise over h, is best between eps**(2/15) and eps**(1/5).
 NOISY_STEP = EPSILON ** (1 / 6)

@@ -30,11 +30,12 @@ def automatic_steps(
     longest = LONGEST_STEP * np.maximum(sizes, 1.0)
     typical = float(np.sqrt(np.mean(leaf**2))) if leaf.size else 0.0
     if not (leaf.size and np.isfinite(typical)):
-        return longest
+        return np.asarray(longest)
     typical = typical or 1.0
     probed = np.unique(np.linspace(0, leaf.size - 1, PROBED_ENTRIES).astype(int))
     balanced = min(_balanced_step(along_entry(int(entry)), typical) for entry in probed)
-    return np.minimum(longest, balanced * np.maximum(sizes / typical, 1.0))
+    steps: np.ndarray = np.minimum(longest, balanced * np.maximum(sizes / typical, 1.0))
+    return steps
 
 
 def _balanced_step(along: Callable[[float], float], scale: float) -> float:

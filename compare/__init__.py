@@ -14,26 +14,26 @@ if __name__ != "gradparity.compare":
     )
 
 if TYPE_CHECKING:
-    from .agreement import assert_gradients_agree, compare_gradients
-    from .check import GradientCheck, check_gradient
-    from .comparison import Comparison, Disagreement
-    from .native_trees import module_loss
-    from .speed import measure_speed
-    from .taylor import taylor_test
+    from .agreement.agreement import assert_gradients_agree, compare_gradients
+    from .agreement.comparison import Comparison, Disagreement
+    from .agreement.native_trees import module_loss
+    from .checking.check import GradientCheck, check_gradient
+    from .checking.taylor import taylor_test
+    from .speed.measuring import measure_speed
     from .verdicts import Suspect, Verdict
 
 _MODULES = {
-    "Comparison": "comparison",
-    "Disagreement": "comparison",
-    "GradientCheck": "check",
+    "Comparison": "agreement.comparison",
+    "Disagreement": "agreement.comparison",
+    "GradientCheck": "checking.check",
     "Suspect": "verdicts",
     "Verdict": "verdicts",
-    "assert_gradients_agree": "agreement",
-    "check_gradient": "check",
-    "compare_gradients": "agreement",
-    "measure_speed": "speed",
-    "module_loss": "native_trees",
-    "taylor_test": "taylor",
+    "assert_gradients_agree": "agreement.agreement",
+    "check_gradient": "checking.check",
+    "compare_gradients": "agreement.agreement",
+    "measure_speed": "speed.measuring",
+    "module_loss": "agreement.native_trees",
+    "taylor_test": "checking.taylor",
 }
 
 __all__ = [

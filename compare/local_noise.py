@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from gradparity.backends.noise import difference_table_noise
+from gradparity.backends.error_bars.noise import difference_table_noise
 
 EPSILON = 2.0**-52
 POINTS = 9

@@ -22,12 +22,12 @@ from gradparity.models import (
     train,
 )
 
-from .agreement import compare_gradients
-from .comparison import Comparison
+from .agreement.agreement import compare_gradients
+from .agreement.comparison import Comparison
+from .conformance.isolated_backend import IsolatedBackend, IsolatedFailure
 from .environment import describe_environment
-from .isolated_backend import IsolatedBackend, IsolatedFailure
-from .speed import measure_speed
-from .speed_table import SpeedTable
+from .speed.measuring import measure_speed
+from .speed.table import SpeedTable
 from .verdicts import Verdict
 
 # Numerical differences keep up on digits of 7x7 pixels: 610 parameters, 1,220 evaluations a step.

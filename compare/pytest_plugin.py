@@ -25,8 +25,8 @@ from .pytest_backends import (
 if TYPE_CHECKING:
     from gradparity.backends import Backend
 
-    from .comparison import Comparison
-    from .gradient_check import GradientCheck
+    from .agreement.comparison import Comparison
+    from .checking.gradient_check import GradientCheck
 
 LEFT_OUT = "gradparity left out"
 

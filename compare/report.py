@@ -7,11 +7,11 @@ from typing import Any
 
 from gradparity.models.atomic_file import write_atomically
 
-from .comparison import Comparison
-from .drawing import Drawing, draw
+from .agreement.comparison import Comparison
+from .drawing.drawing import Drawing, draw
+from .drawing.page import Page, Paragraph, Picture, Section, Table, to_markup
+from .drawing.plots import plot_accuracy, plot_agreement, plot_cost, plot_loss_curves, seconds
 from .main_job import MainJob
-from .page import Page, Paragraph, Picture, Section, Table, to_markup
-from .plots import plot_accuracy, plot_agreement, plot_cost, plot_loss_curves, seconds
 from .strict_json import strict
 
 Rows = list[tuple[str, ...]]

@@ -1,6 +1,6 @@
 """A row of a speed table, as plausible as a measured one."""
 
-from gradparity.compare.speed_table import SpeedRow
+from gradparity.compare.speed.table import SpeedRow
 
 
 def a_row(**changes):

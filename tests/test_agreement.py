@@ -17,7 +17,7 @@ from gradparity.compare import (
     engines,
     evaluations,
 )
-from gradparity.compare.scenarios import SCENARIOS
+from gradparity.compare.conformance.scenarios import SCENARIOS
 
 NETWORK = next(scenario for scenario in SCENARIOS if scenario.name == "network")
 ENGINES = ("jax", "torch")
@@ -236,7 +236,7 @@ def test_backends_of_one_name_get_labels_of_their_own():
 
 
 def test_a_backend_that_is_missing_is_left_out_of_the_default_only(monkeypatch):
-    from gradparity.compare import entrants
+    from gradparity.compare.agreement.agreement import entrants
 
     def without_torch(name, **settings):
         if name == "torch":

@@ -11,7 +11,7 @@ import pytest
 from gradparity.backends import get_backend
 from gradparity.backends.registry import BUILT_IN, backend_names
 from gradparity.compare import compare_gradients
-from gradparity.compare.conformance import BackendConformance
+from gradparity.compare.conformance.conformance import BackendConformance
 from gradparity.models import TwoLayerNet
 
 if "autograd" not in (*backend_names(), *os.environ.get("GRADPARITY_BACKENDS", "").split(",")):

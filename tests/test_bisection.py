@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from gradparity.compare import Verdict, check_gradient
-from gradparity.compare.black_box import BlackBox, Span
-from gradparity.compare.check import Arbiter
-from gradparity.compare.directions import Region, random_weights, restrict, whole_leaf
-from gradparity.compare.meter import Meter
-from gradparity.compare.quick_slope import quick_slope
+from gradparity.compare.checking.black_box import BlackBox, Span
+from gradparity.compare.checking.check import Arbiter
+from gradparity.compare.checking.directions import Region, random_weights, restrict, whole_leaf
+from gradparity.compare.checking.meter import Meter
+from gradparity.compare.checking.quick_slope import quick_slope
 
 
 def smooth(x):

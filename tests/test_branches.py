@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from gradparity.compare.branches import branch_at_jump
+from gradparity.compare.agreement.branches import branch_at_jump
 
 JUMPS = [
     ("remainder beside a multiple", lambda t: float(np.remainder(3.3, 0.3 + t)), 0.5, -10.0),

@@ -9,9 +9,9 @@ from array_api_compat import array_namespace
 
 from gradparity.backends.errors import ImpureFunction, InvalidParameters, NonScalarLoss
 from gradparity.compare import Verdict, check_gradient
-from gradparity.compare.black_box import FunctionFailed
-from gradparity.compare.check import Arbiter
-from gradparity.compare.scenarios import SCENARIOS
+from gradparity.compare.checking.black_box import FunctionFailed
+from gradparity.compare.checking.check import Arbiter
+from gradparity.compare.conformance.scenarios import SCENARIOS
 from gradparity.models.two_layer_net import TwoLayerNet
 
 

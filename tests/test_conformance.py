@@ -14,9 +14,13 @@ import pytest
 from gradparity.backends.errors import UnknownBackend
 from gradparity.backends.numerical_difference import NumericalDifference
 from gradparity.backends.pytrees import tree_map
-from gradparity.compare import conformance, laws
-from gradparity.compare.conformance import BackendConformance, check_conformance
-from gradparity.compare.scenarios import SCENARIOS
+from gradparity.compare.conformance.conformance import (
+    BackendConformance,
+    check_conformance,
+    conformance,
+    laws,
+)
+from gradparity.compare.conformance.scenarios import SCENARIOS
 
 PLUG_IN = Path(__file__).parent / "plugins" / "autograd_backend" / "gradparity_autograd.py"
 AMPLE = 60.0  # seconds for one scenario
@@ -142,7 +146,9 @@ def test_an_unknown_name_is_refused():
 
 
 def test_laws_without_assertions_are_refused():
-    code = "from gradparity.compare.conformance import *; check_conformance('numerical')"
+    code = (
+        "from gradparity.compare.conformance.conformance import *; check_conformance('numerical')"
+    )
     answer = subprocess.run([sys.executable, "-O", "-c", code], capture_output=True, text=True)
     assert answer.returncode != 0
     assert "run without -O" in answer.stderr

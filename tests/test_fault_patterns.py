@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gradparity.compare import check_gradient
-from gradparity.compare.fault_patterns import is_rounded_to_float32, repairs, stray_repairs
+from gradparity.compare.checking.fault_patterns import is_rounded_to_float32, repairs, stray_repairs
 
 RNG = np.random.default_rng(0)
 BATCH = 11

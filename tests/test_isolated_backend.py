@@ -3,10 +3,11 @@
 import pytest
 
 from gradparity.backends import get_backend
-from gradparity.compare import compare_gradients, laws
-from gradparity.compare.isolated_backend import IsolatedBackend, IsolatedFailure
-from gradparity.compare.isolation import FailureKind
-from gradparity.compare.scenarios import OUTPUT_SCENARIOS, SCENARIOS
+from gradparity.compare import compare_gradients
+from gradparity.compare.conformance.conformance import laws
+from gradparity.compare.conformance.isolated_backend import IsolatedBackend, IsolatedFailure
+from gradparity.compare.conformance.isolation import FailureKind
+from gradparity.compare.conformance.scenarios import OUTPUT_SCENARIOS, SCENARIOS
 
 AMPLE = 60.0
 NETWORK = next(scenario for scenario in SCENARIOS if scenario.name == "network")

@@ -9,8 +9,8 @@ import time
 import numpy as np
 import pytest
 
-from gradparity.compare import isolation
-from gradparity.compare.isolation import (
+from gradparity.compare.conformance.conformance import isolation
+from gradparity.compare.conformance.isolation import (
     Failure,
     FailureKind,
     IsolatedProcess,

@@ -14,12 +14,14 @@ from typer.testing import CliRunner
 
 from gradparity.backends import BackendInfo, get_backend
 from gradparity.backends.errors import InvalidSetting
-from gradparity.compare import Verdict, lesson, lesson_run
+from gradparity.compare import Verdict
 from gradparity.compare.cli import app
-from gradparity.compare.lesson_page import SHOWN_BY, build_page, save_page, write_section
-from gradparity.compare.lesson_run import Lesson, decimals, scientific, spread
-from gradparity.compare.lesson_texts import LABELS, TEXTS
-from gradparity.compare.plots import fit_power_law
+from gradparity.compare.drawing.plots import fit_power_law
+from gradparity.compare.lesson.building import SHOWN_BY, build_page, save_page, write_section
+from gradparity.compare.lesson.run import Lesson, decimals, scientific, spread
+from gradparity.compare.lesson.sections import run as lesson_run
+from gradparity.compare.lesson.sections import sections as lesson
+from gradparity.compare.lesson.texts import LABELS, TEXTS
 
 MOST_BYTES = 6_000_000
 
@@ -346,7 +348,7 @@ def test_a_wrong_section_number_is_a_usage_error(tmp_path):
 
 
 def test_the_module_runs_one_section_by_itself(tmp_path):
-    command = [sys.executable, "-m", "gradparity.compare.lesson", "--section", "1"]
+    command = [sys.executable, "-m", "gradparity.compare.lesson.sections", "--section", "1"]
     done = subprocess.run(
         [*command, "--out", str(tmp_path)], capture_output=True, text=True, check=True
     )

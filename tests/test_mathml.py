@@ -4,8 +4,16 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
-from gradparity.compare.lesson_formulas import FORMULAS
-from gradparity.compare.mathml import absolute, brackets, formula, fraction, indexed, power, row
+from gradparity.compare.lesson.formulas import FORMULAS
+from gradparity.compare.lesson.mathml import (
+    absolute,
+    brackets,
+    formula,
+    fraction,
+    indexed,
+    power,
+    row,
+)
 
 ELEMENTS = {"math", "mrow", "mi", "mn", "mo", "mfrac", "msup", "msub", "munder"}
 

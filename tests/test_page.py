@@ -5,9 +5,9 @@ import re
 import browser as chromium
 import pytest
 
-from gradparity.compare import page as frame
-from gradparity.compare.drawing import draw, mark_frame
-from gradparity.compare.page import (
+from gradparity.compare.drawing.drawing import draw, mark_frame
+from gradparity.compare.drawing.drawing import page as frame
+from gradparity.compare.drawing.page import (
     Listing,
     Markup,
     Notice,

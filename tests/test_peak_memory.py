@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from gradparity.compare import peak_memory as module
-from gradparity.compare.peak_memory import peak_memory
+from gradparity.compare.speed.measuring import peak_memory as module
+from gradparity.compare.speed.peak_memory import peak_memory
 
 SIZE = 64 * 2**20
 needs_linux = pytest.mark.skipif(

@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from gradparity.backends import perturbed_functions
 from gradparity.backends.errors import CopiesDiffer
-from gradparity.backends.perturbed_array import PerturbedArray, Places
-from gradparity.backends.recorded_array import RecordedArray
-from gradparity.backends.recording import Recording
-from gradparity.backends.replay import Program
+from gradparity.backends.structured import perturbed_functions
+from gradparity.backends.structured.perturbed_array import PerturbedArray, Places
+from gradparity.backends.structured.recorded_array import RecordedArray
+from gradparity.backends.structured.recording import Recording
+from gradparity.backends.structured.replay import Program
 
 RNG = np.random.default_rng(7)
 X = RNG.uniform(0.2, 0.9, (4, 3))

@@ -13,7 +13,9 @@ import joblib
 import pytest
 
 from gradparity.backends import numerical_difference, registry
-from gradparity.compare import agreement, check, pytest_backends
+from gradparity.compare import pytest_backends
+from gradparity.compare.agreement.agreement import agreement
+from gradparity.compare.checking import check
 
 # A run inside this process forgets what it imported, and NumPy cannot be imported twice: what such
 # runs need is imported here before.
@@ -396,7 +398,7 @@ def test_a_hundred_seeds_raise_no_false_alarm(project):
 def test_the_conformance_class_passes_and_fails(project):
     project.makepyfile("""
         from complex_step import OffByAThousandth
-        from gradparity.compare.conformance import BackendConformance
+        from gradparity.compare.conformance.conformance import BackendConformance
 
         class TestHonest(BackendConformance):
             backend = "numerical"

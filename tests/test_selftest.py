@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from gradparity.backends.errors import InvalidSetting
-from gradparity.compare.planted_faults import PLANTERS, plant_faults
-from gradparity.compare.rival_checkers import Answer
-from gradparity.compare.selftest import SelfTest, run_selftest
+from gradparity.compare.selftest.planted_faults import PLANTERS, plant_faults
+from gradparity.compare.selftest.rival_checkers import Answer
+from gradparity.compare.selftest.selftest import SelfTest, run_selftest
 
 SMALL = ("SimpleNet", "layer normalisation", "attention")
 

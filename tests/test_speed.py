@@ -13,7 +13,7 @@ from gradparity.backends import BackendUnavailable
 from gradparity.backends.errors import InvalidParameters, InvalidSetting, NonScalarLoss
 from gradparity.backends.numerical_difference import NumericalDifference
 from gradparity.compare import measure_speed
-from gradparity.compare.speed_table import SpeedTable
+from gradparity.compare.speed.table import SpeedTable
 from gradparity.models import TwoLayerNet
 
 NET = TwoLayerNet(input_size=6, hidden_size=4, output_size=3)

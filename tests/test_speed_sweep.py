@@ -12,7 +12,7 @@ from gradparity.backends.errors import InvalidSetting
 from gradparity.backends.numerical_difference import NumericalDifference
 from gradparity.backends.pytrees import flatten
 from gradparity.compare.cli import app
-from gradparity.compare.speed_sweep import (
+from gradparity.compare.speed.sweep import (
     PARAMETERS,
     Problem,
     SpeedGrowth,

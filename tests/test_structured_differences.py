@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 from array_api_compat import array_namespace
 
-from gradparity.backends import perturbed_functions
 from gradparity.backends.difference_loop import Sweep, difference_entries
 from gradparity.backends.errors import StructureInDoubt
-from gradparity.backends.perturbed_array import PerturbedArray
 from gradparity.backends.pytrees import flatten, tree_map
-from gradparity.backends.structured_chunks import Problem
-from gradparity.backends.structured_differences import structured_gradient
-from gradparity.backends.structured_plan import plan_leaf
+from gradparity.backends.structured import perturbed_functions
+from gradparity.backends.structured.chunks import Problem
+from gradparity.backends.structured.differences import structured_gradient
+from gradparity.backends.structured.perturbed_array import PerturbedArray
+from gradparity.backends.structured.plan import plan_leaf
 from gradparity.models import TwoLayerNet
 
 STEP = 1e-4

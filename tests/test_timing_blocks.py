@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from gradparity.compare.timing_blocks import (
+from gradparity.compare.speed.timing_blocks import (
     BLOCKS,
     FEWEST_BLOCKS,
     PATIENCE,

@@ -9,8 +9,8 @@ import pytest
 
 from gradparity.backends import Backend
 from gradparity.backends.errors import DoesNotWait
-from gradparity.compare.speed import measure_speed
-from gradparity.compare.waiting import check_waiting
+from gradparity.compare.speed.measuring import measure_speed
+from gradparity.compare.speed.waiting import check_waiting
 
 DELAY = 0.02
 

@@ -48,8 +48,8 @@ def check(
     Exits with 0 where gradients are right, 1 where one is wrong, 3 where that cannot be told, and
     4 where the work failed.
     """
+    from gradparity.compare.checking.function_checks import check_backends, check_rule
     from gradparity.compare.environment import describe_environment
-    from gradparity.compare.function_checks import check_backends, check_rule
     from gradparity.compare.user_files import (
         check_signature,
         load_arguments,

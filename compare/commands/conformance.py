@@ -7,7 +7,7 @@ import typer
 from .options import Json
 
 if TYPE_CHECKING:
-    from gradparity.compare.conformance import LawResult
+    from gradparity.compare.conformance.conformance import LawResult
 
 SHOWN_BREACHES = 3  # of each law; the JSON has them all
 
@@ -31,7 +31,7 @@ def conformance(
     from rich.markup import escape
     from rich.table import Table
 
-    from gradparity.compare.conformance import check_conformance
+    from gradparity.compare.conformance.conformance import check_conformance
     from gradparity.compare.environment import describe_environment
 
     from .files import check_file, write_json

@@ -30,8 +30,8 @@ def lesson(
     check_folder(out)
     progress = Console(stderr=True, quiet=quiet)
     with progress.status("loading the backends") as status:
-        from gradparity.compare.lesson_page import build_page, save_page
-        from gradparity.compare.lesson_run import Lesson
+        from gradparity.compare.lesson.building import build_page, save_page
+        from gradparity.compare.lesson.run import Lesson
 
         # What is not a terminal gets a line for each step instead of one that changes.
         tell = status.update if progress.is_terminal else progress.print

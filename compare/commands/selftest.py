@@ -25,7 +25,7 @@ def selftest(
     from rich.progress import Progress
 
     from gradparity.compare.environment import describe_environment
-    from gradparity.compare.selftest import run_selftest
+    from gradparity.compare.selftest.selftest import run_selftest
 
     from .files import check_file, write_json
     from .tables import make_console, print_table

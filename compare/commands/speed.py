@@ -11,8 +11,8 @@ from .options import Backends, Data, Json, Seed
 
 if TYPE_CHECKING:
     from gradparity.backends import Backend
-    from gradparity.compare.drawing import Drawing
-    from gradparity.compare.speed_table import SpeedRow
+    from gradparity.compare.drawing.drawing import Drawing
+    from gradparity.compare.speed.table import SpeedRow
 
 # What a process can be told about its engines' threads: figures hold for these settings.
 THREAD_SETTINGS = (
@@ -77,7 +77,7 @@ def speed(
 
     from gradparity.backends import available_backends
     from gradparity.compare.environment import describe_environment
-    from gradparity.compare.speed_sweep import Problem, measure_growth, two_layer_problems
+    from gradparity.compare.speed.sweep import Problem, measure_growth, two_layer_problems
     from gradparity.models import TwoLayerNet, load_mnist
 
     from .files import check_file, check_folder, write_json
@@ -153,8 +153,8 @@ def _count(text: str) -> int:
 
 
 def _drawings(rows: "Sequence[SpeedRow]", sweep: bool) -> "Iterator[Drawing]":
-    from gradparity.compare.drawing import draw
-    from gradparity.compare.plots import plot_cost, plot_growth
+    from gradparity.compare.drawing.drawing import draw
+    from gradparity.compare.drawing.plots import plot_cost, plot_growth
 
     if not sweep:
         size = (6.4, 1.2 + 0.4 * len(rows))

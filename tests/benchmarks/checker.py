@@ -17,7 +17,7 @@ from rows import Row, at_least, at_most
 from gradparity.backends import get_backend
 from gradparity.backends.pytrees import flatten, leaf_names, tree_map, unflatten
 from gradparity.compare import Verdict, check_gradient
-from gradparity.compare.scenarios import SCENARIOS
+from gradparity.compare.conformance.scenarios import SCENARIOS
 from gradparity.models import TwoLayerNet
 
 SEEDS = 20

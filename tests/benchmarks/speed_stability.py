@@ -14,7 +14,7 @@ from typing import Any
 
 from rows import Row, at_most
 
-from gradparity.compare.machine_load import NEGLIGIBLE_CORES, MachineLoad
+from gradparity.compare.speed.machine_load import NEGLIGIBLE_CORES, MachineLoad
 
 ENGINES = ("numerical", "jax", "torch")
 DTYPES = ("float32", "float64")

@@ -1,0 +1,83 @@
+"""Derivatives of a black box, each with an error bar that holds."""
+
+import math
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ..errors import InvalidSetting
+from ..pytrees import PyTree
+from .conclusion import conclude, undefined
+from .estimate import Estimate, along_the_sum
+from .exploration import explore
+from .line import Line
+from .samples import Samples
+
+NO_CHANGE = Estimate(0.0, 0.0, 1, "smooth", (0.0, 0.0), (0.0, 0.0), 0.0)
+
+
+def derivative_along(f: Callable[..., Any], x: PyTree, tangent: PyTree, *args: Any) -> Estimate:
+    """Differentiate f(x + t tangent, *args) by t at 0, from values of f alone.
+
+    f: gives one real number, of any framework. It gets private float64 copies of x, Python floats
+    where x has Python floats and NumPy arrays else, and may change them. NaN, infinities, and
+    errors such as "math domain error", away from x count as the edge of its domain.
+    x: pytree of real floating numbers or arrays of any framework; tangent: the same structure
+    and shapes
+    returns: an Estimate, in units of f; its bar combines truncation, round-off and noise. 19
+    evaluations where f is smooth on the scale of x; up to 100 at kinks, edges and in noise; more
+    where leaves differ by so many orders of magnitude that they cannot share a step
+    raises: InvalidParameters and ShapeMismatch naming the leaf, NonScalarLoss; what f raises at x
+
+    Differences at many steps are extrapolated to 0 (see `extrapolation`) in the light of the noise
+    (see `noise`), from each side and from both (see `one_sided`); where they contradict each other
+    or their bar is long, more steps are tried (see `exploration`).
+    """
+    line = Line(f, x, tangent, args)
+    parts = [
+        derivative_at_zero(direction, direction.scale, resolution=direction.resolution)
+        for direction in line.groups()
+    ]
+    line.value()
+    estimate = along_the_sum(parts) if len(parts) > 1 else (*parts, NO_CHANGE)[0]
+    return replace(estimate.in_units(line.stretch), evaluations=line.evaluations)
+
+
+def derivative_at_zero(
+    phi: Callable[[float], float], scale: float, *, resolution: float = 0.0
+) -> Estimate:
+    """Differentiate a function of one real variable at 0; see `derivative_along`.
+
+    phi: gives a float; NaN, infinities, ArithmeticError and ValueError away from 0 count as the
+    edge of its domain
+    scale: positive; a step that changes phi noticeably, if in doubt the size of what it moves
+    resolution: the distance of the numbers t that phi can tell apart near 0, such as the spacing
+    of floating-point numbers near x / v for phi(t) = f(x + t v)
+    raises: what phi raises at 0
+    """
+    samples, unit = _samples(phi, scale, resolution)
+    with _quiet():
+        if not math.isfinite(samples.start()):
+            return undefined(samples)
+        return conclude(samples, explore(samples)).in_units(1 / unit)
+
+
+def _samples(
+    phi: Callable[[float], float], scale: float, resolution: float
+) -> tuple[Samples, float]:
+    if not 0 < scale < math.inf:
+        raise InvalidSetting(f"got scale {scale!r}, expected a positive, finite number")
+    unit = 2.0 ** round(math.log2(scale))  # a power of two, which rounds nothing
+    return Samples(lambda t: phi(unit * t), resolution / unit), unit
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Let overflow and the like pass: they belong to looking for the edges of a domain."""
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        yield

@@ -1,0 +1,83 @@
+"""Compare the gradients of several backends, and say whose are wrong."""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from gradparity.backends import Backend
+from gradparity.backends.base import ModelFunction
+from gradparity.backends.pytrees import PyTree
+
+from ..verdicts import Verdict
+from .case import Case
+from .comparison import Comparison, Disagreement
+from .engines import point_for
+from .entrants import DEFAULT_BACKENDS, entrants
+from .layouts import Rename, Transpose
+
+
+def compare_gradients(
+    f: ModelFunction | Mapping[str, Any],
+    params: PyTree,
+    *args: PyTree,
+    backends: Sequence[str | Backend] = DEFAULT_BACKENDS,
+    dtype: str = "float64",
+    seed: int = 0,
+    rename: Mapping[str, Rename] | None = None,
+    transpose: Mapping[str, Transpose] | None = None,
+) -> Comparison:
+    """Compare gradients of f(params, *args) by several backends, and find who is wrong.
+
+    First the values are compared, then the gradients entry by entry; the arbiter, error-barred
+    differences of f, decides who is to blame, also where all agree.
+
+    f: a function over the array API; or a mapping such as {"jax": f_jax, "torch": f_torch} of
+        native implementations, functions or torch modules that return the loss, or the loss and a
+        dict of intermediate values to compare in order
+    params: pytree of floating arrays; for a mapping also one pytree for each of its keys
+    backends: names or Backend values; those of the default that are not installed are left out,
+        and a mapping's default is its keys
+    dtype: of backends given by name, "float64" or "float32"
+    seed: of the arbiter's directions and of samples
+    rename: for each implementation, from the leaf's name in params to its own, both dotted
+    transpose: for each implementation, the leaves whose axes it keeps reversed (torch's nn.Linear
+        has (out, in)), or a mapping from leaf to the axes that permute_dims leads to its own with
+    raises: BackendUnavailable for a backend asked for by name, InvalidSetting, InvalidParameters,
+        NonScalarLoss, ShapeMismatch; what f raises if it fails in every backend
+    """
+    taking_part = entrants(f, params, backends, dtype, rename, transpose)
+    single = any(engine.backend.dtype == "float32" for engine in taking_part.engines)
+    point = point_for(taking_part.params, args, "float32" if single else "float64")
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # those of the first calls are in the notes
+        return Case(taking_part, point, dtype, seed).settle()
+
+
+def assert_gradients_agree(
+    f: ModelFunction | Mapping[str, Any],
+    params: PyTree,
+    *args: PyTree,
+    backends: Sequence[str | Backend] = DEFAULT_BACKENDS,
+    dtype: str = "float64",
+    seed: int = 0,
+    rename: Mapping[str, Rename] | None = None,
+    transpose: Mapping[str, Transpose] | None = None,
+) -> None:
+    """Raise Disagreement, whose message is the report, unless the verdict is "agree".
+
+    Arguments and further errors: as in `compare_gradients`
+    """
+    comparison = compare_gradients(
+        f,
+        params,
+        *args,
+        backends=backends,
+        dtype=dtype,
+        seed=seed,
+        rename=rename,
+        transpose=transpose,
+    )
+    if comparison.verdict is not Verdict.AGREE:
+        raise Disagreement(comparison)

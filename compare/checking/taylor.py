@@ -1,0 +1,210 @@
+"""The Taylor test: a second opinion on a gradient, from how fast f leaves its tangent."""
+
+import dataclasses
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gradparity.backends import Backend
+from gradparity.backends.error_bars.noise import difference_table_noise
+from gradparity.backends.pytrees import PyTree
+
+from ..verdicts import Verdict
+from .black_box import BlackBox
+from .candidate import read_candidate
+from .directions import Region, restrict, whole_leaf
+from .meter import Meter
+from .quick_slope import EPSILON
+from .trial import Trial
+
+# Steps from 1/8 of the parameters' own size downwards, each half the last.
+FIRST_LEVEL, LAST_LEVEL = 3, 30
+# Seven neighbours, so close that all they show is noise.
+NOISE_STEP, NEIGHBOURS = 2.0**-32, 7
+ROUNDINGS = 4
+# A remainder this much above the noise has a slope.
+CLEAR = 16
+# The finest steps that are clear show the lowest power of the step, over a factor of 32.
+FITTED, FEWEST = 6, 4
+# Halfway between a slope of 1 and one of 2 nothing can be told.
+RIGHT, WRONG = 1.8, 1.2
+# A power of the step is a straight line; two terms of opposite sign bend it by more than this.
+STRAIGHT = 0.35
+# Where the remainder is noise at every step, the tangent explains so many digits of f's change.
+DIGITS = 1e-4
+
+
+@dataclass(frozen=True)
+class TaylorTest:
+    """How the remainder of a linear model of f shrinks with the step.
+
+    slope: of log |f(x + h v) - f(x) - h <g, v>| against log h at the finest steps above the noise:
+        2, or more where f has no curvature, for a right gradient g, 1 for a wrong one; NaN where
+        the remainder is noise at every step
+    step_sizes: h, along a random direction v; remainders: with the gradient's term;
+    differences: |f(x + h v) - f(x)|, without it; fitted: the range of steps that give the slope
+    noise: below which remainders say nothing; resolution: the smallest error of the slope <g, v>
+        that would have shown, relative to the gradient's size along v
+    """
+
+    verdict: Verdict
+    reason: str
+    slope: float
+    step_sizes: tuple[float, ...]
+    remainders: tuple[float, ...]
+    differences: tuple[float, ...]
+    fitted: tuple[float, float] | None
+    noise: float
+    resolution: float
+    evaluations: int
+    seed: int
+
+    def __str__(self) -> str:
+        lines = [f"{self.verdict}: {self.reason}"]
+        lines.append(f"{self.evaluations} evaluations, seed {self.seed}, noise {self.noise:.1e}")
+        lines.append(f"{'step h':>10}  {'without gradient':>16}  {'with gradient':>16}")
+        rows = list(zip(self.step_sizes, self.differences, self.remainders, strict=True))
+        lines += [f"{h:10.2e}  {without:16.3e}  {with_:16.3e}" for h, without, with_ in rows[::2]]
+        return "\n".join(lines)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields for JSON; numbers that JSON lacks become "nan", "inf" or "-inf"."""
+        return {
+            key: [_plain(item) for item in value] if isinstance(value, tuple) else _plain(value)
+            for key, value in dataclasses.asdict(self).items()
+        }
+
+
+def taylor_test(
+    f: Callable[..., Any],
+    params: PyTree,
+    *args: PyTree,
+    gradient: PyTree | Callable[..., PyTree],
+    seed: int = 0,
+    backend: str | Backend | None = None,
+) -> TaylorTest:
+    """Test a gradient by the remainder of f along one random direction over all parameters.
+
+    It knows nothing of the arbiter: no extrapolation, no error bar of a derivative, only values of
+    f. The price is that it names no entry, that it sees half the digits, and that a small leaf may
+    hide behind a large one; `check_gradient` does better. Arguments and errors are its.
+    """
+    black_box = BlackBox(f, params, args, backend)
+    if callable(gradient):
+        gradient = black_box.call(gradient)
+    candidate = read_candidate(gradient, black_box.names, [np.shape(x) for x in black_box.leaves])
+    trial = Trial(Meter(black_box, seed, 0), candidate)
+    if candidate.problems:
+        problem = candidate.problems[0][1]
+        where = f"{problem.leaf}: " if problem.leaf else ""
+        return _untested(trial, Verdict.DIFFER, f"{where}{problem.text}")
+    if not all(np.isfinite(leaf).all() for leaf in trial.original):
+        return _untested(
+            trial, Verdict.CANNOT_TELL, "the gradient holds numbers that are not finite"
+        )
+    if not math.isfinite(black_box.value):
+        return _untested(trial, Verdict.CANNOT_TELL, f"f is {black_box.value} at the parameters")
+    return _measure(trial)
+
+
+def _untested(trial: Trial, verdict: Verdict, reason: str) -> TaylorTest:
+    nan, black_box = math.nan, trial.black_box
+    calls, seed = black_box.evaluations, trial.meter.seed
+    return TaylorTest(verdict, reason, nan, (), (), (), None, nan, nan, calls, seed)
+
+
+def _measure(trial: Trial) -> TaylorTest:
+    black_box, weights = trial.black_box, trial.weights(0)
+    whole = [whole_leaf(leaf, flat.size).spans[0] for leaf, flat in enumerate(trial.gradient)]
+    direction = restrict(weights, Region(tuple(span for span in whole if span.size)))
+    phi = black_box.along(direction)
+    steps = np.array([2.0**-level for level in range(FIRST_LEVEL, LAST_LEVEL + 1)])
+    values = np.array([phi(step) for step in steps])
+    inside = np.isfinite(values)
+    steps, values = steps[inside], values[inside]
+    noise = _noise(phi, values, black_box.value)
+    slope_of_g = trial.predicted(direction)
+    changes = values - black_box.value
+    remainders = np.abs(changes - steps * slope_of_g)
+    # Round-off in the gradient's own dtype is no fault; nor is what it adds to the remainder.
+    clear = remainders > CLEAR * noise + 2 * steps * trial.allowance(direction)
+    chosen = np.flatnonzero(clear)[-FITTED:]
+    size = trial.size(direction)
+    if len(chosen) >= FEWEST:
+        slope, bend = _slope(steps[chosen], remainders[chosen])
+        seen = remainders[chosen[-1]] / steps[chosen[-1]]
+        verdict, reason = _judge(slope, phi, black_box.value, steps[chosen], remainders[chosen])
+        if bend > STRAIGHT:
+            verdict = Verdict.CANNOT_TELL
+            reason = "the remainder follows no single power of the step: two terms cancel in it"
+        fitted = (float(steps[chosen[-1]]), float(steps[chosen[0]]))
+    else:
+        slope, fitted = math.nan, None
+        seen = CLEAR * noise / steps[0] if len(steps) else math.inf
+        verdict, reason = _judge_noise(seen, size, bool(clear.any()), len(steps))
+    return TaylorTest(
+        verdict,
+        reason,
+        slope,
+        tuple(map(float, steps)),
+        tuple(map(float, remainders)),
+        tuple(map(float, np.abs(changes))),
+        fitted,
+        noise,
+        float(seen / size) if size else math.nan,
+        black_box.evaluations,
+        trial.meter.seed,
+    )
+
+
+def _noise(phi: Callable[[float], float], values: np.ndarray, origin: float) -> float:
+    largest = max(abs(origin), float(np.abs(values).max(initial=0.0)))
+    nodes = NOISE_STEP * np.arange(-(NEIGHBOURS // 2), NEIGHBOURS // 2 + 1)
+    around = np.array([phi(float(node)) for node in nodes])
+    measured = difference_table_noise(nodes, around) if np.isfinite(around).all() else 0.0
+    return max(ROUNDINGS * EPSILON * largest, measured)
+
+
+def _slope(steps: np.ndarray, remainders: np.ndarray) -> tuple[float, float]:
+    """Return the slope of the logarithms, and by how much they leave their line."""
+    x, y = np.log(steps), np.log(remainders)
+    slope, intercept = np.polyfit(x, y, 1)
+    return float(slope), float(np.abs(y - slope * x - intercept).max())
+
+
+def _judge(
+    slope: float,
+    phi: Callable[[float], float],
+    origin: float,
+    steps: np.ndarray,
+    remainders: np.ndarray,
+) -> tuple[Verdict, str]:
+    text = f"the remainder shrinks with the power {slope:.2f} of the step"
+    if slope >= RIGHT:
+        return Verdict.AGREE, f"{text}, as that of a right gradient does (2)"
+    if slope > WRONG:
+        return Verdict.CANNOT_TELL, f"{text}, between that of a right gradient (2) and a wrong (1)"
+    # At a kink no gradient does better: there f leaves every tangent on one of its sides.
+    ahead, behind = phi(float(steps[-1])), phi(-float(steps[-1]))
+    if abs(ahead - origin + (behind - origin)) > remainders[-1] / CLEAR:
+        return Verdict.CANNOT_TELL, f"{text}, but f has a kink there"
+    return Verdict.DIFFER, f"{text}, as that of a wrong gradient does (1)"
+
+
+def _judge_noise(seen: float, size: float, some: bool, steps: int) -> tuple[Verdict, str]:
+    if not steps:
+        return Verdict.CANNOT_TELL, "f is not finite at any step"
+    if some:
+        return Verdict.CANNOT_TELL, "too few steps lift the remainder above the noise of f"
+    if seen <= DIGITS * size or size == 0:
+        return Verdict.AGREE, "the gradient leaves no remainder but noise, as f is straight"
+    return Verdict.CANNOT_TELL, "the noise of f hides what the gradient would explain"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return str(value) if isinstance(value, Verdict) else value

@@ -1,0 +1,105 @@
+"""Build the lesson: the page, and each of its figures as PNG and SVG."""
+
+import inspect
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from gradparity.backends.errors import InvalidSetting
+
+from ..drawing.page import Block, Listing, Page, Section
+from ..drawing.plots import seconds
+from ..environment import describe_environment
+from . import sections as sections
+from .calculus_pages import show_descent, show_difference, show_gradient, show_step_size
+from .judgement_pages import show_checking, show_kinks, show_price
+from .network_pages import show_losses, show_simple_net, show_two_layer_net
+from .run import Lesson
+
+SHOWN_BY: dict[Callable[[Lesson], Any], Callable[[Lesson, Any], Sequence[Block]]] = {
+    sections.difference: show_difference,
+    sections.step_size: show_step_size,
+    sections.gradient: show_gradient,
+    sections.descent: show_descent,
+    sections.losses: show_losses,
+    sections.simple_net: show_simple_net,
+    sections.two_layer_net: show_two_layer_net,
+    sections.price: show_price,
+    sections.checking: show_checking,
+    sections.kinks: show_kinks,
+}
+"""The sections, in the order of the page, and who writes them."""
+
+
+def build_page(lesson: Lesson, numbers: Sequence[int] = (), *, command: str = "") -> Page:
+    """Compute the sections of these numbers, from 1, or all of them, and put them on a page.
+
+    command: how the page was made, to be named at its foot
+    raises: InvalidSetting for a number that there is no section of
+    """
+    clock = time.perf_counter()
+    made = [write_section(lesson, number) for number in numbers or range(1, len(SHOWN_BY) + 1)]
+    return Page(
+        title=lesson.texts["title"],
+        lead=_lead(lesson),
+        sections=made,
+        foot=_foot(lesson, time.perf_counter() - clock, command),
+        language=lesson.texts["language"],
+        labels=lesson.labels,
+    )
+
+
+def write_section(lesson: Lesson, number: int) -> Section:
+    """Compute one section and write it, its code below it."""
+    if not 1 <= number <= len(SHOWN_BY):
+        raise InvalidSetting(f"got section {number}, expected 1 to {len(SHOWN_BY)}")
+    compute, show = list(SHOWN_BY.items())[number - 1]
+    name = compute.__name__
+    title = f"{number}. {lesson.texts[f'{name}.title']}"
+    lesson.progress(title)
+    blocks = show(lesson, compute(lesson))
+    command = f"{lesson.texts['code.run']}\npython -m gradparity.compare.lesson --section {number}"
+    code = Listing(f"{inspect.getsource(compute)}\n\n{command}", lesson.texts["code"])
+    return Section(name.replace("_", "-"), title, [*blocks, code])
+
+
+def save_page(page: Page, directory: Path) -> Path:
+    """Write index.html, and each drawing as PNG and SVG into `figures`; return the page's path."""
+    figures = directory / "figures"
+    figures.mkdir(parents=True, exist_ok=True)
+    for section in page.sections:
+        for drawing in section.drawings:
+            drawing.save(figures)
+    path = directory / "index.html"
+    path.write_text(page.to_html(), "utf-8")
+    return path
+
+
+def _lead(lesson: Lesson) -> list[Block]:
+    blocks: list[Block] = [
+        lesson.paragraph("lead"),
+        lesson.paragraph("lead.computed", backends=lesson.enumerate(list(lesson.backends))),
+    ]
+    if lesson.quick:
+        blocks.append(lesson.notice("quick"))
+    for name, reason in lesson.missing.items():
+        blocks.append(lesson.notice("missing", name=name, reason=reason))
+    return blocks
+
+
+def _foot(lesson: Lesson, elapsed: float, command: str) -> list[tuple[str, str]]:
+    machine = describe_environment()
+    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+    rows = {
+        "foot.machine": lesson.text(
+            "cores", **{key: machine[key] for key in ("processor", "cores", "system")}
+        ),
+        "foot.versions": f"Python {machine['python']}, {versions}",
+        "foot.data": lesson.digits.source,
+        "foot.made": lesson.text(
+            "made", time=machine["time"][:16].replace("T", " ") + " UTC", seconds=seconds(elapsed)
+        ),
+        "foot.command": command,
+    }
+    return [(lesson.texts[name], content) for name, content in rows.items() if content]

@@ -1,0 +1,188 @@
+"""What the sections of the lesson share: backends, digits, texts, and a way to draw."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from gradparity.backends import Backend, available_backends, get_backend
+from gradparity.models import Dataset, TrainingRun, TwoLayerNet, load_mnist, shrink, train
+
+from ..drawing.drawing import Drawing, draw
+from ..drawing.house_style import power_of_ten
+from ..drawing.page import Markup, Notice, Paragraph, Picture, Slider, to_markup
+from .formulas import FORMULAS
+from .texts import LABELS, TEXTS
+
+LESSON_BACKENDS = ("numerical", "jax", "torch")
+# The race of all backends: digits of 7x7 pixels, so that differences can keep up.
+POCKET_SIDE = 7
+POCKET_NET = TwoLayerNet(POCKET_SIDE**2, 10, 10, weight_init_std=0.3)
+BOOK_NET = TwoLayerNet()
+BOOK_STEPS = 10_000
+
+# Steps of a training that only tells how fast it is.
+PROBE_STEPS = 5
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Lesson:
+    """One making of the lesson.
+
+    backends: those at hand, in float64; missing: why the others are not, by name
+    data: as `load_mnist` takes it; quick: cut trainings short
+    texts, labels: the words of the page and of its figures
+    progress: told what is being done
+    """
+
+    backends: Mapping[str, Backend]
+    missing: Mapping[str, str] = field(default_factory=dict)
+    data: str = "embedded"
+    quick: bool = False
+    texts: Mapping[str, str] = field(default_factory=lambda: TEXTS)
+    labels: Mapping[str, str] = field(default_factory=lambda: LABELS)
+    progress: Progress = lambda doing: None
+
+    @classmethod
+    def with_what_is_here(cls, **settings: Any) -> "Lesson":
+        """Return a lesson with every backend of the lesson that can be loaded."""
+        known = {info.name: info for info in available_backends() if info.name in LESSON_BACKENDS}
+        missing = {name: info.unavailable for name, info in known.items() if info.unavailable}
+        return cls(
+            backends={name: get_backend(name) for name in LESSON_BACKENDS if name not in missing},
+            missing=missing,
+            **settings,
+        )
+
+    # What is computed once and used in several sections.
+
+    @property
+    def autodiff(self) -> dict[str, Backend]:
+        """The backends that can train a net of full size."""
+        return {name: backend for name, backend in self.backends.items() if name != "numerical"}
+
+    @cached_property
+    def digits(self) -> Dataset:
+        return load_mnist(self.data)
+
+    @cached_property
+    def pocket_digits(self) -> Dataset:
+        """The digits shrunk to 7x7 pixels."""
+        return shrink(self.digits, POCKET_SIDE)
+
+    @cached_property
+    def race(self) -> dict[str, TrainingRun]:
+        """The small net, trained by every backend on the same batches."""
+        steps, budget = (20, 2.0) if self.quick else (200, 20.0)
+        return self._train(POCKET_NET, self.pocket_digits, self.backends, steps, 2.0, budget)
+
+    @cached_property
+    def book_training(self) -> dict[str, TrainingRun]:
+        """The book's training, float32, by every backend that can."""
+        steps, budget = (250, 3.0) if self.quick else (BOOK_STEPS, 80.0)
+        backends = {name: get_backend(name, dtype="float32") for name in self.autodiff}
+        return self._train(BOOK_NET, self.digits, backends, steps, 0.1, budget)
+
+    def _train(
+        self,
+        net: TwoLayerNet,
+        digits: Dataset,
+        backends: Mapping[str, Backend],
+        steps: int,
+        learning_rate: float,
+        budget: float,
+    ) -> dict[str, TrainingRun]:
+        """Train with each backend, as many steps as all of them can do in the seconds of budget."""
+
+        def trained(backend: Backend, steps: int) -> TrainingRun:
+            shape = f"{net.input_size}-{net.hidden_size}-{net.output_size}"
+            self.progress(f"{backend.name}: {steps:,} steps of {shape}")
+            return train(net, digits, backend, steps=steps, learning_rate=learning_rate)
+
+        pace = 0.0
+        for backend in backends.values():
+            # The first training may compile; the second one tells how long a step takes.
+            trial = [trained(backend, PROBE_STEPS) for _ in range(2)][-1]
+            pace += float(trial.epoch_seconds.sum()) / trial.steps
+        affordable = max(PROBE_STEPS, min(steps, int(budget / pace))) if backends else 0
+        return {name: trained(backend, affordable) for name, backend in backends.items()}
+
+    # Words and figures.
+
+    def text(self, key: str, **values: object) -> Markup:
+        """Return a text with its formulas and values set in."""
+        escaped = {
+            name: to_markup(value if isinstance(value, str) else str(value))
+            for name, value in values.items()
+        }
+        return Markup(self.texts[key].format_map({**FORMULAS, **escaped}))
+
+    def plain(self, key: str, **values: object) -> str:
+        """Return a text that is no HTML, such as one for a screen reader."""
+        return self.texts[key].format_map(values)
+
+    def paragraph(self, key: str, **values: object) -> Paragraph:
+        return Paragraph(self.text(key, **values))
+
+    def notice(self, key: str, **values: object) -> Notice:
+        return Notice(self.text(key, **values))
+
+    def panel(
+        self,
+        key: str,
+        plot: Callable[..., Axes],
+        *args: Any,
+        values: Mapping[str, object] | None = None,
+        **settings: Any,
+    ) -> Drawing:
+        """Draw `plot(ax, *args, **settings)`; `values` are set into its alt text."""
+        alt = self.plain(f"{key}.alt", **(values or {}))
+        name = key.replace(".", "-").replace("_", "-")
+        return draw(name, alt, plot, *args, labels=self.labels, **settings)
+
+    def picture(
+        self,
+        key: str,
+        *drawings: Drawing,
+        slider: Slider | None = None,
+        values: Mapping[str, object] | None = None,
+    ) -> Picture:
+        """Put drawings side by side; `values` are set into the caption."""
+        return Picture(drawings, self.text(key, **(values or {})), slider)
+
+    def words(self, key: str, *names: str) -> list[str]:
+        """Return the short texts `key.name`, such as the header of a table."""
+        return [self.texts[f"{key}.{name}"] for name in names]
+
+    def enumerate(self, words: Sequence[str]) -> str:
+        """Return "a, b and c"."""
+        if len(words) < 2:
+            return "".join(words)
+        return ", ".join(words[:-1]) + self.texts["list.and"] + words[-1]
+
+
+def count_parameters(net: TwoLayerNet) -> int:
+    return sum(leaf.size for leaf in net.init(0).values())
+
+
+def scientific(value: float, digits: int = 2) -> str:
+    """Return a size for a reader: "3.2·10⁻⁵", "0.0821", "0"."""
+    if value == 0 or 0.01 <= abs(value) < 1000:
+        return f"{value:.{digits}g}".replace("-", "−")
+    return power_of_ten(float(f"{value:.{digits - 1}e}"))
+
+
+def decimals(value: float, digits: int = 15) -> str:
+    """Return a number with all the digits that are asked for: "5.99999999999978"."""
+    return f"{value:.{digits}g}".replace("-", "−").replace("nan", "NaN")
+
+
+def spread(values: Sequence[Any]) -> float:
+    """Return the largest difference between any two arrays, entry by entry."""
+    arrays = np.stack([np.asarray(value, np.float64) for value in values])
+    return float((arrays.max(axis=0) - arrays.min(axis=0)).max())

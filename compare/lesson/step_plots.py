@@ -1,0 +1,73 @@
+"""The lesson's plots of the step size; each draws on `ax` and returns it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+
+from ..drawing.drawing import mark_frame
+from ..drawing.house_style import GRID, INK, MUTED, OCHRE, PURPLE, VERMILION, use_log_scale
+from .findings import StepSizes
+from .notebook_loops import NOTEBOOK_STEP
+from .texts import LABELS
+
+# What is drawn for an error of zero, which a logarithmic axis has no room for.
+NO_ERROR = 1e-17
+
+STEP_LOOKS: dict[str, dict[str, Any]] = {
+    "forward float64": {"color": MUTED, "linewidth": 1.4, "linestyle": (0, (4, 2))},
+    "central float32": {"color": PURPLE},
+    "central float64": {"color": INK},
+    "complex float64": {"color": OCHRE, "linestyle": (0, (1, 1))},
+}
+
+
+def plot_step_errors(
+    ax: Axes, found: StepSizes, bar: float, *, labels: Mapping[str, str] = LABELS
+) -> Axes:
+    """Draw the errors against the step size, large steps first, and a mark for each frame.
+
+    bar: the arbiter's error bar, relative
+    """
+    use_log_scale(ax)
+    for name, error in found.errors.items():
+        seen = np.maximum(error, NO_ERROR)
+        ax.plot(found.steps, seen, label=labels[name], **STEP_LOOKS[name])
+        for frame, index in enumerate(found.shown):
+            mark_frame(frame, *ax.plot(found.steps[index], seen[index], "o", color=VERMILION))
+    for frame, index in enumerate(found.shown):
+        line = ax.axvline(found.steps[index], color=VERMILION, linewidth=2, alpha=0.5, zorder=1)
+        mark_frame(frame, line)
+    ax.axhspan(NO_ERROR / 3, bar, color=GRID, zorder=0)
+    marks = (("book's step", NOTEBOOK_STEP, "right"), ("best step", found.best["float64"], "left"))
+    for name, step, side in marks:
+        ax.axvline(step, color=MUTED, linewidth=1, dashes=(1, 2))
+        ax.text(step, 5, labels[name], color=MUTED, fontsize=9, ha=side, va="bottom")
+    ax.text(2e-16, bar * 1.5, labels["error bar"], color=MUTED, fontsize=9, ha="right", va="bottom")
+    ax.set(xlim=(2, 5e-17), ylim=(NO_ERROR / 3, 3))
+    ax.set(xlabel=labels["step size"], ylabel=labels["relative error"])
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2)
+    return ax
+
+
+def plot_microscope(ax: Axes, found: StepSizes, *, labels: Mapping[str, str] = LABELS) -> Axes:
+    """Draw f around x in units of the step, one frame a step, as each dtype computes it."""
+    ax.plot([-2, 2], [-2, 2], color=MUTED, dashes=(4, 2), linewidth=1.2)
+    looks: dict[str, dict[str, Any]] = {
+        "float32": {"color": PURPLE, "linewidth": 1.4},
+        "float64": {"color": INK, "linewidth": 2.0},
+    }
+    ends = np.searchsorted(found.positions, [-1, 1])
+    for frame, view in enumerate(found.views):
+        for dtype, values in view.items():
+            curve = ax.plot(found.positions, values, **looks[dtype])
+            dots = ax.plot(found.positions[ends], values[ends], "o", color=looks[dtype]["color"])
+            mark_frame(frame, *curve, *dots)
+    tangent = Line2D([], [], color=MUTED, dashes=(4, 2), linewidth=1.2)
+    curves = [Line2D([], [], **look) for look in looks.values()]
+    ax.legend([tangent, *curves], [labels["tangent"], *looks], loc="upper left")
+    ax.set(xlim=(-2, 2), ylim=(-3, 3), ylabel=labels["rise"])
+    ax.set_xticks([-1, 0, 1], ["x − h", "x", "x + h"])
+    return ax
