@@ -458,7 +458,7 @@ def test_memory_stays_within_its_limit_and_changes_no_digit_that_matters():
 def test_structured_differences_load_neither_jax_nor_torch():
     code = (
         "import sys, numpy as np\n"
-        "from gradparity.backends import structured_differences\n"
+        "from gradparity.backends.structured import differences\n"
         "print('jax' in sys.modules, 'torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
