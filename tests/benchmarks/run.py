@@ -15,7 +15,7 @@ from rich.table import Table
 
 from gradparity.compare.environment import describe_environment
 
-BENCHMARKS = ("overhead", "speed_stability")
+BENCHMARKS = ("overhead", "speed_stability", "checker")
 
 
 def main() -> None:
