@@ -1,7 +1,7 @@
 """Chunks of a structured sweep: entries of one leaf whose perturbed copies are evaluated together.
 
 A chunk is a unit of work for a thread or a process. Within it, batches of entries are evaluated one
-after the other, each small enough for its arrays to stay in a core's cache.
+after the other, so that memory stays bounded.
 """
 
 import math

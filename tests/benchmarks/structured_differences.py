@@ -1,0 +1,134 @@
+"""Full numerical gradients: structured differences against the plain loop, on one thread.
+
+The plain loop is timed on a few entries of the largest leaf and scaled to all of them; each round
+times both, one after the other, in seconds of this thread, so that other processes matter little.
+"""
+
+import functools
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+from array_api_compat import array_namespace
+from rows import Row, at_least, at_most
+
+from gradparity.backends.difference_loop import Sweep, difference_entries
+from gradparity.backends.structured_differences import structured_gradient
+from gradparity.models import TwoLayerNet, load_mnist
+
+STEP = 1e-4
+ROUNDS = 5
+LOOPED_ENTRIES = 12
+COMPARED_ENTRIES = 12
+Case = tuple[Callable[..., Any], Any, tuple[Any, ...]]
+
+
+def rectified(x):
+    return array_namespace(x).maximum(x, 0.0)
+
+
+def cross_entropy(logits, t):
+    xp = array_namespace(logits)
+    shifted = logits - xp.max(logits, axis=-1, keepdims=True)
+    log_likelihood = shifted - xp.log(xp.sum(xp.exp(shifted), axis=-1, keepdims=True))
+    return -xp.mean(xp.take_along_axis(log_likelihood, t[:, None], axis=-1))
+
+
+def normalised(x, axis):
+    xp = array_namespace(x)
+    deviation = x - xp.mean(x, axis=axis, keepdims=True)
+    return deviation / xp.sqrt(xp.var(x, axis=axis, keepdims=True) + 1e-5)
+
+
+def normalised_net(p, x, t):
+    hidden = rectified(p["g0"] * normalised(x @ p["W0"] + p["b0"], 0) + p["s0"])
+    hidden = rectified(p["g1"] * normalised(hidden @ p["W1"] + p["b1"], -1) + p["s1"])
+    return cross_entropy(hidden @ p["W2"] + p["b2"], t)
+
+
+def convolution(p, x, t):
+    xp, size = array_namespace(p["W"]), p["K"].shape[-1]
+    side, total = x.shape[-1] - size + 1, 0.0
+    for i in range(size):
+        for j in range(size):
+            patch = x[:, :, i : i + side, j : j + side]
+            total = total + xp.tensordot(patch, p["K"][:, :, i, j], axes=((1,), (1,)))
+    hidden = rectified(total + p["k"])
+    n = x.shape[0]
+    pooled = xp.max(xp.reshape(hidden, (n, side // 2, 2, side // 2, 2, -1)), axis=(2, 4))
+    return cross_entropy(xp.reshape(pooled, (n, -1)) @ p["W"] + p["b"], t)
+
+
+def unstructured(w):
+    """Mix every entry with every other, in functions that have no rule."""
+    product = np.linalg.inv(w) @ np.linalg.pinv(w)
+    return np.linalg.slogdet(product)[1] + np.linalg.svd(w)[1].sum()
+
+
+def normal(seed: int, **shapes: tuple[int, ...]) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return {name: 0.1 * rng.standard_normal(shape) for name, shape in shapes.items()}
+
+
+def cases() -> dict[str, Case]:
+    digits, rng = load_mnist("embedded"), np.random.default_rng(0)
+    x, t = digits.train_x[:100].astype(float), digits.train_t[:100]
+    dense = rng.random((100, 784))
+    large, small = TwoLayerNet(784, 100, 10), TwoLayerNet(784, 50, 10)
+    vectors = {f"{n}{i}": (size,) for n in "bgs" for i, size in ((0, 100), (1, 50))}
+    net = normal(1, W0=(784, 100), W1=(100, 50), W2=(50, 10), b2=(10,), **vectors)
+    kernels = normal(2, K=(8, 1, 3, 3), k=(8,), W=(1352, 10), b=(10,))
+    return {
+        "784-100-10, dense input": (large.loss, large.init(0), (dense, np.eye(10)[t])),
+        "784-100-10, digits": (large.loss, large.init(0), (x, t)),
+        "784-50-10, digits": (small.loss, small.init(0), (x, t)),
+        "784-100-50-10, normalised": (normalised_net, net, (x, t)),
+        "small convolution": (convolution, kernels, (x.reshape(100, 1, 28, 28), t)),
+        "nothing to exploit": (unstructured, rng.random((40, 40)) + 40 * np.eye(40), ()),
+    }
+
+
+def rows() -> Iterator[Row]:
+    for name, case in cases().items():
+        speedups, seconds, difference = measured(*case)
+        note = f"{np.median(seconds):.2f} s"
+        if name == "nothing to exploit":
+            yield at_most(f"structured: {name}", [1 / s for s in speedups], 1.3, note)
+        else:
+            limit = 50 if name.startswith(("784-100-10", "784-50-10")) else 10
+            yield at_least(f"structured: {name}", speedups, limit, note)
+        figure = float(difference)
+        what = f"structured: {name}, difference"
+        yield Row(what, figure, figure, figure, "≤ 1e-9", figure <= 1e-9)
+
+
+def measured(
+    f: Callable[..., Any], params: Any, args: tuple[Any, ...]
+) -> tuple[list[float], list[float], float]:
+    """Return speed-ups, seconds of structured differences, and their largest difference."""
+    leaves = [params[key] for key in sorted(params)] if isinstance(params, dict) else [params]
+    steps = [np.full(leaf.shape, STEP) for leaf in leaves]
+    tree = dict(zip(sorted(params), steps, strict=True)) if isinstance(params, dict) else steps[0]
+    loop = functools.partial(difference_entries, Sweep(f, params, args, tuple(steps)))
+    total = sum(leaf.size for leaf in leaves)
+    largest = max(range(len(leaves)), key=lambda leaf: leaves[leaf].size)
+    speedups, seconds = [], []
+    for _ in range(ROUNDS):
+        started = time.thread_time()
+        with warnings.catch_warnings(action="error"):  # a fallback would be no measurement
+            gradient = structured_gradient(f, params, args, tree, loop)
+        seconds.append(time.thread_time() - started)
+        started = time.thread_time()
+        loop(largest, np.arange(LOOPED_ENTRIES))
+        looped = (time.thread_time() - started) / LOOPED_ENTRIES * total
+        speedups.append(looped / seconds[-1])
+    found = [gradient[key] for key in sorted(params)] if isinstance(params, dict) else [gradient]
+    rng, difference = np.random.default_rng(1), 0.0
+    for leaf, array in enumerate(found):
+        entries = rng.integers(0, array.size, COMPARED_ENTRIES)
+        difference = max(
+            difference, float(np.max(np.abs(loop(leaf, entries) - array.reshape(-1)[entries])))
+        )
+    return speedups, seconds, difference
