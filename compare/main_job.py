@@ -1,7 +1,7 @@
 """The main job: compare the gradients of all backends, time them, train with each."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from gradparity.backends import Backend, get_backend
 from gradparity.backends.errors import BackendUnavailable
+from gradparity.backends.numerical_difference import NumericalDifference
 from gradparity.backends.registry import BUILT_IN, backend_names
 from gradparity.models import (
     Dataset,
@@ -165,7 +166,7 @@ def _run(
             BOOK_NET.loss,
             BOOK_NET.init(seed),
             *batch,
-            backends=chosen,
+            backends=_with_plain_loops(chosen),
             dtypes=(dtype,),
             progress=lambda what, share: progress(f"timing gradients: {what}", 0.3 + 0.3 * share),
         )
@@ -217,6 +218,16 @@ def choose_backends(
                 raise
             left_out[backend] = f"{type(error).__name__}: {error}"
     return chosen, left_out
+
+
+def _with_plain_loops(engines: Sequence[Backend]) -> list[Backend]:
+    """Return the engines, and beside structured differences the plain loop that they replace."""
+    both = []
+    for engine in engines:
+        both.append(engine)
+        if isinstance(engine, NumericalDifference) and engine.method == "structured":
+            both.append(replace(engine, method="loop"))
+    return both
 
 
 def _models(batch: tuple[np.ndarray, np.ndarray], seed: int) -> list[tuple[str, Any, Any, Any]]:

@@ -15,7 +15,14 @@ from rich.table import Table
 
 from gradparity.compare.environment import describe_environment
 
-BENCHMARKS = ("overhead", "speed_stability", "checker")
+BENCHMARKS = (
+    "overhead",
+    "training",
+    "structured_differences",
+    "speed_stability",
+    "checker",
+    "blame",
+)
 
 
 def main() -> None:
