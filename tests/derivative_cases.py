@@ -64,7 +64,11 @@ ELEMENTARY: dict[str, tuple[Any, Any, tuple[float, ...]]] = {
         lambda x: 1 / (1 + math.exp(-x)),
         (-40.0, -3.0, 1e-3, 2.0, 30.0),
     ),
-    "gauss": (lambda x: math.exp(-x * x), lambda x: -2 * x * math.exp(-x * x), (0.01, 0.7, 3.0, 8.0)),
+    "gauss": (
+        lambda x: math.exp(-x * x),
+        lambda x: -2 * x * math.exp(-x * x),
+        (0.01, 0.7, 3.0, 8.0),
+    ),
     "erf": (
         math.erf,
         lambda x: 2 / math.sqrt(math.pi) * math.exp(-x * x),
@@ -132,7 +136,9 @@ def oscillating() -> Iterator[Case]:
             )
     for shift in (1e3, 1e5, 1e7, 1e8):
         yield plain(f"sin at {shift:g}", math.sin, shift, math.cos(shift))
-        yield plain(f"exp(x - {shift:g})", lambda x, s=shift: math.exp(x - s), shift + 0.5, math.exp(0.5))
+        yield plain(
+            f"exp(x - {shift:g})", lambda x, s=shift: math.exp(x - s), shift + 0.5, math.exp(0.5)
+        )
         yield plain(f"atan(x - {shift:g})", lambda x, s=shift: math.atan(x - s), shift + 0.5, 0.8)
     for steepness in (50.0, 100.0, 500.0):
         yield plain(
@@ -217,24 +223,30 @@ def at_edges() -> Iterator[Case]:
     """Close to where a function ends or is singular."""
     for k in (3, 8, 15, 20, 26, 30, 36):
         d = 2.0**-k
-        yield plain(f"sqrt(x - 1) 2^-{k} above 1", lambda x: math.sqrt(x - 1), 1 + d, 0.5 / math.sqrt(d))
+        yield plain(
+            f"sqrt(x - 1) 2^-{k} above 1", lambda x: math.sqrt(x - 1), 1 + d, 0.5 / math.sqrt(d)
+        )
         yield plain(f"log(1 - x) 2^-{k} below 1", lambda x: math.log(1 - x), 1 - d, -1 / d)
-        yield plain(
-            f"asin 2^-{k} below 1", math.asin, 1 - d, 1 / math.sqrt((2 - d) * d)
-        )
+        yield plain(f"asin 2^-{k} below 1", math.asin, 1 - d, 1 / math.sqrt((2 - d) * d))
         yield plain(f"1/(x - 3) 2^-{k} above 3", lambda x: 1 / (x - 3), 3 + d, -1 / d**2)
-        yield plain(f"(x - 1)**1.5 2^-{k} above 1", lambda x: (x - 1) ** 1.5, 1 + d, 1.5 * math.sqrt(d))
         yield plain(
-            f"acosh 2^-{k} above 1", math.acosh, 1 + d, 1 / math.sqrt(d * (2 + d))
+            f"(x - 1)**1.5 2^-{k} above 1", lambda x: (x - 1) ** 1.5, 1 + d, 1.5 * math.sqrt(d)
         )
+        yield plain(f"acosh 2^-{k} above 1", math.acosh, 1 + d, 1 / math.sqrt(d * (2 + d)))
         yield plain(
-            f"numpy log 2^-{k} above 0", lambda x: float(np.log(np.float64(x))), d, 1 / d, precise=True
+            f"numpy log 2^-{k} above 0",
+            lambda x: float(np.log(np.float64(x))),
+            d,
+            1 / d,
+            precise=True,
         )
     for power in (1.5, 2.5, 1.25):
         yield plain(f"x**{power:g} at 0", lambda x, p=power: x**p, 0.0, 0.0)
     yield plain("x sqrt(x) + 3 x at 0", lambda x: x * math.sqrt(x) + 3 * x, 0.0, 3.0)
     yield plain("(1 - x)**1.5 at 1", lambda x: (1 - x) * math.sqrt(1 - x), 1.0, 0.0)
-    yield plain("sin below 1, NaN above", lambda x: math.sin(x) if x <= 1 else math.nan, 1.0, math.cos(1))
+    yield plain(
+        "sin below 1, NaN above", lambda x: math.sin(x) if x <= 1 else math.nan, 1.0, math.cos(1)
+    )
     yield plain("exp above 0, error below", _exp_of_positive, 0.0, 1.0)
     yield plain("float64 power of negatives", lambda x: x**2.5 + x, 1e-3, 2.5 * 1e-3**1.5 + 1)
 
@@ -329,7 +341,9 @@ def kinks() -> Iterator[Case]:
     yield kink("leaky relu at 0", lambda x: max(x, 0.01 * x), 0.0, 0.01, 1.0)
     yield kink("abs(x - 0.3) at 0.3", lambda x: abs(x - 0.3), 0.3, -1.0, 1.0)
     yield kink("|sin| at pi", lambda x: abs(math.sin(x)), math.pi, -1.0, 1.0)
-    yield kink("sin + |x - 1|", lambda x: math.sin(x) + abs(x - 1), 1.0, math.cos(1) - 1, math.cos(1) + 1)
+    yield kink(
+        "sin + |x - 1|", lambda x: math.sin(x) + abs(x - 1), 1.0, math.cos(1) - 1, math.cos(1) + 1
+    )
     yield kink("max(x, x**2) at 1", lambda x: max(x, x * x), 1.0, 1.0, 2.0)
     yield kink("min(exp, 1 + 3 x) at 0", lambda x: min(math.exp(x), 1 + 3 * x), 0.0, 1.0, 3.0)
     yield kink("clip at its bound", lambda x: min(max(x, -1.0), 1.0), 1.0, 0.0, 1.0)
@@ -394,7 +408,9 @@ def vectors() -> Iterator[Case]:
             yield case(f"norm {name}", lambda x: float(np.linalg.norm(x)), x / norm)
             soft = np.exp(x - x.max()) / np.exp(x - x.max()).sum()
             yield case(f"log sum exp {name}", _log_sum_exp, soft)
-            yield case(f"log softmax {name}", lambda x: float(x[0]) - _log_sum_exp(x), _unit(size) - soft)
+            yield case(
+                f"log softmax {name}", lambda x: float(x[0]) - _log_sum_exp(x), _unit(size) - soft
+            )
 
 
 def _unit(size: int) -> np.ndarray:
@@ -438,7 +454,12 @@ def badly_scaled() -> Iterator[Case]:
     x = np.array([1e9, 1e-9])
     truth = 1e9 * math.cos(1.0) + 1e-9
     yield Case(
-        "one leaf, 18 orders", lambda x: math.sin(1e9 * x[1]) + 1e-9 * x[0], x, np.ones(2), truth, truth
+        "one leaf, 18 orders",
+        lambda x: math.sin(1e9 * x[1]) + 1e-9 * x[0],
+        x,
+        np.ones(2),
+        truth,
+        truth,
     )
 
 

@@ -31,7 +31,11 @@ def algorithms() -> Iterator[Case]:
         yield plain(f"Taylor exp at {x:.3g}", _taylor_exp, x, math.exp(x), precise=True)
         yield plain(f"Simpson of sin to {x:.3g}", _simpson_of_sine, x, math.sin(x), precise=True)
         yield plain(
-            f"Chebyshev T9 at {x:.3g}", lambda x: _chebyshev(9, x), x, _chebyshev_slope(9, x), precise=True
+            f"Chebyshev T9 at {x:.3g}",
+            lambda x: _chebyshev(9, x),
+            x,
+            _chebyshev_slope(9, x),
+            precise=True,
         )
         yield plain(
             f"Horner at {x:.3g}",
@@ -42,7 +46,9 @@ def algorithms() -> Iterator[Case]:
         )
     for x in uniform(0.1, 0.9, 6):
         yield plain(f"logistic map at {x:.3g}", _logistic_map, x, _logistic_map_slope(x))
-        yield plain(f"Kepler at {x:.3g}", _kepler, x, 1 / (1 - 0.4 * math.cos(_kepler(x))), precise=True)
+        yield plain(
+            f"Kepler at {x:.3g}", _kepler, x, 1 / (1 - 0.4 * math.cos(_kepler(x))), precise=True
+        )
         w = _lambert(x)
         yield plain(f"Lambert W at {x:.3g}", _lambert, x, w / (x * (1 + w)), precise=True)
         yield plain(
@@ -171,12 +177,18 @@ def losses() -> Iterator[Case]:
             return Case(f"{name} of {size}", f, x, v, truth, truth, precise)
 
         error = x - y
-        yield case("mean squared error", lambda x, y=y: float(np.mean((x - y) ** 2)), 2 * error / size)
+        yield case(
+            "mean squared error", lambda x, y=y: float(np.mean((x - y) ** 2)), 2 * error / size
+        )
         yield case("variance", lambda x: float(np.var(x)), 2 * (x - x.mean()) / size)
         yield case(
-            "Cauchy likelihood", lambda x, y=y: float(np.log1p((x - y) ** 2).sum()), 2 * error / (1 + error**2)
+            "Cauchy likelihood",
+            lambda x, y=y: float(np.log1p((x - y) ** 2).sum()),
+            2 * error / (1 + error**2),
         )
-        yield case("Poisson likelihood", lambda x, y=y: float((np.exp(x) - y * x).sum()), np.exp(x) - y)
+        yield case(
+            "Poisson likelihood", lambda x, y=y: float((np.exp(x) - y * x).sum()), np.exp(x) - y
+        )
         yield case(
             "logistic likelihood",
             lambda x, y=y: float(np.logaddexp(0, -np.sign(y) * x).mean()),
@@ -197,7 +209,9 @@ def losses() -> Iterator[Case]:
         yield case("entropy of softmax", _softmax_entropy, -p * (np.log(p) + entropy))
         yield case(
             "Huber loss",
-            lambda x, y=y: float(np.where(abs(x - y) < 1, (x - y) ** 2 / 2, abs(x - y) - 0.5).sum()),
+            lambda x, y=y: float(
+                np.where(abs(x - y) < 1, (x - y) ** 2 / 2, abs(x - y) - 0.5).sum()
+            ),
             np.clip(error, -1, 1),
             precise=False,
         )
@@ -209,7 +223,9 @@ def losses() -> Iterator[Case]:
             precise=False,
         )
         yield case("largest", lambda x: float(x.max()), (x == x.max()).astype(float), precise=False)
-        yield case("median-like", lambda x: float(np.sort(x)[len(x) // 3]), _sorted_unit(x), precise=False)
+        yield case(
+            "median-like", lambda x: float(np.sort(x)[len(x) // 3]), _sorted_unit(x), precise=False
+        )
     for seed in range(4):
         yield from _networks(np.random.default_rng(100 + seed), seed)
         yield from _matrices(np.random.default_rng(200 + seed), seed)
@@ -231,10 +247,15 @@ def _networks(generator: np.random.Generator, seed: int) -> Iterator[Case]:
     """Two-layer networks, their gradients by hand."""
     for activation in ("tanh", "relu"):
         for deviation in (0.01, 1.0):
-            w1, w2 = deviation * generator.normal(size=(6, 8)), deviation * generator.normal(size=(8, 3))
+            w1, w2 = (
+                deviation * generator.normal(size=(6, 8)),
+                deviation * generator.normal(size=(8, 3)),
+            )
             params = {"W1": w1, "W2": w2, "b1": np.zeros(8)}
             inputs, targets = generator.normal(size=(20, 6)), generator.normal(size=(20, 3))
-            tangent = {name: generator.choice([-1.0, 1.0], leaf.shape) for name, leaf in params.items()}
+            tangent = {
+                name: generator.choice([-1.0, 1.0], leaf.shape) for name, leaf in params.items()
+            }
 
             def f(p: Any, inputs: np.ndarray, targets: np.ndarray, activation=activation) -> float:
                 hidden = inputs @ p["W1"] + p["b1"]
@@ -274,7 +295,9 @@ def _matrices(generator: np.random.Generator, seed: int) -> Iterator[Case]:
 
     yield case("determinant", lambda a: float(np.linalg.det(a)), np.linalg.det(a) * inverse.T)
     yield case("log determinant", lambda a: float(np.linalg.slogdet(a)[1]), inverse.T)
-    yield case("trace of inverse", lambda a: float(np.trace(np.linalg.inv(a))), -(inverse @ inverse).T)
+    yield case(
+        "trace of inverse", lambda a: float(np.trace(np.linalg.inv(a))), -(inverse @ inverse).T
+    )
     yield case("Frobenius norm", lambda a: float(np.linalg.norm(a)), a / np.linalg.norm(a))
     yield case(
         "linear system",
@@ -307,7 +330,7 @@ def units() -> Iterator[Case]:
         energy = 1.6e-20
         yield plain(
             f"Boltzmann factor at {temperature:.0f} K",
-            lambda t: math.exp(-energy / (boltzmann * t)),
+            lambda t, energy=energy: math.exp(-energy / (boltzmann * t)),
             temperature,
             energy / (boltzmann * temperature**2) * math.exp(-energy / (boltzmann * temperature)),
             precise=True,
@@ -350,9 +373,7 @@ def imprecise() -> Iterator[Case]:
         yield plain(
             f"float16 square at {x:.3g}", lambda x: float(np.float16(x) * np.float16(x)), x, 2 * x
         )
-        yield plain(
-            f"bisection to 1e-7 at {x:.3g}", _bisected_cube_root, x, 1 / (3 * x ** (2 / 3))
-        )
+        yield plain(f"bisection to 1e-7 at {x:.3g}", _bisected_cube_root, x, 1 / (3 * x ** (2 / 3)))
         yield plain(
             f"big minus big at {x:.3g}",
             lambda x: (x + 1e6) ** 3 - 1e18 - 3e12 * x,
@@ -406,13 +427,17 @@ def _bisected_cube_root(x: float) -> float:
     return (low + high) / 2
 
 
+def _leaky(x: float) -> float:
+    return max(x, 0.1 * x)
+
+
 def borders() -> Iterator[Case]:
     """Kinks, jumps and edges at all distances, in several parameters at once."""
     for d in log_uniform(-12, -1, 24):
         for sign in (-1.0, 1.0):
             yield plain(
                 f"leaky relu of exp {sign * d:.1e} away",
-                lambda x, c=math.exp(0.4) - sign * d: max(math.exp(x) - c, 0.1 * (math.exp(x) - c)),
+                lambda x, s=sign * d: _leaky(math.exp(x) - (math.exp(0.4) - s)),
                 0.4,
                 math.exp(0.4) * (1.0 if sign > 0 else 0.1),
             )
