@@ -68,6 +68,6 @@ def check_same_shapes(what: str, tree: PyTree, reference_name: str, reference: P
     for name, leaf, like in zip(leaf_names(reference), leaves, expected, strict=True):
         if getattr(leaf, "shape", ()) != getattr(like, "shape", ()):
             raise ShapeMismatch(
-                f"leaf {name or what}: {what} has shape {tuple(leaf.shape)}; expected that of "
-                f"{reference_name}, {tuple(like.shape)}"
+                f"leaf {name or what}: {what} has shape {tuple(getattr(leaf, 'shape', ()))}; "
+                f"expected that of {reference_name}, {tuple(getattr(like, 'shape', ()))}"
             )

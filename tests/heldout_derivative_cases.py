@@ -427,14 +427,17 @@ def _bisected_cube_root(x: float) -> float:
     return (low + high) / 2
 
 
+def _leaky(x: float) -> float:
+    return max(x, 0.1 * x)
+
+
 def borders() -> Iterator[Case]:
     """Kinks, jumps and edges at all distances, in several parameters at once."""
     for d in log_uniform(-12, -1, 24):
         for sign in (-1.0, 1.0):
-            corner = math.exp(0.4) - sign * d
             yield plain(
                 f"leaky relu of exp {sign * d:.1e} away",
-                lambda x, c=corner: max(math.exp(x) - c, 0.1 * (math.exp(x) - c)),
+                lambda x, s=sign * d: _leaky(math.exp(x) - (math.exp(0.4) - s)),
                 0.4,
                 math.exp(0.4) * (1.0 if sign > 0 else 0.1),
             )

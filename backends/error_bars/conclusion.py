@@ -21,7 +21,7 @@ def conclude(samples: Samples, reading: Reading) -> Estimate:
     one_sided, bars = (left.value, right.value), (left.error, right.error)
     if smoothness == "smooth" and "absent" not in (left.kind, right.kind):
         one_sided, bars = (value, value), (error, error)
-    noise = samples.looks[0].noise
+    noise = next((look.noise for look in samples.looks if not look.flat), math.nan)
     return Estimate(value, error, samples.evaluations, smoothness, one_sided, bars, noise)
 
 

@@ -89,13 +89,23 @@ class Line:
     def displaced(self, t: float, v: list[np.ndarray]) -> float:
         return self._evaluate([x + t * direction for x, direction in zip(self._x, v, strict=True)])
 
+    def at_complex(self, h: float) -> Array:
+        """Return f(x + ih v) as it is."""
+        leaves = [x + 1j * (h * v) for x, v in zip(self._x, self._v, strict=True)]
+        return self._f(self._arguments(leaves, complex), *self._args)
+
     def _evaluate(self, leaves: list[np.ndarray]) -> float:
         self.evaluations += 1
-        arguments = [
-            float(leaf) if plain else leaf for leaf, plain in zip(leaves, self._plain, strict=True)
-        ]
-        value = self._f(unflatten(self._structure, arguments), *self._args)
-        return real_number(value)
+        return real_number(self._f(self._arguments(leaves, float), *self._args))
+
+    def _arguments(self, leaves: list[np.ndarray], number: Callable[[Any], Any]) -> PyTree:
+        return unflatten(
+            self._structure,
+            [
+                number(leaf) if plain else leaf
+                for leaf, plain in zip(leaves, self._plain, strict=True)
+            ],
+        )
 
 
 class Direction:
@@ -130,6 +140,8 @@ def _float64(what: str, name: str, leaf: Any) -> np.ndarray:
         array = private_numpy(leaf, "float64")
     except InvalidParameters as error:
         raise InvalidParameters(f"leaf {name or what} of {what}: {error}") from error
+    if what == "tangent" and array.dtype.kind in "iu":
+        array = array.astype(np.float64)  # only x has to move by less than 1
     if array.dtype != np.float64:
         raise InvalidParameters(
             f"leaf {name or what} of {what}: got {array.dtype}, expected real floating numbers; "
