@@ -19,6 +19,7 @@ BENCHMARKS = (
     "overhead",
     "training",
     "structured_differences",
+    "error_bar_coverage",
     "speed_stability",
     "checker",
     "blame",
