@@ -11,13 +11,12 @@ from gradparity.backends.errors import InvalidParameters, InvalidSetting
 from gradparity.compare import (
     Disagreement,
     Verdict,
-    agreement,
     assert_gradients_agree,
     compare_gradients,
-    engines,
-    evaluations,
 )
+from gradparity.compare.agreement import agreement, engines
 from gradparity.compare.conformance.scenarios import SCENARIOS
+from gradparity.compare.speed import evaluations
 
 NETWORK = next(scenario for scenario in SCENARIOS if scenario.name == "network")
 ENGINES = ("jax", "torch")
@@ -236,7 +235,7 @@ def test_backends_of_one_name_get_labels_of_their_own():
 
 
 def test_a_backend_that_is_missing_is_left_out_of_the_default_only(monkeypatch):
-    from gradparity.compare.agreement.agreement import entrants
+    from gradparity.compare.agreement import entrants
 
     def without_torch(name, **settings):
         if name == "torch":

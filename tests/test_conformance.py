@@ -14,12 +14,8 @@ import pytest
 from gradparity.backends.errors import UnknownBackend
 from gradparity.backends.numerical_difference import NumericalDifference
 from gradparity.backends.pytrees import tree_map
-from gradparity.compare.conformance.conformance import (
-    BackendConformance,
-    check_conformance,
-    conformance,
-    laws,
-)
+from gradparity.compare.conformance import conformance, laws
+from gradparity.compare.conformance.conformance import BackendConformance, check_conformance
 from gradparity.compare.conformance.scenarios import SCENARIOS
 
 PLUG_IN = Path(__file__).parent / "plugins" / "autograd_backend" / "gradparity_autograd.py"

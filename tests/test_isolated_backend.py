@@ -4,7 +4,7 @@ import pytest
 
 from gradparity.backends import get_backend
 from gradparity.compare import compare_gradients
-from gradparity.compare.conformance.conformance import laws
+from gradparity.compare.conformance import laws
 from gradparity.compare.conformance.isolated_backend import IsolatedBackend, IsolatedFailure
 from gradparity.compare.conformance.isolation import FailureKind
 from gradparity.compare.conformance.scenarios import OUTPUT_SCENARIOS, SCENARIOS

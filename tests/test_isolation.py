@@ -9,7 +9,7 @@ import time
 import numpy as np
 import pytest
 
-from gradparity.compare.conformance.conformance import isolation
+from gradparity.compare.conformance import isolation
 from gradparity.compare.conformance.isolation import (
     Failure,
     FailureKind,

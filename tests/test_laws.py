@@ -9,7 +9,7 @@ import pytest
 from gradparity.backends.base import Backend
 from gradparity.backends.numerical_difference import NumericalDifference
 from gradparity.backends.pytrees import tree_map
-from gradparity.compare.conformance.conformance import laws
+from gradparity.compare.conformance import laws
 from gradparity.compare.conformance.scenarios import OUTPUT_SCENARIOS, SCENARIOS
 
 pytestmark = pytest.mark.gradcheck

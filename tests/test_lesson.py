@@ -17,10 +17,10 @@ from gradparity.backends.errors import InvalidSetting
 from gradparity.compare import Verdict
 from gradparity.compare.cli import app
 from gradparity.compare.drawing.plots import fit_power_law
+from gradparity.compare.lesson import run as lesson_run
+from gradparity.compare.lesson import sections as lesson
 from gradparity.compare.lesson.building import SHOWN_BY, build_page, save_page, write_section
 from gradparity.compare.lesson.run import Lesson, decimals, scientific, spread
-from gradparity.compare.lesson.sections import run as lesson_run
-from gradparity.compare.lesson.sections import sections as lesson
 from gradparity.compare.lesson.texts import LABELS, TEXTS
 
 MOST_BYTES = 6_000_000

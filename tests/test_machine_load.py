@@ -2,8 +2,8 @@
 
 import pytest
 
+from gradparity.compare.speed import machine_load
 from gradparity.compare.speed.machine_load import MachineLoad
-from gradparity.compare.speed.measuring import machine_load
 
 BEFORE = MachineLoad(busy=100.0, own=10.0, wall=50.0)
 STAT = """cpu  900 0 90 5000 7 0 5 5 0 0

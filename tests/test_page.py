@@ -5,8 +5,8 @@ import re
 import browser as chromium
 import pytest
 
+from gradparity.compare.drawing import page as frame
 from gradparity.compare.drawing.drawing import draw, mark_frame
-from gradparity.compare.drawing.drawing import page as frame
 from gradparity.compare.drawing.page import (
     Listing,
     Markup,

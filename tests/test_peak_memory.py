@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gradparity.compare.speed.measuring import peak_memory as module
+from gradparity.compare.speed import peak_memory as module
 from gradparity.compare.speed.peak_memory import peak_memory
 
 SIZE = 64 * 2**20

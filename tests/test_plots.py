@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from gradparity.compare.drawing.drawing import draw, mark_frame, plots
+from gradparity.compare.drawing import plots
+from gradparity.compare.drawing.drawing import draw, mark_frame
 from gradparity.compare.drawing.house_style import (
     LOOKS,
     PALETTE,

@@ -14,7 +14,7 @@ import pytest
 
 from gradparity.backends import numerical_difference, registry
 from gradparity.compare import pytest_backends
-from gradparity.compare.agreement.agreement import agreement
+from gradparity.compare.agreement import agreement
 from gradparity.compare.checking import check
 
 # A run inside this process forgets what it imported, and NumPy cannot be imported twice: what such

@@ -15,7 +15,7 @@ from rows import Row
 from gradparity.backends import get_backend
 from gradparity.backends.pytrees import PyTree, flatten, leaf_names
 from gradparity.compare import compare_gradients
-from gradparity.compare.scenarios import SCENARIOS
+from gradparity.compare.conformance.scenarios import SCENARIOS
 
 HONEST = ("jax", "torch")
 

@@ -15,7 +15,7 @@ from array_api_compat import array_namespace
 from rows import Row, at_least, at_most
 
 from gradparity.backends.difference_loop import Sweep, difference_entries
-from gradparity.backends.structured_differences import structured_gradient
+from gradparity.backends.structured.differences import structured_gradient
 from gradparity.models import TwoLayerNet, load_mnist
 
 STEP = 1e-4
