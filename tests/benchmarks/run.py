@@ -15,7 +15,7 @@ from rich.table import Table
 
 from gradparity.compare.environment import describe_environment
 
-BENCHMARKS = ("overhead", "speed_stability", "checker")
+BENCHMARKS = ("overhead", "speed_stability", "checker", "structured_differences")
 
 
 def main() -> None:
