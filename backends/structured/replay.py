@@ -151,16 +151,19 @@ class Program:
 def whole_effort(operations: list[Operation]) -> float:
     """Return what one evaluation of f takes, in elementwise entries."""
     return sum(
-        CALL + float(np.size(leaf)) * _multiplications(operation, operation.operands)
+        CALL
+        + sum(map(np.size, flatten(operation.result)[0]))
+        * _multiplications(operation, operation.operands)
         for operation in operations
-        for leaf in flatten(operation.result)[0]
     )
 
 
 def _effort(operation: Operation, operands: list[Any], values: np.ndarray) -> float:
     """Return what computing the blocks of an outcome took, in elementwise entries."""
     if operation.rule is one_by_one:
-        return float(ONE_BY_ONE * values.size + CALL * values.shape[-1])
+        copies = values.shape[-1]
+        made = sum(x.base.size for x in operands if isinstance(x, PerturbedArray))
+        return float(ONE_BY_ONE * (values.size + made * copies) + CALL * copies)
     return float(values.size) * _multiplications(operation, operands)
 
 
