@@ -5,6 +5,7 @@ import functools
 import importlib
 import importlib.metadata
 import importlib.util
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,12 +74,14 @@ def _entry_points() -> dict[str, importlib.metadata.EntryPoint]:
         name: importlib.metadata.EntryPoint(name, target, ENTRY_POINT_GROUP)
         for name, target in BUILT_IN.items()
     }
-    return built_in | {entry.name: entry for entry in _plugged_in() if entry.name not in built_in}
+    return built_in | {
+        entry.name: entry for entry in _plugged_in(tuple(sys.path)) if entry.name not in built_in
+    }
 
 
 @functools.cache
-def _plugged_in() -> tuple[importlib.metadata.EntryPoint, ...]:
-    # Reading what all installed distributions register takes tens of milliseconds.
+def _plugged_in(path: tuple[str, ...]) -> tuple[importlib.metadata.EntryPoint, ...]:
+    # Reading what all distributions on the path register takes tens of milliseconds.
     return tuple(importlib.metadata.entry_points(group=ENTRY_POINT_GROUP))
 
 

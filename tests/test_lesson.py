@@ -288,7 +288,8 @@ def test_a_page_without_frameworks_says_so_and_is_complete(numerical_alone):
 
 
 def test_every_text_and_label_is_used_somewhere(here, page, numerical_alone):
-    build_page(numerical_alone, [7, 8])
+    for made in (page, build_page(numerical_alone, [7, 8])):
+        made.to_html()
     for recorded in (here, numerical_alone):
         recorded.plain("price.measured")  # the full page says it, a draft does not
     assert set(TEXTS) == here.texts.used | numerical_alone.texts.used | {"difference.no_sympy"}
@@ -348,7 +349,7 @@ def test_a_wrong_section_number_is_a_usage_error(tmp_path):
 
 
 def test_the_module_runs_one_section_by_itself(tmp_path):
-    command = [sys.executable, "-m", "gradparity.compare.lesson.sections", "--section", "1"]
+    command = [sys.executable, "-m", "gradparity.compare.lesson", "--section", "1"]
     done = subprocess.run(
         [*command, "--out", str(tmp_path)], capture_output=True, text=True, check=True
     )

@@ -20,7 +20,7 @@ class PluggedIn(NumericalDifference):
 def plug(monkeypatch):
     def plug(name: str, target: str) -> None:
         entry = importlib.metadata.EntryPoint(name, target, registry.ENTRY_POINT_GROUP)
-        monkeypatch.setattr(registry, "_plugged_in", lambda: (entry,))
+        monkeypatch.setattr(registry, "_plugged_in", lambda path: (entry,))
 
     return plug
 
