@@ -62,7 +62,7 @@ class JaxAutodiff(Backend):
         return scoped
 
     def wait(self, tree: PyTree) -> PyTree:
-        return jax.block_until_ready(tree)  # type: ignore[no-untyped-call]
+        return jax.block_until_ready(tree)
 
     def _value_and_gradient(self, f: ModelFunction) -> Operator:
         return jax.value_and_grad(f)
