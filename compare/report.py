@@ -59,6 +59,8 @@ def agreement_lines(job: MainJob) -> Iterator[str]:
             f"resolution {comparison.resolution:.0e}"
         )
         yield f"{line}; blamed: {', '.join(comparison.blamed)}" if comparison.blamed else line
+        if comparison.verdict != "agree":
+            yield from str(comparison).splitlines()
 
 
 def cost_rows(job: MainJob) -> Rows:

@@ -17,8 +17,10 @@ from gradparity.compare.environment import describe_environment
 
 BENCHMARKS = (
     "overhead",
+    "startup",
     "training",
     "structured_differences",
+    "cores",
     "error_bar_coverage",
     "speed_stability",
     "checker",
