@@ -134,6 +134,8 @@ def test_the_main_job_finds_that_the_backends_agree(main_job):
     for title in ("Agreement", "Cost", "Training"):
         assert title in answer.stdout
     assert "39,760 parameters" in answer.stdout
+    for row in ("numerical[structured]", "numerical[loop]"):
+        assert row in answer.stdout
 
 
 def test_the_main_job_says_which_digits_it_used(main_job):

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 WIDTH_OF_FILES = 120  # characters, where the output is no terminal and has no width
 
@@ -21,6 +22,7 @@ def print_table(
     table = Table(*header, title=title, title_justify="left", box=box.SIMPLE_HEAD)
     before = None
     for first, *others in rows:
-        table.add_row("" if first == before else first, *others)
+        # Text, not markup: "numerical[loop]" would lose its brackets.
+        table.add_row(*map(Text, ("" if first == before else first, *others)))
         before = first
     console.print(table)
