@@ -47,6 +47,8 @@ class Backend(ABC):
     """The importable module, and distribution, that the backend needs."""
     cheap_mode: ClassVar[Literal["forward", "reverse"]] = "reverse"
     """Jacobians are built from pushforwards ("forward") or pullbacks ("reverse")."""
+    fused_scan: ClassVar[bool] = False
+    """A scan is compiled as a whole, and anew for every number of batches."""
 
     dtype: str = "float64"
     device: str | None = None
@@ -254,7 +256,6 @@ class Backend(ABC):
         batches: pytree of native arrays with one leading length; constants: seen by every step
         returns: the last carry, and the outputs stacked along a new leading axis
         """
-        step = self.compile(step)
         leaves, structure = flatten(batches)
         outputs = []
         for index in range(leaves[0].shape[0]):

@@ -22,6 +22,7 @@ class JaxAutodiff(Backend):
 
     name: ClassVar[str] = "jax"
     requirement: ClassVar[str] = "jax"
+    fused_scan: ClassVar[bool] = True
 
     @classmethod
     def devices(cls) -> tuple[str, ...]:

@@ -124,6 +124,13 @@ class TorchAutograd(Backend):
         """
         return repeatable(f)
 
+    def scan(
+        self, step: Operator, carry: PyTree, batches: PyTree, *constants: PyTree
+    ) -> tuple[PyTree, PyTree]:
+        """Run the loop in Python, over a step that may become a program as in `compile`."""
+        carry, outputs = repeatable(step).scan(carry, batches, constants)
+        return carry, tree_map(lambda *leaves: torch.stack(leaves), *outputs)
+
     def descend(self, params: PyTree, gradient: PyTree, rate: float) -> PyTree:
         # One pass over the memory instead of two.
         return tree_map(lambda leaf, slope: torch.sub(leaf, slope, alpha=rate), params, gradient)

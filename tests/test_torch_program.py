@@ -5,6 +5,7 @@ import subprocess
 import sys
 import warnings
 
+import cloudpickle
 import numpy as np
 import pytest
 
@@ -325,3 +326,51 @@ assert "torch._dynamo" not in sys.modules
 def test_a_program_needs_no_second_of_loading():
     result = subprocess.run([sys.executable, "-c", UNWANTED_IMPORT], capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
+
+
+def test_a_prepared_function_can_be_sent_to_another_process():
+    x = inputs(0)
+    sent = cloudpickle.loads(cloudpickle.dumps(prepared(lambda x: (x * 2).sum(), x)))
+    assert torch.equal(sent(x), (x * 2).sum())
+
+
+def momentum(carry, batch, rate):
+    params, velocity = carry
+    velocity = 0.9 * velocity - rate * params * batch
+    return (params + velocity, velocity), {"norm": (params**2).sum()}
+
+
+def in_another_dtype(carry, batch, rate):
+    return (carry * batch).to(torch.float32) * rate, carry.sum()
+
+
+def first_element_decides(carry, batch, rate):
+    return carry * (rate if batch > 0 else 0.5), carry.sum()
+
+
+@pytest.mark.parametrize("step", [momentum, in_another_dtype, first_element_decides])
+def test_a_scan_is_the_loop_in_every_bit(step):
+    start = torch.arange(1.0, 4.0, dtype=torch.float64)
+    carry = (start, torch.zeros_like(start)) if step is momentum else start
+    batches, rate = torch.linspace(-1.0, 2.0, 9, dtype=torch.float64), torch.tensor(0.1)
+    scanned, outputs = BACKEND.scan(step, carry, batches, rate)
+    expected = []
+    for batch in batches:
+        carry, output = step(carry, batch, rate)
+        expected.append(output)
+    assert equal_in_every_bit(scanned, carry)
+    assert equal_in_every_bit(
+        outputs, [torch.stack(leaves) for leaves in zip(*map(values, expected), strict=True)]
+    )
+    assert start.tolist() == [1.0, 2.0, 3.0]
+
+
+def values(tree):
+    return flatten(tree)[0]
+
+
+def test_a_scan_runs_as_a_program():
+    counted = Counted(momentum)
+    start = torch.ones(3)
+    BACKEND.scan(counted, (start, start), torch.ones(20), torch.tensor(0.1))
+    assert counted.calls == PREPARING
