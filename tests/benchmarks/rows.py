@@ -31,6 +31,12 @@ def at_least(what: str, ratios: list[float], limit: float, note: str = "") -> Ro
     return Row(what, median, low, high, f"≥ {limit:g}", median >= limit, note)
 
 
+def without_target(what: str, ratios: list[float], note: str = "") -> Row:
+    """Return a row that only informs."""
+    low, median, high = statistics.quantiles(ratios, n=4)
+    return Row(what, median, low, high, "none", True, note)
+
+
 def interleaved_ratios(
     ours: Callable[[], object],
     theirs: Callable[[], object],
