@@ -139,7 +139,8 @@ def _run(path: Path, changed: int) -> ModuleType:
     module = importlib.util.module_from_spec(specification)
     sys.modules[name] = module
     if str(path.parent) not in sys.path:
-        sys.path.insert(0, str(path.parent))
+        # Last: a file called numpy.py must not stand in for NumPy, here or in other processes.
+        sys.path.append(str(path.parent))
     try:
         specification.loader.exec_module(module)
     except (Exception, SystemExit) as error:

@@ -71,7 +71,7 @@ def compare(
                 console.print(line, highlight=False, markup=False)
     write_json(json_file, job.to_dict())
     page = report.write_report(job, out)
-    console.print(f"Verdict: {job.verdict}. Plots, tables and JSON are in {out}: open {page}")
+    typer.echo(f"Verdict: {job.verdict}. Plots, tables and JSON are in {out}: open {page}")
     raise typer.Exit(EXIT_CODES[job.verdict])
 
 

@@ -40,4 +40,4 @@ def lesson(
         page = build_page(made, section or (), command=command)
         tell("saving the figures")
         path = save_page(page, out)
-    Console().print(str(path))
+    typer.echo(path)  # as it is: a console would break a long path into lines
