@@ -58,8 +58,9 @@ def train(
     loop = TrainingLoop(
         backend=backend,
         model=model,
-        training=backend.asarray((training.x, training.t)),
-        test=backend.asarray((test.x, test.t)),
+        # Copies that are still under way would count as training.
+        training=backend.wait(backend.asarray((training.x, training.t))),
+        test=backend.wait(backend.asarray((test.x, test.t))),
         steps=_total_steps(epochs, steps, len(training.x) // batch_size),
         batch_size=batch_size,
         learning_rate=float(learning_rate),
