@@ -245,9 +245,8 @@ def test_a_backend_that_is_missing_is_left_out_of_the_default_only(monkeypatch):
     monkeypatch.setattr(entrants, "get_backend", without_torch)
     comparison = compare_gradients(NETWORK.f, NETWORK.params, *NETWORK.args)
     assert "torch" not in comparison.backends
-    assert dict(comparison.left_out) == {
-        "torch": "backend 'torch' needs torch, which is not installed"
-    }
+    reason = dict(comparison.left_out)["torch"]
+    assert reason == "backend 'torch' needs torch, which is not installed"
     with pytest.raises(BackendUnavailable):
         network(["numerical", "torch"])
 

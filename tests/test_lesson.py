@@ -288,6 +288,8 @@ def test_a_page_without_frameworks_says_so_and_is_complete(numerical_alone):
 
 
 def test_every_text_and_label_is_used_somewhere(here, page, numerical_alone):
+    for framework in ("jax", "torch"):
+        pytest.importorskip(framework)
     for made in (page, build_page(numerical_alone, [7, 8])):
         made.to_html()
     for recorded in (here, numerical_alone):
@@ -328,6 +330,8 @@ def test_a_section_that_is_not_there_is_refused(here, number):
 
 
 def test_a_backend_that_cannot_be_loaded_is_left_out_with_its_reason(monkeypatch):
+    for framework in ("jax", "torch"):
+        pytest.importorskip(framework)
     infos = (BackendInfo("numerical", "2.0"), BackendInfo("jax", unavailable="no jax here"))
     monkeypatch.setattr(lesson_run, "available_backends", lambda: infos)
     made = Lesson.with_what_is_here()
