@@ -37,6 +37,7 @@ class Worker:
     """An engine in a process of its own, which trains when it is asked to."""
 
     def __init__(self, framework: str, name: str) -> None:
+        self.name = f"{framework}, {name}"
         module = "training_others" if name in OTHERS else f"training_{framework}"
         script = Path(__file__).with_name("training_worker.py")
         self.process = subprocess.Popen(
@@ -55,14 +56,17 @@ class Worker:
         assert self.process.stdout is not None
         time.sleep(PAUSE)
         print(file=self.process.stdin, flush=True)
-        answer = json.loads(self.process.stdout.readline())
+        line = self.process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"{self.name}: its process ended with {self.process.wait()}")
+        answer = json.loads(line)
         return answer["seconds"], answer["accuracy"]
 
     def measure(self) -> None:
         seconds, accuracy = self.train()
         self.seconds.append(seconds)
         if abs(accuracy - self.accuracy) > ACCURACY_TOLERANCE:
-            raise RuntimeError(f"accuracy went from {self.accuracy} to {accuracy}")
+            raise RuntimeError(f"{self.name}: accuracy went from {self.accuracy} to {accuracy}")
 
     @property
     def median(self) -> float:
