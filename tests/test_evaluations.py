@@ -59,6 +59,13 @@ def test_a_few_stalls_of_the_machine_do_not_move_the_prediction():
     assert counted.predicted() == pytest.approx(1000.0)
 
 
+def test_a_loop_is_sampled_no_longer_than_it_may_take():
+    counted = Evaluations(slow, expected=100_000, budget=SAMPLE_SECONDS / 10)
+    with pytest.raises(OutOfTime):
+        run(counted, 100_000)
+    assert WINDOW < counted.count <= SAMPLE_SECONDS / 10 / PAUSE + WINDOW + 2
+
+
 def test_a_loop_within_its_budget_runs_to_its_end():
     counted = Evaluations(slow, expected=200, budget=1000.0)
     run(counted, 200)

@@ -7,7 +7,7 @@ from typing import Any
 
 from gradparity.backends.base import ModelFunction
 
-# So long a sweep runs before the time of all of it is estimated.
+# So long a sweep runs, or for its budget if that is less, before the time of all is estimated.
 SAMPLE_SECONDS = 0.25
 # Evaluations differ in pairs, h ahead and h behind, and those of two jobs may start together.
 WINDOW = 4
@@ -67,6 +67,6 @@ class Evaluations:
         return first - self._starts[0] + (self._entries - few) * pace
 
     def _check(self, since: float) -> None:
-        sampled = time.perf_counter() - since > SAMPLE_SECONDS
+        sampled = time.perf_counter() - since > min(SAMPLE_SECONDS, self._budget)
         if sampled and self.predicted() > self._budget:
             raise OutOfTime

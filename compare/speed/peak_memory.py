@@ -16,7 +16,7 @@ def peak_memory(call: Callable[[], Any]) -> int | None:
     It counts whatever a library allocates, in pages: a few hundred kilobytes are below what can be
     seen. None where the system cannot tell; only Linux can.
     """
-    gc.collect()
+    gc.collect(1)  # what is young: a full one takes longer than most gradients
     _return_free_memory()
     try:
         (PROCESS / "clear_refs").write_text("5")  # lowers the peak so far to the present size

@@ -42,9 +42,8 @@ def first_gradient(
     params, args: native arrays; limit: seconds for all gradients of a row. Only differences can be
     given up, and are predicted then: they take as long for each entry
     """
-    counted = Evaluations(
-        f, expected=loop_evaluations(backend, params), budget=limit / FEWEST_CALLS
-    )
+    budget = limit / FEWEST_CALLS
+    counted = Evaluations(f, expected=loop_evaluations(backend, params), budget=budget)
     watched = _watched(backend, counted)
     gradient = watched.value_and_gradient(counted)
     compiled = watched.compile(gradient)
@@ -52,7 +51,7 @@ def first_gradient(
     try:
         backend.wait(compiled(params, *args))
     except OutOfTime:
-        return _sampled(backend, f, params, args, counted.count)
+        return _sampled(backend, f, params, args, counted.count, budget)
     first_call = time.perf_counter() - start
     if compiled is gradient:  # f runs in every call, and is not to be counted any more
         compiled = backend.value_and_gradient(f)
@@ -84,12 +83,17 @@ def _watched(backend: Backend, counted: Evaluations) -> Backend:
 
 
 def _sampled(
-    backend: Backend, f: ModelFunction, params: PyTree, args: tuple[PyTree, ...], calls: int
+    backend: Backend,
+    f: ModelFunction,
+    params: PyTree,
+    args: tuple[PyTree, ...],
+    calls: int,
+    budget: float,
 ) -> TimedGradient:
     needed = loop_evaluations(backend, params)
 
     def predicted_seconds() -> float:
-        counted = Evaluations(f, expected=needed)
+        counted = Evaluations(f, expected=needed, budget=budget)
         try:
             _watched(backend, counted).value_and_gradient(counted)(params, *args)
         except OutOfTime:
