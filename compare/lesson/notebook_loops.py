@@ -1,6 +1,6 @@
 """Gradients and descent as the notebooks had them, faults included: the lesson shows the faults.
 
-Everything else in gradparity uses the backend "numerical", which has none of them.
+Everything else in gradparity uses the backend "numerical", which takes no array for its own.
 """
 
 from collections.abc import Callable
@@ -9,7 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gradparity.backends import get_backend
+
 NOTEBOOK_STEP = 1e-4
+
+NOTEBOOK_DIFFERENCES = get_backend("numerical", step_size=NOTEBOOK_STEP, method="loop")
+"""The backend that costs what theirs do, without their faults: x stays as it is."""
 
 Floats = NDArray[np.float64]
 

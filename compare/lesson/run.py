@@ -9,6 +9,8 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from gradparity.backends import Backend, available_backends, get_backend
+from gradparity.backends.base import ModelFunction
+from gradparity.backends.pytrees import PyTree
 from gradparity.models import Dataset, TrainingRun, TwoLayerNet, load_mnist, shrink, train
 
 from ..drawing.drawing import Drawing, draw
@@ -28,6 +30,20 @@ BOOK_STEPS = 10_000
 PROBE_STEPS = 5
 
 Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Budget:
+    """The steps of a training; fewer where all backends together would exceed the seconds."""
+
+    steps: int
+    seconds: float | None = None
+
+    def steps_at(self, pace: float) -> int:
+        """Return how many steps there are, where one takes `pace` seconds."""
+        if self.seconds is None or pace * self.steps <= self.seconds:
+            return self.steps
+        return max(PROBE_STEPS, int(self.seconds / pace))
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +82,13 @@ class Lesson:
         """The backends that can train a net of full size."""
         return {name: backend for name, backend in self.backends.items() if name != "numerical"}
 
+    def gradients(self, f: ModelFunction, params: PyTree, *args: PyTree) -> dict[str, PyTree]:
+        """Return the gradient of f by every backend, in NumPy arrays."""
+        return {
+            name: backend.to_numpy(backend.compile(backend.value_and_gradient(f))(params, *args)[1])
+            for name, backend in self.backends.items()
+        }
+
     @cached_property
     def digits(self) -> Dataset:
         return load_mnist(self.data)
@@ -78,26 +101,25 @@ class Lesson:
     @cached_property
     def race(self) -> dict[str, TrainingRun]:
         """The small net, trained by every backend on the same batches."""
-        steps, budget = (20, 2.0) if self.quick else (200, 20.0)
-        return self._train(POCKET_NET, self.pocket_digits, self.backends, steps, 2.0, budget)
+        budget = Budget(20) if self.quick else Budget(200, seconds=20.0)
+        return self._train(POCKET_NET, self.pocket_digits, self.backends, 2.0, budget)
 
     @cached_property
     def book_training(self) -> dict[str, TrainingRun]:
         """The book's training, float32, by every backend that can."""
-        steps, budget = (250, 3.0) if self.quick else (BOOK_STEPS, 80.0)
+        budget = Budget(250) if self.quick else Budget(BOOK_STEPS, seconds=80.0)
         backends = {name: get_backend(name, dtype="float32") for name in self.autodiff}
-        return self._train(BOOK_NET, self.digits, backends, steps, 0.1, budget)
+        return self._train(BOOK_NET, self.digits, backends, 0.1, budget)
 
     def _train(
         self,
         net: TwoLayerNet,
         digits: Dataset,
         backends: Mapping[str, Backend],
-        steps: int,
         learning_rate: float,
-        budget: float,
+        budget: Budget,
     ) -> dict[str, TrainingRun]:
-        """Train with each backend, as many steps as all of them can do in the seconds of budget."""
+        """Train with each backend, as many steps as the budget has for all of them."""
 
         def trained(backend: Backend, steps: int) -> TrainingRun:
             shape = f"{net.input_size}-{net.hidden_size}-{net.output_size}"
@@ -105,12 +127,12 @@ class Lesson:
             return train(net, digits, backend, steps=steps, learning_rate=learning_rate)
 
         pace = 0.0
-        for backend in backends.values():
+        for backend in backends.values() if budget.seconds is not None else ():
             # The first training may compile; the second one tells how long a step takes.
             trial = [trained(backend, PROBE_STEPS) for _ in range(2)][-1]
             pace += float(trial.epoch_seconds.sum()) / trial.steps
-        affordable = max(PROBE_STEPS, min(steps, int(budget / pace))) if backends else 0
-        return {name: trained(backend, affordable) for name, backend in backends.items()}
+        steps = budget.steps_at(pace)
+        return {name: trained(backend, steps) for name, backend in backends.items()}
 
     # Words and figures.
 

@@ -1,7 +1,7 @@
 """The lesson, section by section: from differences to backpropagation, and why to keep both.
 
-Each function computes what its section shows. How it is drawn is in `lesson_plots.py` and
-`net_plots.py`, what is said about it in `lesson_texts.py`. To run one section alone:
+Each function computes what its section shows. How it is drawn is in `function_plots.py` and
+`net_plots.py`, what is said about it in `texts.py`. To run one section alone:
 
     python -m gradparity.compare.lesson --section 4
 """
@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from array_api_compat import array_namespace
 
-from gradparity.backends import get_backend
 from gradparity.backends.error_bars.derivative import derivative_along
 from gradparity.models import Quadratic, SimpleNet, TwoLayerNet, gradient_descent, shrink
 from gradparity.models.functions import (
@@ -41,7 +40,7 @@ from .findings import (
     StepSizes,
     Trainings,
 )
-from .notebook_loops import NOTEBOOK_STEP, notebook_descent
+from .notebook_loops import NOTEBOOK_DIFFERENCES, NOTEBOOK_STEP, notebook_descent
 from .run import BOOK_NET, BOOK_STEPS, POCKET_NET, Lesson, count_parameters
 
 
@@ -107,15 +106,10 @@ def gradient(lesson: Lesson) -> Gradients:
     side = np.linspace(-4, 4, 9)
     points = np.stack(np.meshgrid(side, side)).reshape(2, -1)
 
-    def everywhere(points: Floats) -> dict[str, Floats]:
-        # The sum over points that do not touch each other has each one's gradient in its place.
-        return {
-            name: backend.to_numpy(backend.value_and_gradient(f)(points)[1])
-            for name, backend in lesson.backends.items()
-        }
-
+    # The sum over points that do not touch each other has each one's gradient in its place.
+    everywhere = lesson.gradients(f, points)
     named = ((1.5, -2.0), (3.0, 4.0), (0.0, 2.0), (3.0, 0.0))
-    return Gradients(f, points, everywhere(points), {p: everywhere(np.array(p)) for p in named})
+    return Gradients(f, points, everywhere, {p: lesson.gradients(f, np.array(p)) for p in named})
 
 
 def descent(lesson: Lesson) -> Descents:
@@ -130,7 +124,9 @@ def descent(lesson: Lesson) -> Descents:
     return Descents(
         f=f,
         paths={
-            rate: gradient_descent(f, start, backend="numerical", learning_rate=rate, steps=steps)
+            rate: gradient_descent(
+                f, start, backend=NOTEBOOK_DIFFERENCES, learning_rate=rate, steps=steps
+            )
             for rate in rates
         },
         runaways={
@@ -165,10 +161,7 @@ def losses(lesson: Lesson) -> Losses:
         gaps=gaps,
         exact={"offset loss": wrong * right / (right + 1e-7), "stable loss": wrong},
         pulls={
-            loss: {
-                name: backend.to_numpy(backend.value_and_gradient(f)(logits, truth)[1])[:, 0]
-                for name, backend in lesson.backends.items()
-            }
+            loss: {name: pull[:, 0] for name, pull in lesson.gradients(f, logits, truth).items()}
             for loss, f in total.items()
         },
     )
@@ -189,10 +182,8 @@ def simple_net(lesson: Lesson) -> SixWeights:
         scores=net.predict({"W": weights}, x),
         loss=float(net.loss({"W": weights}, x, t)),
         gradients={
-            name: backend.to_numpy(backend.value_and_gradient(net.loss)({"W": weights}, x, t)[1])[
-                "W"
-            ]
-            for name, backend in lesson.backends.items()
+            name: gradient["W"]
+            for name, gradient in lesson.gradients(net.loss, {"W": weights}, x, t).items()
         },
         entry=entry,
         shifts=shifts,
@@ -227,8 +218,10 @@ def price(lesson: Lesson) -> Prices:
     )
     costs: list[SpeedRow] = []
     # The plain loop: choosing the steps as well would cost some more, the same for every net.
-    plain = get_backend("numerical", step_size=NOTEBOOK_STEP, method="loop")
-    engines = [plain if name == "numerical" else lesson.backends[name] for name in lesson.backends]
+    engines = [
+        NOTEBOOK_DIFFERENCES if name == "numerical" else backend
+        for name, backend in lesson.backends.items()
+    ]
     for side, hidden in sizes:
         net, digits = TwoLayerNet(side**2, hidden), shrink(lesson.digits, side)
         lesson.progress(f"timing {side**2}-{hidden}-10")
@@ -238,8 +231,8 @@ def price(lesson: Lesson) -> Prices:
             digits.train_x[:100],
             digits.train_t[:100],
             backends=engines,
-            minimum_time=0.05,
-            time_limit=2,
+            minimum_time=0.005 if lesson.quick else 0.05,
+            time_limit=0.5 if lesson.quick else 2,
         ).rows
     full = [row for row in costs if row.parameters == count_parameters(BOOK_NET)]
     trained = lesson.book_training
@@ -312,24 +305,8 @@ def kinks(lesson: Lesson) -> list[Kink]:
     for name, (f, point) in asked.items():
         x = np.array(point)
         answers = {
-            backend.name: float(backend.to_numpy(backend.value_and_gradient(f)(x)[1])[0])
-            for backend in lesson.backends.values()
+            backend: float(gradient[0]) for backend, gradient in lesson.gradients(f, x).items()
         }
         estimate = derivative_along(f, x, np.eye(len(x))[0])
         found.append(Kink(name, f, estimate.one_sided, answers))
     return found
-
-
-SECTIONS = (
-    difference,
-    step_size,
-    gradient,
-    descent,
-    losses,
-    simple_net,
-    two_layer_net,
-    price,
-    checking,
-    kinks,
-)
-"""In the order of the page; a section is called by its number, from 1, or its name."""
