@@ -1,7 +1,7 @@
 """Numerical differences on NumPy: two evaluations for each parameter, no derivative rules."""
 
 import functools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -14,6 +14,7 @@ from .errors import ImpureFunction, InvalidSetting
 from .pytrees import Array, PyTree, flatten, private_numpy, tree_map, unflatten
 from .step_size import EPSILON, PROBE_STEP, automatic_steps
 from .structured.differences import structured_gradient
+from .workers import idle_cores, one_at_a_time, share, share_if_long
 
 Progress = Callable[[int, int], None]
 Stencil = tuple[tuple[int, float], ...]
@@ -36,8 +37,9 @@ class NumericalDifference(Backend):
     step_size: "automatic" balances truncation and round-off for each entry; a number is used as is
     method: "structured" computes what the perturbed functions have in common once, and checks
         itself against the plain loop; "loop" calls f twice for each entry, as the book does
-    max_bytes: about what the perturbed copies of the structured method may take up
-    jobs: how many joblib workers share the entries; None leaves that to `joblib.parallel_config`
+    max_bytes: about what the perturbed copies of the structured method may take up, in each worker
+    jobs: how many joblib workers share the entries. None leaves that to `joblib.parallel_config`;
+        without one, structured differences take a thread for each core, the plain loop just one
     progress: called with (entries done, entries in all) during long sweeps
     """
 
@@ -108,20 +110,11 @@ class NumericalDifference(Backend):
         steps = tuple(
             self._steps(f, params, args, position, leaf) for position, leaf in enumerate(leaves)
         )
-        loop = functools.partial(difference_entries, Sweep(f, params, args, steps))
         if self.method == "structured":
-            return structured_gradient(
-                f,
-                params,
-                args,
-                unflatten(structure, steps),
-                loop,
-                max_bytes=self.max_bytes,
-                progress=self.progress,
-                chunk_map=self._map,
-            )
+            return self._structured(f, params, args, steps)
+        loop = functools.partial(difference_entries, Sweep(f, params, args, steps))
         total = sum(leaf.size for leaf in leaves)
-        size = max(1, total // CHUNKS)
+        size = chunk_size(total)
         tasks = [
             (position, range(start, min(start + size, leaf.size)))
             for position, leaf in enumerate(leaves)
@@ -129,7 +122,7 @@ class NumericalDifference(Backend):
         ]
         gradient = [np.zeros(leaf.size) for leaf in leaves]
         done = 0
-        differenced = self._map(functools.partial(_call_with, loop), tasks)
+        differenced = share(functools.partial(_call_with, loop), tasks, self.jobs)
         for (position, entries), differences in zip(tasks, differenced, strict=True):
             gradient[position][entries.start : entries.stop] = differences
             done += len(entries)
@@ -140,14 +133,27 @@ class NumericalDifference(Backend):
             [entries.reshape(leaf.shape) for entries, leaf in zip(gradient, leaves, strict=True)],
         )
 
-    def _map(self, function: Callable[[Any], Any], tasks: Iterable[Any]) -> Iterator[Any]:
-        """Yield function(task) for each task, in order, from as many workers as are asked for."""
-        import joblib
-
-        results: Iterator[Any] = joblib.Parallel(
-            n_jobs=self.jobs, prefer="threads", return_as="generator"
-        )(joblib.delayed(function)(task) for task in tasks)
-        return results
+    def _structured(
+        self,
+        f: ModelFunction,
+        params: PyTree,
+        args: tuple[PyTree, ...],
+        steps: tuple[np.ndarray, ...],
+    ) -> PyTree:
+        chunk_map = functools.partial(share, jobs=self.jobs)
+        if self.jobs is None and (threads := idle_cores()) > 1:
+            # Nobody has asked for threads: f, which may not be made for them, is called by one.
+            f, chunk_map = one_at_a_time(f), functools.partial(share_if_long, threads=threads)
+        return structured_gradient(
+            f,
+            params,
+            args,
+            unflatten(flatten(params)[1], steps),
+            functools.partial(difference_entries, Sweep(f, params, args, steps)),
+            max_bytes=self.max_bytes,
+            progress=self.progress,
+            chunk_map=chunk_map,
+        )
 
     def _steps(
         self,
@@ -213,7 +219,16 @@ class NumericalDifference(Backend):
         return self._scoped(pushforward)
 
 
-CHUNKS = 200  # enough for a smooth progress bar and for sharing among workers
+# As many chunks make a smooth progress bar and can be shared among many workers.
+CHUNKS = 200
+# Fewer entries to a chunk, and handing chunks to workers takes a share of the time that shows.
+SMALL_CHUNK = 25
+FEWEST_CHUNKS = 8
+
+
+def chunk_size(entries: int) -> int:
+    """Return how many of the entries of a plain loop make a chunk of work."""
+    return max(1, entries // min(CHUNKS, max(entries // SMALL_CHUNK, FEWEST_CHUNKS)))
 
 
 def _call_with(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
