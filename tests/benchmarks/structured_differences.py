@@ -1,26 +1,27 @@
-"""Full numerical gradients: structured differences against the plain loop, on one thread.
+"""Full numerical gradients: structured differences against the plain loop.
 
-The plain loop is timed on a few entries of the largest leaf and scaled to all of them; each round
-times both, one after the other, in seconds of this thread, so that other processes matter little.
+Both may use all cores: structured differences by threads, the plain loop by those of BLAS. The loop
+is timed on some entries of the largest leaf and scaled to all of them; each round times both.
 """
 
-import functools
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
 from array_api_compat import array_namespace
 from rows import Row, at_least, at_most
 
+from gradparity.backends import get_backend
 from gradparity.backends.difference_loop import Sweep, difference_entries
-from gradparity.backends.structured.differences import structured_gradient
+from gradparity.backends.pytrees import flatten
 from gradparity.models import TwoLayerNet, load_mnist
 
 STEP = 1e-4
 ROUNDS = 5
-LOOPED_ENTRIES = 12
+LOOPED_SECONDS = 0.5
 COMPARED_ENTRIES = 12
 Case = tuple[Callable[..., Any], Any, tuple[Any, ...]]
 
@@ -108,27 +109,34 @@ def measured(
     f: Callable[..., Any], params: Any, args: tuple[Any, ...]
 ) -> tuple[list[float], list[float], float]:
     """Return speed-ups, seconds of structured differences, and their largest difference."""
-    leaves = [params[key] for key in sorted(params)] if isinstance(params, dict) else [params]
-    steps = [np.full(leaf.shape, STEP) for leaf in leaves]
-    tree = dict(zip(sorted(params), steps, strict=True)) if isinstance(params, dict) else steps[0]
-    loop = functools.partial(difference_entries, Sweep(f, params, args, tuple(steps)))
+    leaves, _ = flatten(params)
+    loop = partial(
+        difference_entries, Sweep(f, params, args, tuple(np.full(x.shape, STEP) for x in leaves))
+    )
+    differentiate = get_backend("numerical", step_size=STEP).value_and_gradient(f)
     total = sum(leaf.size for leaf in leaves)
     largest = max(range(len(leaves)), key=lambda leaf: leaves[leaf].size)
     speedups, seconds = [], []
     for _ in range(ROUNDS):
-        started = time.thread_time()
+        started = time.perf_counter()
         with warnings.catch_warnings(action="error"):  # a fallback would be no measurement
-            gradient = structured_gradient(f, params, args, tree, loop)
-        seconds.append(time.thread_time() - started)
-        started = time.thread_time()
-        loop(largest, np.arange(LOOPED_ENTRIES))
-        looped = (time.thread_time() - started) / LOOPED_ENTRIES * total
-        speedups.append(looped / seconds[-1])
-    found = [gradient[key] for key in sorted(params)] if isinstance(params, dict) else [gradient]
+            _, gradient = differentiate(params, *args)
+        seconds.append(time.perf_counter() - started)
+        speedups.append(loop_seconds(partial(loop, largest)) * total / seconds[-1])
     rng, difference = np.random.default_rng(1), 0.0
-    for leaf, array in enumerate(found):
+    for leaf, array in enumerate(flatten(gradient)[0]):
         entries = rng.integers(0, array.size, COMPARED_ENTRIES)
         difference = max(
             difference, float(np.max(np.abs(loop(leaf, entries) - array.reshape(-1)[entries])))
         )
     return speedups, seconds, difference
+
+
+def loop_seconds(loop: Callable[[np.ndarray], np.ndarray]) -> float:
+    """Return the seconds of the plain loop for one entry."""
+    loop(np.arange(COMPARED_ENTRIES))
+    started, entries = time.perf_counter(), 0
+    while time.perf_counter() - started < LOOPED_SECONDS:
+        loop(np.arange(entries, entries + COMPARED_ENTRIES))
+        entries += COMPARED_ENTRIES
+    return (time.perf_counter() - started) / entries
