@@ -2,7 +2,9 @@
 
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 # Starting threads takes some milliseconds; shorter sweeps are done before they would help.
@@ -20,10 +22,16 @@ def share(
     """
     import joblib
 
-    results: Iterator[Any] = joblib.Parallel(n_jobs=jobs, prefer="threads", return_as="generator")(
+    results = joblib.Parallel(n_jobs=jobs, prefer="threads", return_as="generator")(
         joblib.delayed(function)(task) for task in tasks
     )
-    return results
+    try:
+        for result in results:  # noqa: UP028 - `yield from` would close it, with the warning
+            yield result
+    except GeneratorExit:
+        with warnings.catch_warnings(action="ignore"):  # that some work was in vain
+            results.close()
+        raise
 
 
 def idle_cores() -> int:
@@ -50,7 +58,8 @@ def share_if_long(
         yield function(task)
         if time.perf_counter() - start > HEAD_START:
             break
-    yield from share(function, left, threads)
+    with ThreadPoolExecutor(threads) as pool:
+        yield from pool.map(function, left)
 
 
 def one_at_a_time(f: Callable[..., Any]) -> Callable[..., Any]:

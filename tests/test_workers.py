@@ -55,6 +55,22 @@ def test_a_task_that_fails_in_a_thread_fails_here():
         list(share_if_long(fails, range(10), 2))
 
 
+@pytest.mark.parametrize("shared", [share, share_if_long])
+def test_work_that_nobody_waits_for_any_more_is_given_up_in_silence(shared):
+    done = []
+
+    def slow(task):
+        time.sleep(HEAD_START / 2)
+        done.append(task)
+
+    results = shared(slow, range(100), 2)
+    for _ in range(6):
+        next(results)
+    results.close()
+    time.sleep(4 * HEAD_START)
+    assert 6 <= len(done) < 20
+
+
 def test_cores_help_unasked_only_where_joblib_was_told_nothing(monkeypatch):
     monkeypatch.setattr(joblib, "cpu_count", lambda: 5)
     assert idle_cores() == 5
