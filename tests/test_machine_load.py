@@ -39,6 +39,14 @@ def test_others_disturb_when_no_core_is_left(monkeypatch, own, others, disturbed
     assert after(own=own, others=others).others_since(BEFORE) == pytest.approx(others)
 
 
+def test_a_tick_of_the_system_is_no_other_process(monkeypatch):
+    monkeypatch.setattr(machine_load, "_cores", lambda: {0, 1})
+    monkeypatch.setattr(machine_load, "_ticks_per_second", lambda: 100)
+    assert not after(own=1.9, others=0.2, wall=0.1).disturbed_since(BEFORE)
+    assert after(own=1.5, others=0.5, wall=0.1).disturbed_since(BEFORE)
+    assert after(own=1.9, others=0.2, wall=1.0).disturbed_since(BEFORE)
+
+
 def test_a_system_that_does_not_tell_counts_as_quiet():
     unknown = MachineLoad(busy=None, own=1.0, wall=60.0)
     assert not MachineLoad(busy=None, own=2.0, wall=61.0).disturbed_since(unknown)

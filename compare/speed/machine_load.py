@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Self
 
 STATISTICS = Path("/proc/stat")
-# A clock tick is 10 ms, and a kernel's housekeeping takes a few percent of a core at all times.
+# A kernel's housekeeping takes a few percent of a core at all times.
 NEGLIGIBLE_CORES = 0.15
 # Cores count as taken from here on: no scheduler fills them to the last.
 FULL = 0.9
@@ -40,7 +40,9 @@ class MachineLoad:
 
         On cores that were idle they disturb nobody.
         """
-        taken = self.others_since(earlier) > NEGLIGIBLE_CORES
+        # The system counts in ticks, and either end may be off by one.
+        unsure = 2 / _ticks_per_second() / (self.wall - earlier.wall)
+        taken = self.others_since(earlier) > NEGLIGIBLE_CORES + unsure
         return taken and self._cores_since(earlier) > FULL * len(_cores())
 
     def _cores_since(self, earlier: "MachineLoad") -> float:

@@ -20,7 +20,9 @@ from .machine_load import MachineLoad
 
 # OpenBLAS spins for 2**26 processor cycles, 20 to 30 ms, and GNU OpenMP for less than that.
 SETTLING_SECONDS = 0.05
-BLOCKS = 5
+# Short, so that all engines meet the same moods of a machine; no shorter, since a system counts
+# what other processes do in ticks of 10 ms.
+BLOCK_SECONDS = 0.1
 # Calls that are longer than a block are repeated so often at least: there have to be quartiles.
 FEWEST_BLOCKS = 3
 # Blocks that others disturb are repeated, until this many times the minimum time is spent.
@@ -144,8 +146,9 @@ class BlockTimer:
 
     def _add_block(self, timed: TimedCall) -> None:
         before, start = self.load(), self.now()
+        end = start + min(BLOCK_SECONDS, self.minimum_time / FEWEST_BLOCKS)
         seconds = [self._call(timed)]
-        while self.now() < start + self.minimum_time / BLOCKS:
+        while self.now() < end:
             seconds.append(self._call(timed))
         block = Block(seconds, self.now() - start)
         disturbed = self.load().disturbed_since(before)
