@@ -1,21 +1,14 @@
 """Seconds per epoch of full MNIST: gradparity's training against loops by hand and other tools."""
 
 import contextlib
-import json
-import os
 import statistics
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
-from pathlib import Path
 
 from rows import Row, at_most, without_target
 from training_task import load_task
+from worker_process import WorkerProcess
 
 ROUNDS = 9
-# Idle threads of OpenMP spin for a while after their work: 0.2 s, unless told otherwise.
-PAUSE = 0.4
 # A first run may be this much slower than the fastest one, for noise and for tracing: compiling in
 # JAX takes half as long as an epoch, in torch.compile as long as ten or more.
 PAID_BACK = 2.0
@@ -33,33 +26,19 @@ OTHERS = ("scikit-learn", "HIPS autograd")
 ON_PAPER = {"jax": (), "torch": ("backward by hand",)}
 
 
-class Worker:
+class Worker(WorkerProcess):
     """An engine in a process of its own, which trains when it is asked to."""
 
     def __init__(self, framework: str, name: str) -> None:
-        self.name = f"{framework}, {name}"
         module = "training_others" if name in OTHERS else f"training_{framework}"
-        script = Path(__file__).with_name("training_worker.py")
-        self.process = subprocess.Popen(
-            [sys.executable, script, module, name],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env=os.environ | {"KERAS_BACKEND": framework},
-        )
+        environment = {"KERAS_BACKEND": framework}
+        super().__init__("training_worker.py", module, name, environment=environment)
         self.seconds: list[float] = []
         self.first, self.accuracy = self.train()
 
     def train(self) -> tuple[float, float]:
         """Return the seconds of an epoch, and the accuracy on the test digits at the end."""
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        time.sleep(PAUSE)
-        print(file=self.process.stdin, flush=True)
-        line = self.process.stdout.readline()
-        if not line:
-            raise RuntimeError(f"{self.name}: its process ended with {self.process.wait()}")
-        answer = json.loads(line)
+        answer = self.ask()
         return answer["seconds"], answer["accuracy"]
 
     def measure(self) -> None:
@@ -71,11 +50,6 @@ class Worker:
     @property
     def median(self) -> float:
         return statistics.median(self.seconds)
-
-    def close(self) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.close()
-        self.process.wait()
 
 
 def rows() -> Iterator[Row]:
@@ -90,8 +64,7 @@ def _rows(framework: str, data: str) -> Iterator[Row]:
     with contextlib.ExitStack() as stack:
         workers = {}
         for name in names:
-            workers[name] = Worker(framework, name)
-            stack.callback(workers[name].close)
+            workers[name] = stack.enter_context(Worker(framework, name))
         for number in range(ROUNDS):
             for name in names if number % 2 else reversed(names):
                 workers[name].measure()
