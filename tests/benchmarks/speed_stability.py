@@ -54,11 +54,11 @@ def _measurements(
 ) -> Iterator[Row]:
     level: dict[tuple[str, str], list[float]] = {}
     changes: dict[str, list[float]] = {}
-    for _ in range(ROUNDS):
-        first, second = measure(together, dtype), measure(again, dtype)
-        by_itself: Figures = {}
-        for worker in alone.values():
-            by_itself |= measure(worker, dtype)
+    for number in range(ROUNDS):
+        workers = [together, *alone.values(), again]
+        found = [measure(worker, dtype) for worker in (workers if number % 2 else workers[::-1])]
+        first, *single, second = found if number % 2 else found[::-1]
+        by_itself: Figures = {timed: seconds for one in single for timed, seconds in one.items()}
         for timed, seconds in first.items():
             level.setdefault(timed, []).append(seconds / by_itself[timed])
         for upper, lower in RATIOS:
