@@ -4,7 +4,7 @@ import pytest
 
 from gradparity.backends import get_backend
 from gradparity.compare import compare_gradients
-from gradparity.compare.conformance import laws
+from gradparity.compare.conformance import laws, leaf_assertions
 from gradparity.compare.conformance.isolated_backend import IsolatedBackend, IsolatedFailure
 from gradparity.compare.conformance.isolation import FailureKind
 from gradparity.compare.conformance.scenarios import OUTPUT_SCENARIOS, SCENARIOS
@@ -98,7 +98,7 @@ def test_it_answers_as_the_backend_it_stands_for(isolate, backend_name, load_bac
     call = (expected.to_numpy(expected.asarray(NETWORK.params)), *NETWORK.args)
     answer = backend.value_and_gradient(NETWORK.f)(*call)
     reference = expected.to_numpy(expected.value_and_gradient(NETWORK.f)(*call))
-    laws.assert_equal(answer[1], reference[1])
+    leaf_assertions.assert_equal(answer[1], reference[1])
     assert answer[1]["W1"].dtype == dtype
 
 
