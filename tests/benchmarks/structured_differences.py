@@ -4,14 +4,19 @@ Both may use all cores: structured differences by threads, the plain loop by tho
 is timed on some entries of the largest leaf and scaled to all of them; each round times both.
 """
 
+import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from array_networks import convolution, normalised_net
 from rows import Row, at_least, at_most
 
 from gradparity.backends import get_backend
@@ -24,42 +29,6 @@ ROUNDS = 5
 LOOPED_SECONDS = 0.5
 COMPARED_ENTRIES = 12
 Case = tuple[Callable[..., Any], Any, tuple[Any, ...]]
-
-
-def rectified(x):
-    return array_namespace(x).maximum(x, 0.0)
-
-
-def cross_entropy(logits, t):
-    xp = array_namespace(logits)
-    shifted = logits - xp.max(logits, axis=-1, keepdims=True)
-    log_likelihood = shifted - xp.log(xp.sum(xp.exp(shifted), axis=-1, keepdims=True))
-    return -xp.mean(xp.take_along_axis(log_likelihood, t[:, None], axis=-1))
-
-
-def normalised(x, axis):
-    xp = array_namespace(x)
-    deviation = x - xp.mean(x, axis=axis, keepdims=True)
-    return deviation / xp.sqrt(xp.var(x, axis=axis, keepdims=True) + 1e-5)
-
-
-def normalised_net(p, x, t):
-    hidden = rectified(p["g0"] * normalised(x @ p["W0"] + p["b0"], 0) + p["s0"])
-    hidden = rectified(p["g1"] * normalised(hidden @ p["W1"] + p["b1"], -1) + p["s1"])
-    return cross_entropy(hidden @ p["W2"] + p["b2"], t)
-
-
-def convolution(p, x, t):
-    xp, size = array_namespace(p["W"]), p["K"].shape[-1]
-    side, total = x.shape[-1] - size + 1, 0.0
-    for i in range(size):
-        for j in range(size):
-            patch = x[:, :, i : i + side, j : j + side]
-            total = total + xp.tensordot(patch, p["K"][:, :, i, j], axes=((1,), (1,)))
-    hidden = rectified(total + p["k"])
-    n = x.shape[0]
-    pooled = xp.max(xp.reshape(hidden, (n, side // 2, 2, side // 2, 2, -1)), axis=(2, 4))
-    return cross_entropy(xp.reshape(pooled, (n, -1)) @ p["W"] + p["b"], t)
 
 
 def unstructured(w):
@@ -80,7 +49,7 @@ def cases() -> dict[str, Case]:
     large, small = TwoLayerNet(784, 100, 10), TwoLayerNet(784, 50, 10)
     vectors = {f"{n}{i}": (size,) for n in "bgs" for i, size in ((0, 100), (1, 50))}
     net = normal(1, W0=(784, 100), W1=(100, 50), W2=(50, 10), b2=(10,), **vectors)
-    kernels = normal(2, K=(8, 1, 3, 3), k=(8,), W=(1352, 10), b=(10,))
+    kernels = normal(2, K=(8, 1, 3, 3), k=(8,), W=(1352, 10))
     return {
         "784-100-10, dense input": (large.loss, large.init(0), (dense, np.eye(10)[t])),
         "784-100-10, digits": (large.loss, large.init(0), (x, t)),
