@@ -181,7 +181,7 @@ TEXTS = {
         "A field of arrows over the plane, all pointing to the origin and shorter near it, drawn "
         "by each backend over the other without a visible difference."
     ),
-    "gradient.table": "The gradient at three points, as each backend finds it.",
+    "gradient.table": "The gradient at single points, as each backend finds it.",
     "gradient.point": "point",
     # 4
     "descent.title": "Gradient descent",
