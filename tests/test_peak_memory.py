@@ -1,5 +1,7 @@
 """The memory of a call is what it adds at its peak, whichever library takes it."""
 
+import gc
+
 import numpy as np
 import pytest
 
@@ -35,6 +37,20 @@ def test_an_earlier_peak_and_memory_in_use_already_do_not_count():
     held = touch(SIZE)
     touch(4 * SIZE)
     assert peak_memory(lambda: held.sum()) < 0.1 * SIZE
+
+
+@needs_linux
+def test_garbage_that_is_collected_during_the_call_hides_nothing():
+    garbage = [touch(SIZE)]
+    garbage.append(garbage)
+    gc.collect()  # so that it is old when it becomes garbage
+    del garbage
+
+    def call():
+        gc.collect()
+        touch(SIZE)
+
+    assert peak_memory(call) == pytest.approx(SIZE, rel=0.1)
 
 
 @needs_linux

@@ -16,15 +16,27 @@ def peak_memory(call: Callable[[], Any]) -> int | None:
     It counts whatever a library allocates, in pages: a few hundred kilobytes are below what can be
     seen. None where the system cannot tell; only Linux can.
     """
-    gc.collect(1)  # what is young: a full one takes longer than most gradients
     _return_free_memory()
+    # Garbage from before must stay: what is freed during the call would hide what that needs. To
+    # collect it now would take longer than most gradients.
+    gc.freeze()
     try:
-        (PROCESS / "clear_refs").write_text("5")  # lowers the peak so far to the present size
-        before = _resident()
+        before = _restarted_peak()
+        if before is None:
+            return None
+        call()
+        return max(0, _resident() - before)
+    finally:
+        gc.unfreeze()
+
+
+def _restarted_peak() -> int | None:
+    """Lower the peak so far to the present size, and return that; None where it cannot be told."""
+    try:
+        (PROCESS / "clear_refs").write_text("5")
+        return _resident()
     except (OSError, TypeError):
         return None
-    call()
-    return max(0, _resident() - before)
 
 
 def _resident() -> int:
