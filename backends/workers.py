@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-# Starting threads takes some milliseconds; shorter sweeps are done before they would help.
-HEAD_START = 0.05
+# Starting threads takes a millisecond or so; shorter sweeps are done before they would help.
+HEAD_START = 0.02
 # Python itself runs in one thread at a time: more would mostly wait for each other.
 MOST_THREADS = 8
 

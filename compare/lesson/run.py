@@ -101,7 +101,7 @@ class Lesson:
     @cached_property
     def race(self) -> dict[str, TrainingRun]:
         """The small net, trained by every backend on the same batches."""
-        budget = Budget(20) if self.quick else Budget(200, seconds=20.0)
+        budget = Budget(10) if self.quick else Budget(200, seconds=20.0)
         return self._train(POCKET_NET, self.pocket_digits, self.backends, 2.0, budget)
 
     @cached_property
