@@ -57,7 +57,7 @@ def page(here):
 @pytest.fixture(scope="module")
 def folder(page, tmp_path_factory):
     folder = tmp_path_factory.mktemp("lesson")
-    save_page(page, folder)
+    save_page(page, folder, draft=True)
     return folder
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.image import imread
 
 from gradparity.compare.drawing import plots
 from gradparity.compare.drawing.drawing import draw, mark_frame
@@ -270,6 +271,14 @@ def test_names_within_a_drawing_are_its_own(drawing):
     used = re.findall(r'href="#([^"]+)"|url\(#([^)]+)\)', svg)
     assert used
     assert {first or second for first, second in used} <= ids
+
+
+@pytest.mark.parametrize("dots", [90, 220])
+def test_a_figure_is_saved_in_as_many_dots_as_asked_for(tmp_path, dots):
+    drawing = draw("two-frames", "alt", plot_two_frames, size=(4.8, 3.4))
+    png, _ = drawing.save(tmp_path, dots_per_inch=dots)
+    height, width, _ = imread(png).shape
+    assert (width, height) == (4.8 * dots, 3.4 * dots)
 
 
 def test_the_files_show_only_the_chosen_frame(drawing, tmp_path):

@@ -39,5 +39,5 @@ def lesson(
         command = " ".join(["gradparity", *sys.argv[1:]])
         page = build_page(made, section or (), command=command)
         tell("saving the figures")
-        path = save_page(page, out)
+        path = save_page(page, out, draft=quick)
     typer.echo(path)  # as it is: a console would break a long path into lines

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from .house_style import PALETTE, house_style
 
 PNG_DOTS_PER_INCH = 220  # a figure of 4.8 inches fills half of a 1920-pixel slide
+DRAFT_DOTS_PER_INCH = 90  # enough to look at
 FRAME = "frame:"
 # The reader's own font, which the page is set in too; no figure needs a font file.
 FONTS = "system-ui, 'Segoe UI', Roboto, 'Liberation Sans', sans-serif"
@@ -54,11 +55,13 @@ class Drawing:
             f' {view} role="img" aria-label="{_escape(self.alt)}">{rest}'
         )
 
-    def save(self, directory: Path) -> tuple[Path, Path]:
+    def save(
+        self, directory: Path, *, dots_per_inch: float = PNG_DOTS_PER_INCH
+    ) -> tuple[Path, Path]:
         """Write NAME.png, on light paper, and NAME.svg, which turns dark where its reader is."""
         png, svg = directory / f"{self.name}.png", directory / f"{self.name}.svg"
         with _only_frame(self.figure, self.frame) as hidden, house_style():
-            self.figure.savefig(png, dpi=PNG_DOTS_PER_INCH, metadata={"Software": None})
+            self.figure.savefig(png, dpi=dots_per_inch, metadata={"Software": None})
             text = self._svg() if hidden else self._all_frames
         # Programs that do not know the rule, as those for slides, show the light colours.
         dark = "".join(

@@ -8,6 +8,7 @@ from typing import Any
 
 from gradparity.backends.errors import InvalidSetting
 
+from ..drawing.drawing import DRAFT_DOTS_PER_INCH, PNG_DOTS_PER_INCH
 from ..drawing.page import Block, Listing, Page, Section
 from ..drawing.plots import seconds
 from ..environment import describe_environment
@@ -64,13 +65,17 @@ def write_section(lesson: Lesson, number: int) -> Section:
     return Section(name.replace("_", "-"), title, [*blocks, code])
 
 
-def save_page(page: Page, directory: Path) -> Path:
-    """Write index.html, and each drawing as PNG and SVG into `figures`; return the page's path."""
+def save_page(page: Page, directory: Path, *, draft: bool = False) -> Path:
+    """Write index.html, and each drawing as PNG and SVG into `figures`; return the page's path.
+
+    draft: make the PNGs small
+    """
+    dots_per_inch = DRAFT_DOTS_PER_INCH if draft else PNG_DOTS_PER_INCH
     figures = directory / "figures"
     figures.mkdir(parents=True, exist_ok=True)
     for section in page.sections:
         for drawing in section.drawings:
-            drawing.save(figures)
+            drawing.save(figures, dots_per_inch=dots_per_inch)
     path = directory / "index.html"
     path.write_text(page.to_html(), "utf-8")
     return path

@@ -213,9 +213,7 @@ def two_layer_net(lesson: Lesson) -> Trainings:
 
 def price(lesson: Lesson) -> Prices:
     """Time gradients of nets of growing size, and add up the bill for the book's training."""
-    sizes = (
-        [(7, 2), (28, 50)] if lesson.quick else [(7, 2), (7, 10), (14, 20), (28, 50), (28, 200)]
-    )
+    sizes = [(7, 2), (28, 50)] if lesson.quick else [(7, 2), (7, 10), (14, 20), (28, 50), (28, 200)]
     costs: list[SpeedRow] = []
     # The plain loop: choosing the steps as well would cost some more, the same for every net.
     engines = [
