@@ -47,16 +47,24 @@ Progress = Callable[[str, float], None]
 
 @dataclass(frozen=True, eq=False)
 class Training:
-    """One network trained by one backend; `network` is its layers' sizes, such as "784-50-10"."""
+    """One network trained by one backend.
+
+    network: its layers' sizes, such as "784-50-10"; epoch_steps: the steps of a whole epoch
+    """
 
     network: str
     backend: str
     parameters: int
+    epoch_steps: int
     run: TrainingRun
 
     @property
     def seconds_per_step(self) -> float:
-        return self.run.seconds / len(self.run.losses)
+        """Of the median epoch, as the first one may compile; of all there is before the second."""
+        whole = self.run.epoch_seconds[: self.run.steps // self.epoch_steps]
+        if len(whole) < 2:
+            return self.run.seconds / self.run.steps
+        return float(np.median(whole)) / self.epoch_steps
 
 
 @dataclass(frozen=True, eq=False)
@@ -276,7 +284,8 @@ def _trainings(
             if not len(run.losses):
                 continue
         parameters = sum(leaf.size for leaf in run.params.values())
-        trainings.append(Training(network, engine.name, parameters, run))
+        epoch_steps = len(dataset.train_x) // BATCH_SIZE
+        trainings.append(Training(network, engine.name, parameters, epoch_steps, run))
     return tuple(trainings)
 
 

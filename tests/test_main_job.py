@@ -11,8 +11,9 @@ from gradparity.backends.errors import UnknownBackend
 from gradparity.backends.numerical_difference import NumericalDifference
 from gradparity.compare import main_job
 from gradparity.compare.conformance.isolated_backend import IsolatedFailure
-from gradparity.compare.main_job import choose_backends, run_main_job
+from gradparity.compare.main_job import Training, choose_backends, run_main_job
 from gradparity.compare.verdicts import Verdict
+from gradparity.models import TrainingRun
 
 
 class Crasher(NumericalDifference):
@@ -50,6 +51,27 @@ def test_a_job_without_any_backend_left_says_why(monkeypatch, quick):
     monkeypatch.setattr(main_job, "compare_gradients", fails_with_the_crasher(verdict_of))
     with pytest.raises(IsolatedFailure, match="crasher"):
         run_main_job([Crasher()], data="embedded")
+
+
+@pytest.mark.parametrize(
+    ("steps", "epochs", "expected"),
+    [
+        pytest.param(50, [9.0, 1.0, 1.0, 1.0, 5.0], 0.1, id="compiling and a slow epoch are left out"),
+        pytest.param(25, [9.0, 1.0, 0.1], 0.5, id="an epoch that stopped within is no epoch"),
+        pytest.param(10, [9.0], 2.0, id="one epoch is all there is"),
+        pytest.param(4, [], 5.0, id="not even one"),
+    ],
+)
+def test_a_step_takes_what_it_takes_in_the_median_epoch(steps, epochs, expected):
+    run = TrainingRun(
+        backend="jax",
+        dtype="float64",
+        params={},
+        losses=np.zeros(steps),
+        epoch_seconds=np.asarray(epochs),
+        seconds=20.0,
+    )
+    assert Training("2-2", "jax", 10, 10, run).seconds_per_step == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(

@@ -103,6 +103,14 @@ def test_predictions_sampled_at_their_own_size_count_for_the_slope_on_demand():
     assert ax.get_legend().get_texts()[0].get_text() == "numerical: slope 2.00"
 
 
+def test_two_ways_of_one_backend_grow_in_looks_of_their_own():
+    ways = [Row(f"numerical[{way}]", 10, 1.0) for way in ("structured", "loop")]
+    ax = plots.plot_growth(axes(), ways)
+    colors = [handle.get_color() for handle in ax.get_legend().legend_handles]
+    assert colors[0] == LOOKS["numerical"].color
+    assert colors[1] != colors[0]
+
+
 def test_one_size_has_no_slope():
     ax = plots.plot_growth(axes(), ROWS[:1])
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["numerical"]
@@ -209,6 +217,7 @@ def test_backends_differ_in_marker_and_dashes_too():
 
 def test_a_backend_keeps_its_look_with_any_dtype_and_a_plug_in_gets_one():
     assert look_of("jax float32") is look_of("jax")
+    assert look_of("numerical[loop]") is look_of("numerical")
     assert look_of("my-engine") in SPARE_LOOKS
 
 

@@ -1,5 +1,6 @@
 """How every figure looks: one palette for light and dark, and one look for each backend."""
 
+import re
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -74,7 +75,7 @@ SPARE_LOOKS = (
 
 def look_of(label: str) -> Look:
     """Return the look of a backend, always the same one; "jax float32" looks like "jax"."""
-    name = label.split()[0]
+    name = re.split(r"[\s\[]", label)[0]
     return LOOKS.get(name) or SPARE_LOOKS[zlib.crc32(name.encode()) % len(SPARE_LOOKS)]
 
 

@@ -176,8 +176,7 @@ def plot_growth(
     fit_predicted: have slopes follow predicted costs too, where each was sampled at its own size
     """
     use_log_scale(ax)
-    for name in dict.fromkeys(row.backend for row in rows):
-        look = look_of(name)
+    for name, look in looks_of(dict.fromkeys(row.backend for row in rows)).items():
         series = [row for row in rows if row.backend == name]
         label, fit = name, fit_growth(series, quantity, fit_predicted=fit_predicted)
         if fit is not None:
