@@ -56,7 +56,9 @@ def test_a_job_without_any_backend_left_says_why(monkeypatch, quick):
 @pytest.mark.parametrize(
     ("steps", "epochs", "expected"),
     [
-        pytest.param(50, [9.0, 1.0, 1.0, 1.0, 5.0], 0.1, id="compiling and a slow epoch are left out"),
+        pytest.param(
+            50, [9.0, 1.0, 1.0, 1.0, 5.0], 0.1, id="compiling and a slow epoch are left out"
+        ),
         pytest.param(25, [9.0, 1.0, 0.1], 0.5, id="an epoch that stopped within is no epoch"),
         pytest.param(10, [9.0], 2.0, id="one epoch is all there is"),
         pytest.param(4, [], 5.0, id="not even one"),
