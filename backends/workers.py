@@ -1,10 +1,12 @@
-"""Share the chunks of a sweep among workers: threads, processes or machines, by way of joblib."""
+"""Share the chunks of a sweep: among threads, or what joblib has, which is machines too."""
 
+import functools
 import threading
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import Context, copy_context
 from typing import Any
 
 # Starting threads takes a millisecond or so; shorter sweeps are done before they would help.
@@ -58,14 +60,21 @@ def share_if_long(
         yield function(task)
         if time.perf_counter() - start > HEAD_START:
             break
+
+    def run(task: tuple[Context, Any]) -> Any:
+        context, argument = task
+        return context.run(function, argument)
+
+    # Each task in a copy of this context, which has NumPy's error state, as for overflow.
     with ThreadPoolExecutor(threads) as pool:
-        yield from pool.map(function, left)
+        yield from pool.map(run, ((copy_context(), task) for task in left))
 
 
 def one_at_a_time(f: Callable[..., Any]) -> Callable[..., Any]:
     """Return f, to be called by one thread at a time; those that come later wait."""
     lock = threading.Lock()
 
+    @functools.wraps(f)
     def alone(*args: Any) -> Any:
         with lock:
             return f(*args)

@@ -32,6 +32,16 @@ def test_long_work_goes_to_threads_and_comes_back_in_order():
     assert len(set(threads)) == 4
 
 
+def test_threads_keep_numpys_error_state():
+    def state(_):
+        time.sleep(HEAD_START / 2)
+        return np.geterr()["over"]
+
+    for asked in ("ignore", "raise"):
+        with np.errstate(over=asked):
+            assert set(share_if_long(state, range(12), 2)) == {asked}
+
+
 def test_short_work_stays_where_it_is():
     threads = set(share_if_long(lambda _: threading.get_ident(), range(1000), 3))
     assert threads == {threading.get_ident()}
