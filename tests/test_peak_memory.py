@@ -54,6 +54,18 @@ def test_garbage_that_is_collected_during_the_call_hides_nothing():
 
 
 @needs_linux
+def test_memory_that_another_thread_is_about_to_free_hides_nothing(monkeypatch):
+    kept = [touch(SIZE)]
+    monkeypatch.setattr(module.time, "sleep", lambda seconds: kept.clear())
+
+    def call():
+        kept.clear()
+        touch(SIZE)
+
+    assert peak_memory(call) == pytest.approx(SIZE, rel=0.1)
+
+
+@needs_linux
 @pytest.mark.parametrize("backend_name", ["jax", "torch"])
 def test_memory_of_frameworks_counts(load_backend, backend_name):
     backend = load_backend(backend_name)

@@ -3,11 +3,19 @@
 import ctypes
 import gc
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 PROCESS = Path("/proc/self")
+# Frameworks drop what they no longer need on threads of their own, within a millisecond on idle
+# cores; on busy ones a thread waits for its turn, some 10 ms.
+SETTLING_SECONDS = 0.01
+QUIET_LOOKS = 3
+MOST_LOOKS = 100
+# Less than this is what threads need for themselves; more than this is an array.
+NEGLIGIBLE_BYTES = 2**18
 
 
 def peak_memory(call: Callable[[], Any]) -> int | None:
@@ -16,7 +24,7 @@ def peak_memory(call: Callable[[], Any]) -> int | None:
     It counts whatever a library allocates, in pages: a few hundred kilobytes are below what can be
     seen. None where the system cannot tell; only Linux can.
     """
-    _return_free_memory()
+    _let_memory_settle()
     # Garbage from before must stay: what is freed during the call would hide what that needs. To
     # collect it now would take longer than most gradients.
     gc.freeze()
@@ -25,24 +33,41 @@ def peak_memory(call: Callable[[], Any]) -> int | None:
         if before is None:
             return None
         call()
-        return max(0, _resident() - before)
+        return max(0, _resident("peak") - before)
     finally:
         gc.unfreeze()
+
+
+def _let_memory_settle() -> None:
+    """Wait until nothing is freed any more: what is freed during a call hides what that needs."""
+    try:
+        size, quiet = _resident("now"), 0
+    except (OSError, TypeError):
+        return
+    for _ in range(MOST_LOOKS):
+        gc.collect(0)  # few objects, and JAX drops the NumPy arrays that it has copied
+        _return_free_memory()
+        before, size = size, _resident("now")
+        quiet = quiet + 1 if before - size < NEGLIGIBLE_BYTES else 0
+        if quiet == QUIET_LOOKS:
+            return
+        time.sleep(SETTLING_SECONDS)
 
 
 def _restarted_peak() -> int | None:
     """Lower the peak so far to the present size, and return that; None where it cannot be told."""
     try:
         (PROCESS / "clear_refs").write_text("5")
-        return _resident()
+        return _resident("peak")
     except (OSError, TypeError):
         return None
 
 
-def _resident() -> int:
-    """Return the peak of the resident memory in bytes."""
+def _resident(when: Literal["now", "peak"]) -> int:
+    """Return the resident memory in bytes."""
+    field = {"now": "VmRSS", "peak": "VmHWM"}[when]
     status = (PROCESS / "status").read_text()
-    return 1024 * int(re.search(r"VmHWM:\s*(\d+) kB", status)[1])  # type: ignore[index]
+    return 1024 * int(re.search(rf"{field}:\s*(\d+) kB", status)[1])  # type: ignore[index]
 
 
 def _return_free_memory() -> None:
