@@ -109,6 +109,15 @@ def test_an_engine_settles_with_its_short_calls_only():
     assert len(timed["long"].seconds) == FEWEST_BLOCKS
 
 
+def test_long_calls_are_spread_over_the_time_of_all():
+    machine = Machine()
+    engines = [machine.engine("jax"), machine.engine("numerical", cost=0.3)]
+    machine.timer(minimum_time=1.0).time(engines)
+    when = [place for place, name in enumerate(machine.calls) if name == "numerical"]
+    assert when[0] < 0.1 * len(machine.calls)
+    assert when[-1] > 0.6 * len(machine.calls)
+
+
 def test_quartiles_are_those_of_single_calls():
     machine = Machine()
     durations = iter(np.tile([1.0, 2.0, 3.0, 4.0, 5.0], 20))

@@ -20,9 +20,9 @@ from .machine_load import MachineLoad
 
 # OpenBLAS spins for 2**26 processor cycles, 20 to 30 ms, and GNU OpenMP for less than that.
 SETTLING_SECONDS = 0.05
-# Short, so that all engines meet the same moods of a machine; no shorter, since a system counts
-# what other processes do in ticks of 10 ms.
-BLOCK_SECONDS = 0.1
+# Many short blocks, so that all engines meet the same moods of a machine: neighbours on a virtual
+# one may slow down either core by half, for some tenths of a second, and no statistics show it.
+BLOCK_SECONDS = 0.025
 # Calls that are longer than a block are repeated so often at least: there have to be quartiles.
 FEWEST_BLOCKS = 3
 # Blocks that others disturb are repeated, until this many times the minimum time is spent.
@@ -121,20 +121,30 @@ class BlockTimer:
         """
         shares = {id(timed): 0.0 for calls in engines for timed in calls.values()}
         backwards = False
-        while min(shares.values(), default=1.0) < 1:
+        while (least := min(shares.values(), default=1.0)) < 1:
+            # Long calls, done in a few blocks, wait for the others: all see the same times.
+            bound = min(1.0, least + BLOCK_SECONDS / self.minimum_time)
             for calls in reversed(engines) if backwards else engines:
-                left = [timed for timed in calls.values() if shares[id(timed)] < 1]
+                left = [timed for timed in calls.values() if shares[id(timed)] < bound]
                 if left:
-                    self._settle(calls.values())
+                    self._add_blocks(left, calls.values())
                 for timed in left:
-                    self._add_block(timed)
                     shares[id(timed)] = timed.share(self.minimum_time)
-                    progress(sum(shares.values()) / len(shares))
+                progress(sum(shares.values()) / len(shares))
             backwards = not backwards  # so that no engine runs behind the same one always
         return [
             {name: timed.timings(self.minimum_time) for name, timed in calls.items()}
             for calls in engines
         ]
+
+    def _add_blocks(self, left: Collection[TimedCall], calls: Collection[TimedCall]) -> None:
+        """Give an engine its turn: a block for each of its calls that are not done yet."""
+        before = self.load()
+        self._settle(calls)
+        blocks = [self._block(timed) for timed in left]
+        disturbed = self.load().disturbed_since(before)
+        for timed, block in zip(left, blocks, strict=True):
+            (timed.disturbed if disturbed else timed.quiet).append(block)
 
     def _settle(self, calls: Collection[TimedCall]) -> None:
         """Keep the engine busy, with short calls, until other engines' threads are asleep."""
@@ -144,15 +154,13 @@ class BlockTimer:
             for timed in short or [min(calls, key=lambda timed: timed.latest)]:
                 self._call(timed)
 
-    def _add_block(self, timed: TimedCall) -> None:
-        before, start = self.load(), self.now()
+    def _block(self, timed: TimedCall) -> Block:
+        start = self.now()
         end = start + min(BLOCK_SECONDS, self.minimum_time / FEWEST_BLOCKS)
         seconds = [self._call(timed)]
         while self.now() < end:
             seconds.append(self._call(timed))
-        block = Block(seconds, self.now() - start)
-        disturbed = self.load().disturbed_since(before)
-        (timed.disturbed if disturbed else timed.quiet).append(block)
+        return Block(seconds, self.now() - start)
 
     def _call(self, timed: TimedCall) -> float:
         start = self.now()
