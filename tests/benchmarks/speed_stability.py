@@ -1,7 +1,7 @@
 """Whether engines cost the same alone, beside others, and once again.
 
-Engines alone, all together, and all together in another process take turns, each in a process of
-its own: what counts is how two of them compare within a round.
+Whatever is compared takes turns, each in a process of its own, so that it meets the same moods of
+the machine: engines alone and all together in short turns, whole measurements with one another.
 """
 
 import statistics
@@ -16,7 +16,8 @@ from gradparity.compare.speed.machine_load import NEGLIGIBLE_CORES, MachineLoad
 
 ENGINES = ("numerical", "jax", "torch")
 DTYPES = ("float32", "float64")
-ROUNDS = 8
+TURNS = 60
+MEASUREMENTS = 5
 TRAININGS = 15
 TOLERANCE = 0.10
 QUIET_SECONDS = 1.0
@@ -45,28 +46,38 @@ def rows() -> Iterator[Row]:
             for engine in ENGINES
         }
         for dtype in DTYPES:
-            yield from _measurements(dtype, together, again, alone)
+            yield from _turns(dtype, together, alone)
+            yield from _measurements(dtype, together, again)
         yield from _trainings(together, alone)
 
 
-def _measurements(
-    dtype: str, together: WorkerProcess, again: WorkerProcess, alone: dict[str, WorkerProcess]
-) -> Iterator[Row]:
-    level: dict[tuple[str, str], list[float]] = {}
+def _turns(dtype: str, together: WorkerProcess, alone: dict[str, WorkerProcess]) -> Iterator[Row]:
+    """Compare the medians of all turns; the quartiles are those of single ones."""
+    beside: dict[str, list[float]] = {}
+    by_itself: dict[str, list[float]] = {}
+    question = {"what": "turn", "dtype": dtype}
+    for number in range(TURNS):
+        workers = [together, *alone.values()]
+        order = 1 if number % 2 else -1
+        found = [worker.ask(question) for worker in workers[::order]][::order]
+        for seconds, turns in ((found[0], beside), ([one for [one] in found[1:]], by_itself)):
+            for engine, calls in zip(ENGINES, seconds, strict=True):
+                for what, median in calls.items():
+                    turns.setdefault(f"{engine} {what}", []).append(median)
+    for what, seconds in beside.items():
+        ratios = [one / other for one, other in zip(seconds, by_itself[what], strict=True)]
+        level = statistics.median(seconds) / statistics.median(by_itself[what])
+        yield _level(f"beside others / alone: {what} {dtype}", ratios, level)
+
+
+def _measurements(dtype: str, together: WorkerProcess, again: WorkerProcess) -> Iterator[Row]:
     changes: dict[str, list[float]] = {}
-    for number in range(ROUNDS):
-        workers = [together, *alone.values(), again]
-        found = [measure(worker, dtype) for worker in (workers if number % 2 else workers[::-1])]
-        first, *single, second = found if number % 2 else found[::-1]
-        by_itself: Figures = {timed: seconds for one in single for timed, seconds in one.items()}
-        for timed, seconds in first.items():
-            level.setdefault(timed, []).append(seconds / by_itself[timed])
+    for _ in range(MEASUREMENTS):
+        first, second = measure(together, dtype), measure(again, dtype)
         for upper, lower in RATIOS:
             change = first[upper] / first[lower] / (second[upper] / second[lower])
             what = f"{' '.join(upper)} / {' '.join(lower)}"
             changes.setdefault(what, []).append(max(change, 1 / change))
-    for timed, ratios in level.items():
-        yield _level(f"beside others / alone: {' '.join(timed)} {dtype}", ratios)
     for what, ratios in changes.items():
         yield at_most(f"two runs: {what} {dtype}", ratios, 1 + TOLERANCE)
 
@@ -81,14 +92,15 @@ def _trainings(together: WorkerProcess, alone: dict[str, WorkerProcess]) -> Iter
             if number:  # the first training compiles
                 ratios.append(ratio)
     for engine, ratios in beside.items():
-        yield _level(f"training after others / alone: {engine} float32", ratios)
+        level = statistics.median(ratios)
+        yield _level(f"training after others / alone: {engine} float32", ratios, level)
 
 
-def _level(what: str, ratios: Sequence[float]) -> Row:
-    """Return a row whose median ratio should be 1, give or take the tolerance."""
-    low, median, high = statistics.quantiles(ratios, n=4)
-    reached = 1 / (1 + TOLERANCE) <= median <= 1 + TOLERANCE
-    return Row(what, median, low, high, f"1 ± {TOLERANCE:.0%}", reached)
+def _level(what: str, ratios: Sequence[float], level: float) -> Row:
+    """Return a row whose level should be 1, give or take the tolerance."""
+    low, _, high = statistics.quantiles(ratios, n=4)
+    reached = 1 / (1 + TOLERANCE) <= level <= 1 + TOLERANCE
+    return Row(what, level, low, high, f"1 ± {TOLERANCE:.0%}", reached)
 
 
 def measure(worker: WorkerProcess, dtype: str) -> Figures:

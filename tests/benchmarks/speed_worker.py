@@ -1,26 +1,34 @@
-"""Measure or train with some engines in a process of their own, as often as asked.
+"""Measure, take turns or train with some engines in a process of their own, as often as asked.
 
 python tests/benchmarks/speed_worker.py numerical jax torch
 """
 
+import functools
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from worker_process import answer_questions
 
 from gradparity.backends import get_backend
 from gradparity.compare import measure_speed
+from gradparity.compare.agreement.entrants import entrants
+from gradparity.compare.speed.measuring import prepare
+from gradparity.compare.speed.timing_blocks import BlockTimer, TimedCall
 from gradparity.models import TwoLayerNet, load_mnist, train
 
 digits, net = load_mnist("embedded"), TwoLayerNet(784, 100, 10)
 batch = digits.train_x[:100], digits.train_t[:100]
 engines = sys.argv[1:]
 STEPS = 600
+# Seconds of each call in one turn, a few blocks.
+TURN = 0.1
 
 
 def answer(question: dict[str, str]) -> Any:
-    """Return the rows of a measurement, or the seconds of each engine's training."""
-    return {"measure": measured, "train": trained}[question["what"]](question["dtype"])
+    """Return the rows of a measurement, or the seconds of each engine's calls or training."""
+    answers = {"measure": measured, "turn": timed, "train": trained}
+    return answers[question["what"]](question["dtype"])
 
 
 def measured(dtype: str) -> list[dict[str, Any]]:
@@ -28,6 +36,27 @@ def measured(dtype: str) -> list[dict[str, Any]]:
         net.loss, net.init(0), *batch, backends=engines, dtypes=[dtype], time_limit=0.5
     )
     return table.to_dict()["rows"]
+
+
+def timed(dtype: str) -> list[dict[str, float]]:
+    """Return the median seconds of every engine's calls, in a turn as `measure_speed` has many."""
+    turns = [{what: TimedCall(call) for what, call in calls.items()} for calls in prepared(dtype)]
+    timings = BlockTimer(minimum_time=TURN).time(turns)
+    return [{what: found.median for what, found in each.items()} for each in timings]
+
+
+@functools.cache
+def prepared(dtype: str) -> list[dict[str, Callable[[], float]]]:
+    """Return every engine's calls, ready to be timed; of differences only the forward pass."""
+    params = net.init(0)
+    found = []
+    for engine in entrants(net.loss, params, engines, dtype).engines:
+        contender = prepare(engine, params, batch, limit=0.5)
+        calls = {what: call.call for what, call in contender.calls.items()}
+        if engine.backend.name == "numerical":
+            del calls["gradient"]
+        found.append(calls)
+    return found
 
 
 def trained(dtype: str) -> dict[str, float]:
