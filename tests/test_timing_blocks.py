@@ -8,14 +8,16 @@ import pytest
 from gradparity.compare.speed.timing_blocks import (
     BLOCK_SECONDS,
     FEWEST_BLOCKS,
+    LOOK_SECONDS,
     PATIENCE,
     SETTLING_SECONDS,
+    WARM_UP_SECONDS,
     BlockTimer,
     TimedCall,
 )
 
 COSTS = {"numerical": 0.7e-3, "jax": 0.5e-3, "torch": 1.1e-3}
-SPINNING = 0.03  # seconds for which idle threads of an engine look for work
+SPINNING = 0.1  # seconds for which idle threads of an engine look for work
 BLOCKS = round(1.0 / BLOCK_SECONDS)  # of a second
 SLOWER = 5.0  # with its cores taken by threads of another engine
 
@@ -25,6 +27,7 @@ class Machine:
 
     def __init__(self):
         self.clock = 0.0
+        self.spun = 0.0
         self.last_call = {}
         self.calls = []
 
@@ -45,8 +48,17 @@ class Machine:
 
         return {"gradient": TimedCall(call)}
 
+    def others(self):
+        return self.spun
+
+    def keep_busy(self, seconds):
+        for end in self.last_call.values():
+            self.spun += max(0.0, min(end + SPINNING - self.clock, seconds))
+        self.clock += seconds
+
     def timer(self, **settings):
-        return BlockTimer(**{"now": self.now, "load": lambda: Quiet()} | settings)
+        machine = {"now": self.now, "others": self.others, "keep_busy": self.keep_busy}
+        return BlockTimer(**{"load": lambda: Quiet()} | machine | settings)
 
     def medians(self, names, **settings):
         timings = self.timer(**settings).time([self.engine(name) for name in names])
@@ -99,14 +111,26 @@ def test_calls_longer_than_a_block_are_repeated_for_quartiles():
     assert len(timed["gradient"].seconds) == FEWEST_BLOCKS
 
 
-def test_an_engine_settles_with_its_short_calls_only():
+def test_only_short_calls_are_warmed_up():
     machine = Machine()
     calls = machine.engine("jax") | {"long": machine.engine("jax", cost=4.0)["gradient"]}
     (timed,) = machine.timer(minimum_time=1.0).time([calls])
-    spent_on_long_calls = 4.0 * FEWEST_BLOCKS
-    settling = BLOCKS * SETTLING_SECONDS
-    assert machine.clock == pytest.approx(spent_on_long_calls + 1.0 + settling, abs=0.1)
+    between = BLOCKS * (SPINNING + LOOK_SECONDS + WARM_UP_SECONDS)
+    assert machine.clock == pytest.approx(1.0 + 4.0 * FEWEST_BLOCKS + between, abs=0.2)
     assert len(timed["long"].seconds) == FEWEST_BLOCKS
+
+
+@pytest.mark.parametrize(
+    ("others", "waited"),
+    [
+        pytest.param(lambda machine: 0.0, LOOK_SECONDS, id="no threads that spin"),
+        pytest.param(lambda machine: machine.clock, SETTLING_SECONDS, id="threads always at work"),
+    ],
+)
+def test_a_turn_waits_as_long_as_needed_but_not_for_ever(others, waited):
+    machine = Machine()
+    machine.timer(others=lambda: others(machine)).time([machine.engine("jax")])
+    assert machine.clock == pytest.approx(1.0 + BLOCKS * (waited + WARM_UP_SECONDS), rel=0.05)
 
 
 def test_long_calls_are_spread_over_the_time_of_all():

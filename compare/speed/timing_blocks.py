@@ -1,10 +1,10 @@
 """Time several engines in one process without letting their thread pools disturb each other.
 
-When an engine has finished, its idle OpenMP and BLAS threads go on spinning for milliseconds, in
-wait for the next call. Called in turn, each engine would find its cores taken by the threads of the
-one before, and seem several times slower than it is. So every engine gets blocks of many calls, of
-which those at the start do not count: after them all pools but its own are asleep. The blocks
-alternate, so that slow drifts of the machine reach all engines alike.
+When an engine has finished, its idle OpenMP and BLAS threads go on spinning, in wait for the next
+call: OpenBLAS's for a tenth of a second. Called in turn, each engine would find its cores taken by
+the threads of the one before, and seem several times slower than it is. So every engine gets blocks
+of many calls, and waits for all threads to fall asleep before its turn. The blocks alternate, so
+that slow drifts of the machine reach all engines alike.
 """
 
 import math
@@ -18,8 +18,14 @@ from numpy.typing import NDArray
 
 from .machine_load import MachineLoad
 
-# OpenBLAS spins for 2**26 processor cycles, 20 to 30 ms, and GNU OpenMP for less than that.
-SETTLING_SECONDS = 0.05
+# OpenMP of Intel and LLVM spins for 0.2 s, all others for less.
+SETTLING_SECONDS = 0.3
+# A system may count what threads on other cores do in ticks, of 10 ms at most.
+LOOK_SECONDS = 0.02
+# Of one core: a thread that spins takes all of it.
+ASLEEP = 0.2
+# Calls at the start of a turn that do not count: they wake the engine's own threads.
+WARM_UP_SECONDS = 0.01
 # Many short blocks, so that all engines meet the same moods of a machine: neighbours on a virtual
 # one may slow down either core by half, for some tenths of a second, and no statistics show it.
 BLOCK_SECONDS = 0.025
@@ -96,17 +102,27 @@ def _share(blocks: Sequence[Block], time: float) -> float:
     return min(sum(block.duration for block in blocks) / time, len(blocks) / FEWEST_BLOCKS)
 
 
+def _keep_busy(seconds: float) -> None:
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        pass
+
+
 @dataclass(frozen=True, kw_only=True)
 class BlockTimer:
     """How long to measure, and by which clock.
 
     minimum_time: seconds of calls that count, for each call of each engine
-    settling: seconds of calls at the start of a block that do not
+    settling: seconds to wait, at most, for other engines' threads before a turn
+    now, others: seconds on the clock, and of all cores for the other threads of this process
+    keep_busy: spends some seconds; a core that has slept for 0.1 s is slow for as long again
     """
 
     minimum_time: float = 1.0
     settling: float = SETTLING_SECONDS
     now: Callable[[], float] = time.perf_counter
+    others: Callable[[], float] = lambda: time.process_time() - time.thread_time()
+    keep_busy: Callable[[float], None] = _keep_busy
     load: Callable[[], Load] = MachineLoad.now
 
     def time(
@@ -127,7 +143,7 @@ class BlockTimer:
             for calls in reversed(engines) if backwards else engines:
                 left = [timed for timed in calls.values() if shares[id(timed)] < bound]
                 if left:
-                    self._add_blocks(left, calls.values())
+                    self._add_blocks(left)
                 for timed in left:
                     shares[id(timed)] = timed.share(self.minimum_time)
                 progress(sum(shares.values()) / len(shares))
@@ -137,21 +153,29 @@ class BlockTimer:
             for calls in engines
         ]
 
-    def _add_blocks(self, left: Collection[TimedCall], calls: Collection[TimedCall]) -> None:
+    def _add_blocks(self, left: Collection[TimedCall]) -> None:
         """Give an engine its turn: a block for each of its calls that are not done yet."""
         before = self.load()
-        self._settle(calls)
+        self._let_threads_fall_asleep()
+        self._warm_up(left)
         blocks = [self._block(timed) for timed in left]
         disturbed = self.load().disturbed_since(before)
         for timed, block in zip(left, blocks, strict=True):
             (timed.disturbed if disturbed else timed.quiet).append(block)
 
-    def _settle(self, calls: Collection[TimedCall]) -> None:
-        """Keep the engine busy, with short calls, until other engines' threads are asleep."""
-        short = [timed for timed in calls if timed.latest < self.settling / 2]
+    def _let_threads_fall_asleep(self) -> None:
         end = self.now() + self.settling
         while self.now() < end:
-            for timed in short or [min(calls, key=lambda timed: timed.latest)]:
+            start, busy = self.now(), self.others()
+            self.keep_busy(LOOK_SECONDS)
+            if self.others() - busy < ASLEEP * (self.now() - start):
+                return
+
+    def _warm_up(self, calls: Collection[TimedCall]) -> None:
+        short = [timed for timed in calls if timed.latest < WARM_UP_SECONDS]
+        end = self.now() + WARM_UP_SECONDS
+        while short and self.now() < end:
+            for timed in short:
                 self._call(timed)
 
     def _block(self, timed: TimedCall) -> Block:

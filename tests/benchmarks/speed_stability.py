@@ -16,7 +16,7 @@ from gradparity.compare.speed.machine_load import NEGLIGIBLE_CORES, MachineLoad
 
 ENGINES = ("numerical", "jax", "torch")
 DTYPES = ("float32", "float64")
-TURNS = 60
+TURNS = 40
 MEASUREMENTS = 5
 TRAININGS = 15
 TOLERANCE = 0.10
