@@ -39,6 +39,8 @@ SMALL_STEPS, SMALL_LEARNING_RATE = 200, 2.0
 BOOK_NET = TwoLayerNet(784, 50, 10)
 BOOK_STEPS, BOOK_LEARNING_RATE = 1000, 0.5
 BATCH_SIZE = 100
+# For each gradient and forward pass, a first impression; `gradparity speed` takes longer.
+TIMING_SECONDS = 0.5
 
 Result = TypeVar("Result")
 Progress = Callable[[str, float], None]
@@ -176,6 +178,7 @@ def _run(
             *batch,
             backends=_with_plain_loops(chosen),
             dtypes=(dtype,),
+            minimum_time=TIMING_SECONDS,
             progress=lambda what, share: progress(f"timing gradients: {what}", 0.3 + 0.3 * share),
         )
 
