@@ -11,7 +11,7 @@ from typing import Any, Literal
 PROCESS = Path("/proc/self")
 # Frameworks drop what they no longer need on threads of their own, within a millisecond on idle
 # cores; on busy ones a thread waits for its turn, some 10 ms.
-SETTLING_SECONDS = 0.01
+LOOK_SECONDS = 0.01
 QUIET_LOOKS = 3
 MOST_LOOKS = 100
 # Less than this is what threads need for themselves; more than this is an array.
@@ -24,26 +24,34 @@ def peak_memory(call: Callable[[], Any]) -> int | None:
     It counts whatever a library allocates, in pages: a few hundred kilobytes are below what can be
     seen. None where the system cannot tell; only Linux can.
     """
-    _let_memory_settle()
+    before = _settled_size()
+    if before is None:
+        return None
     # Garbage from before must stay: what is freed during the call would hide what that needs. To
     # collect it now would take longer than most gradients.
     gc.freeze()
     try:
-        before = _restarted_peak()
-        if before is None:
-            return None
         call()
         return max(0, _resident("peak") - before)
     finally:
         gc.unfreeze()
 
 
-def _let_memory_settle() -> None:
-    """Wait until nothing is freed any more: what is freed during a call hides what that needs."""
+def _settled_size() -> int | None:
+    """Return the size once nothing is freed any more, from which on the peak is counted.
+
+    None where it cannot be told.
+    """
     try:
-        size, quiet = _resident("now"), 0
+        _let_memory_settle()
+        (PROCESS / "clear_refs").write_text("5")
+        return _resident("peak")
     except (OSError, TypeError):
-        return
+        return None
+
+
+def _let_memory_settle() -> None:
+    size, quiet = _resident("now"), 0
     for _ in range(MOST_LOOKS):
         gc.collect(0)  # few objects, and JAX drops the NumPy arrays that it has copied
         _return_free_memory()
@@ -51,16 +59,7 @@ def _let_memory_settle() -> None:
         quiet = quiet + 1 if before - size < NEGLIGIBLE_BYTES else 0
         if quiet == QUIET_LOOKS:
             return
-        time.sleep(SETTLING_SECONDS)
-
-
-def _restarted_peak() -> int | None:
-    """Lower the peak so far to the present size, and return that; None where it cannot be told."""
-    try:
-        (PROCESS / "clear_refs").write_text("5")
-        return _resident("peak")
-    except (OSError, TypeError):
-        return None
+        time.sleep(LOOK_SECONDS)
 
 
 def _resident(when: Literal["now", "peak"]) -> int:
