@@ -19,9 +19,10 @@ from gradparity.compare.cli import app
 from gradparity.compare.drawing.plots import fit_power_law
 from gradparity.compare.lesson import run as lesson_run
 from gradparity.compare.lesson import sections as lesson
+from gradparity.compare.lesson import texts as lesson_texts
 from gradparity.compare.lesson.building import SHOWN_BY, build_page, save_page, write_section
 from gradparity.compare.lesson.run import Lesson, decimals, scientific, spread
-from gradparity.compare.lesson.texts import LABELS, TEXTS
+from gradparity.compare.lesson.texts import LABELS, TEXTS, Language, read_language
 
 MOST_BYTES = 6_000_000
 
@@ -43,10 +44,14 @@ class Recorded(Mapping):
         return len(self.texts)
 
 
+def recorded_english():
+    return Language("en", Recorded(TEXTS), Recorded(LABELS))
+
+
 @pytest.fixture(scope="module")
 def here():
     """A draft with every backend that is installed."""
-    return Lesson.with_what_is_here(quick=True, texts=Recorded(TEXTS), labels=Recorded(LABELS))
+    return Lesson.with_what_is_here(quick=True, languages=[recorded_english()])
 
 
 @pytest.fixture(scope="module")
@@ -73,8 +78,7 @@ def numerical_alone():
         backends={"numerical": get_backend("numerical")},
         missing={"jax": "pip install 'gradparity[jax]'", "torch": "torch <broken>"},
         quick=True,
-        texts=Recorded(TEXTS),
-        labels=Recorded(LABELS),
+        languages=[recorded_english()],
     )
 
 
@@ -215,9 +219,9 @@ def test_section_10_finds_each_engine_within_the_legal_slopes(here):
 # What stands on the page.
 
 
-def test_the_page_has_ten_sections_each_with_a_figure_and_its_code(page):
+def test_the_page_has_its_sections_each_with_a_figure_and_its_code(page):
     assert [section.title.split(". ")[0] for section in page.sections] == [
-        str(number) for number in range(1, 11)
+        str(number) for number in range(1, len(SHOWN_BY) + 1)
     ]
     for section, compute in zip(page.sections, SHOWN_BY, strict=True):
         assert section.drawings, section.title
@@ -280,7 +284,7 @@ def test_sympy_typesets_the_derivative_or_the_page_says_that_it_is_missing(here,
 def test_a_page_without_frameworks_says_so_and_is_complete(numerical_alone):
     page = build_page(numerical_alone)
     text = page.to_html()
-    assert len(page.sections) == 10
+    assert len(page.sections) == len(SHOWN_BY)
     assert all(section.drawings for section in page.sections)
     assert "pip install &#x27;gradparity[jax]&#x27;" in text
     assert "torch &lt;broken&gt;" in text
@@ -294,9 +298,10 @@ def test_every_text_and_label_is_used_somewhere(here, page, numerical_alone):
         made.to_html()
     for recorded in (here, numerical_alone):
         recorded.plain("price.measured")  # the full page says it, a draft does not
-    assert set(TEXTS) == here.texts.used | numerical_alone.texts.used | {"difference.no_sympy"}
+    used = here.english.texts.used | numerical_alone.english.texts.used
+    assert set(TEXTS) == used | {"difference.no_sympy"}
     elsewhere = {"relative difference"}  # in the comparison's report
-    assert set(LABELS) == here.labels.used | elsewhere
+    assert set(LABELS) == here.english.labels.used | elsewhere
 
 
 def translated(texts):
@@ -305,24 +310,52 @@ def translated(texts):
     return {key: re.sub(kept, lambda word: word[1] or "ж", text) for key, text in texts.items()}
 
 
-def test_a_translation_leaves_no_english_on_the_page():
-    made = Lesson(
-        {"numerical": get_backend("numerical")}, texts=translated(TEXTS), labels=translated(LABELS)
-    )
-    text = build_page(made, [5]).to_html()
+@pytest.fixture(scope="module")
+def in_two_languages():
+    """Section 5 in a made-up language and in English."""
+    made_up = Language("xx", translated(TEXTS), translated(LABELS))
+    made = Lesson({"numerical": get_backend("numerical")}, languages=[made_up, read_language("en")])
+    return build_page(made, [5], names={"xx": "жж", "en": "English"})
+
+
+def test_a_translation_leaves_no_english_on_the_page(in_two_languages):
+    text = in_two_languages.to_html()
     text = text[text.index("<body>") : text.index("<footer>")]
+    text = re.sub(r'<(\w+) lang="en">.*?</\1>', "", text, flags=re.DOTALL)
     alts = re.findall(r'aria-label="([^"]*)"', text)
     # Code stays as it is, and so do the names in formulas.
-    prose = re.sub(r"<(script|style|pre|code|math).*?</\1>|<[^>]*>", " ", text, flags=re.DOTALL)
+    prose = re.sub(
+        r"<(script|style|pre|code|math|option).*?</\1>|<[^>]*>", " ", text, flags=re.DOTALL
+    )
     words = set(re.findall(r"[A-Za-z]{4,}", " ".join([prose, *alts])))
     assert words <= {"numerical", "nbsp"}
     assert "ж" in prose
     assert all("ж" in alt for alt in alts)
 
 
-@pytest.mark.parametrize("number", [0, 11])
+def test_the_files_of_figures_are_in_the_first_language(in_two_languages, tmp_path):
+    save_page(in_two_languages, tmp_path, draft=True)
+    text = (tmp_path / "figures" / "losses-pull.svg").read_text("utf-8")
+    shown = " ".join(re.findall(r"<text [^>]*>([^<]*)", text))
+    assert "ж" in shown
+    assert set(re.findall(r"[A-Za-z]{4,}", shown)) <= {"numerical"}
+
+
+def test_a_text_that_stands_in_two_files_is_refused(tmp_path, monkeypatch):
+    folder = tmp_path / "languages" / "xx"
+    folder.mkdir(parents=True)
+    for name in ("a.toml", "b.toml"):
+        (folder / name).write_text('[price]\ntitle = "x"\n')
+    monkeypatch.setattr(lesson_texts.importlib.resources, "files", lambda package: tmp_path)
+    with pytest.raises(ValueError, match="b.toml has price.title of xx again"):
+        read_language.__wrapped__("xx")
+
+
+@pytest.mark.parametrize("number", [0, len(SHOWN_BY) + 1])
 def test_a_section_that_is_not_there_is_refused(here, number):
-    with pytest.raises(InvalidSetting, match=f"got section {number}, expected 1 to 10"):
+    with pytest.raises(
+        InvalidSetting, match=f"got section {number}, expected 1 to {len(SHOWN_BY)}"
+    ):
         build_page(here, [number])
 
 
@@ -348,7 +381,7 @@ def test_an_output_that_cannot_be_written_fails_before_the_work(tmp_path, monkey
 
 
 def test_a_wrong_section_number_is_a_usage_error(tmp_path):
-    result = CliRunner().invoke(app, ["lesson", "--section", "11", "--out", str(tmp_path)])
+    result = CliRunner().invoke(app, ["lesson", "--section", "99", "--out", str(tmp_path)])
     assert result.exit_code == 2
 
 

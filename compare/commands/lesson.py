@@ -12,12 +12,15 @@ def lesson(
     ] = Path("lesson"),
     section: Annotated[
         list[int] | None,
-        typer.Option(min=1, max=10, help="Build this section alone; may be repeated."),
+        typer.Option(min=1, help="Build this section alone; may be repeated."),
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="A draft in under 20 seconds.")] = False,
     data: Annotated[
         str, typer.Option(help="A folder with the four MNIST files, 'embedded', or 'auto'.")
     ] = "embedded",
+    language: Annotated[
+        str, typer.Option(help="The language to begin with; the page has all of them.")
+    ] = "en",
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
 ) -> None:
     """Build a page that walks from numerical gradients to backpropagation, computed by this run."""
@@ -25,17 +28,25 @@ def lesson(
 
     from rich.console import Console
 
+    from gradparity.backends.errors import InvalidSetting
+
     from .files import check_folder
 
     check_folder(out)
     progress = Console(stderr=True, quiet=quiet)
     with progress.status("loading the backends") as status:
-        from gradparity.compare.lesson.building import build_page, save_page
+        from gradparity.compare.lesson.building import build_page, check_sections, save_page
         from gradparity.compare.lesson.run import Lesson
+        from gradparity.compare.lesson.texts import read_languages
 
+        try:
+            check_sections(section or ())
+            languages = read_languages(language)
+        except InvalidSetting as error:
+            raise typer.BadParameter(str(error)) from error
         # What is not a terminal gets a line for each step instead of one that changes.
         tell = status.update if progress.is_terminal else progress.print
-        made = Lesson.with_what_is_here(data=data, quick=quick, progress=tell)
+        made = Lesson.with_what_is_here(data=data, quick=quick, languages=languages, progress=tell)
         command = " ".join(["gradparity", *sys.argv[1:]])
         page = build_page(made, section or (), command=command)
         tell("saving the figures")

@@ -2,7 +2,7 @@
 
 import io
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,8 +12,10 @@ from typing import Any
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text as MatplotlibText
 
-from .house_style import PALETTE, house_style
+from .house_style import PALETTE, can_be_drawn, house_style
+from .languages import Text, Words, spoken
 
 PNG_DOTS_PER_INCH = 220  # a figure of 4.8 inches fills half of a 1920-pixel slide
 DRAFT_DOTS_PER_INCH = 90  # enough to look at
@@ -27,12 +29,14 @@ class Drawing:
     """A figure with its name, which is its file's, and the words that stand in for it.
 
     frame: the frame that is shown where none can be chosen, as in a file
+    labels: what is drawn in English in all languages, of which a file has the first
     """
 
     name: str
-    alt: str
+    alt: Text
     figure: Figure
     frame: int | None = None
+    labels: Sequence[Words] = ()
 
     def to_svg(self) -> str:
         """Return the figure with all its frames as an `<svg>` element for a page.
@@ -45,14 +49,14 @@ class Drawing:
             lambda match: f"var(--{colours[match[0]]}, {match[0]})",
             self._all_frames,
         )
-        svg = _with_frames(svg, self.frame)
+        svg = _with_frames(_in_all_languages(svg, self.labels), self.frame)
         svg = re.sub(r'(id="|href="#|url\(#)', rf"\g<1>{self.name}-", svg)
         _, _, drawn = svg.partition("<svg ")
         old, _, rest = drawn.partition(">")
         view = re.findall(r'viewBox="[^"]*"', old)[0]
         return (
             f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
-            f' {view} role="img" aria-label="{_escape(self.alt)}">{rest}'
+            f' {view} role="img" {spoken(self.alt)}>{rest}'
         )
 
     def save(
@@ -61,8 +65,10 @@ class Drawing:
         """Write NAME.png, on light paper, and NAME.svg, which turns dark where its reader is."""
         png, svg = directory / f"{self.name}.png", directory / f"{self.name}.svg"
         with _only_frame(self.figure, self.frame) as hidden, house_style():
-            self.figure.savefig(png, dpi=dots_per_inch, metadata={"Software": None})
+            with _relabelled(self.figure, self.labels):
+                self.figure.savefig(png, dpi=dots_per_inch, metadata={"Software": None})
             text = self._svg() if hidden else self._all_frames
+        text = TEXT_ELEMENT.sub(lambda found: found[1] + _first(found[2], self.labels), text)
         # Programs that do not know the rule, as those for slides, show the light colours.
         dark = "".join(
             f'[style*="{key}: {shade.light}"]{{{key}:{shade.dark}!important}}'
@@ -71,7 +77,8 @@ class Drawing:
         )
         style = f"<style>@media (prefers-color-scheme:dark){{{dark}}}</style>"
         start = text.index(">", text.index("<svg ")) + 1
-        words = f"<title>{_escape(self.alt)}</title>"
+        alt = next(iter(self.alt.by_language.values())) if isinstance(self.alt, Words) else self.alt
+        words = f"<title>{_escape(alt)}</title>"
         svg.write_text(text[:start] + words + style + text[start:], "utf-8")
         return png, svg
 
@@ -92,17 +99,19 @@ class Drawing:
 
 def draw(
     name: str,
-    alt: str,
+    alt: Text,
     plot: Callable[..., Axes],
     *args: Any,
     size: tuple[float, float] = (4.8, 3.4),
     projection: str | None = None,
     frame: int | None = None,
+    words: Sequence[Words] = (),
     **settings: Any,
 ) -> Drawing:
-    """Return what `plot(ax, *args, **settings)` draws on axes of the house style.
+    """Return what `plot(ax, *args, **settings)` draws, in English, on axes of the house style.
 
     size: inches; frame: the one to show of those that the plot marks with `mark_frame`
+    words: what the labels of the plot are in all languages
     """
     with house_style():
         figure = Figure(figsize=size, layout="constrained")
@@ -110,7 +119,7 @@ def draw(
         # The layout is settled once: rendering it again for each file would take most of the time.
         figure.draw_without_rendering()
         figure.set_layout_engine("none")
-    return Drawing(name, alt, figure, frame)
+    return Drawing(name, alt, figure, frame, words)
 
 
 def mark_frame(number: int, *artists: Artist) -> None:
@@ -134,6 +143,53 @@ def _only_frame(figure: Figure, shown: int | None) -> Iterator[list[Artist]]:
     finally:
         for artist in hidden:
             artist.set_visible(True)
+
+
+# The start of a text in an SVG of matplotlib, and what it says.
+TEXT_ELEMENT = re.compile(r"(<text [^>]*>)([^<]+)")
+
+
+def _in_all_languages(svg: str, labels: Sequence[Words]) -> str:
+    """Have each text say what it says in every language, for the page to show one."""
+    languages = list(labels[0].by_language) if labels else []
+
+    def translated(found: re.Match[str]) -> str:
+        start, text = found.groups()
+        said = {language: _translate(text, labels, language) for language in languages}
+        if len(set(said.values())) <= 1:
+            return found[0]
+        spans = (f'<tspan lang="{language}">{words}</tspan>' for language, words in said.items())
+        return start + "".join(spans)
+
+    return TEXT_ELEMENT.sub(translated, svg)
+
+
+def _translate(text: str, labels: Sequence[Words], language: str) -> str:
+    """Put the words of a language for all English labels in a text, the longest first."""
+    words = {label.by_language["en"]: label.by_language[language] for label in labels}
+    longest_first = sorted(words, key=len, reverse=True)
+    pattern = "|".join(rf"(?<!\w){re.escape(label)}(?!\w)" for label in longest_first)
+    return re.sub(pattern, lambda found: words[found[0]], text) if words else text
+
+
+def _first(text: str, labels: Sequence[Words]) -> str:
+    return _translate(text, labels, next(iter(labels[0].by_language))) if labels else text
+
+
+@contextmanager
+def _relabelled(figure: Figure, labels: Sequence[Words]) -> Iterator[None]:
+    """Have the figure speak the first language for a while, where there is a font for it."""
+    before = {}
+    for text in figure.findobj(MatplotlibText):
+        said = _first(text.get_text(), labels)
+        if said != text.get_text() and can_be_drawn(said):
+            before[text] = text.get_text()
+            text.set_text(said)
+    try:
+        yield
+    finally:
+        for text, said in before.items():
+            text.set_text(said)
 
 
 def _with_frames(svg: str, shown: int | None) -> str:

@@ -5,11 +5,13 @@ import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
+from matplotlib.font_manager import fontManager
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 
@@ -89,6 +91,32 @@ def looks_of(labels: Iterable[str]) -> dict[str, Look]:
     return looks
 
 
+# Fonts for Japanese and Korean that systems bring along; the page names them too.
+CJK_FONTS = (
+    "Hiragino Sans",
+    "Apple SD Gothic Neo",
+    "Yu Gothic",
+    "Malgun Gothic",
+    "Noto Sans CJK JP",
+    "Noto Sans CJK KR",
+    "IPAexGothic",
+    "NanumGothic",
+)
+
+
+@cache
+def _cjk_fonts_here() -> tuple[str, ...]:
+    here = {font.name for font in fontManager.ttflist}
+    return tuple(name for name in CJK_FONTS if name in here)
+
+
+def can_be_drawn(text: str) -> bool:
+    """Tell whether there is a font on this machine for the script of a text."""
+    return text.isascii() or not CJK.search(text) or bool(_cjk_fonts_here())
+
+
+CJK = re.compile(r"[\u1100-\u11ff\u3000-\u9fff\uac00-\ud7af\uff00-\uffef]")
+
 # Sizes in points for figures of 4.8 inches, which a phone shows at two thirds of that width.
 RC_PARAMS: Any = {
     "font.family": ["sans-serif"],
@@ -127,7 +155,8 @@ RC_PARAMS: Any = {
 @contextmanager
 def house_style() -> Iterator[None]:
     """Draw in this style; matplotlib's own settings come back afterwards."""
-    with matplotlib.rc_context(RC_PARAMS):
+    fonts = [*RC_PARAMS["font.sans-serif"], *_cjk_fonts_here()]
+    with matplotlib.rc_context(RC_PARAMS | {"font.sans-serif": fonts}):
         yield
 
 

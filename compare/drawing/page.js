@@ -11,11 +11,24 @@ for (const control of document.querySelectorAll(".slider")) {
       frame.classList.toggle("shown", frame.dataset.frame === slider.value);
     }
     output.innerHTML = readouts[slider.value];
-    slider.setAttribute("aria-valuetext", output.textContent);
+    slider.setAttribute("aria-valuetext", output.innerText);
   };
   slider.hidden = false;
   slider.addEventListener("input", show);
   show();
+}
+
+// Words stand on the page in all its languages; the root's one is shown.
+const chooser = document.getElementById("language");
+if (chooser) {
+  chooser.hidden = false;
+  chooser.addEventListener("change", () => {
+    document.documentElement.lang = chooser.value;
+    document.title = document.querySelector("h1").innerText;
+    for (const element of document.querySelectorAll("[data-spoken]")) {
+      element.setAttribute("aria-label", JSON.parse(element.dataset.spoken)[chooser.value]);
+    }
+  });
 }
 
 // The page follows the reader's setting until the button says otherwise.

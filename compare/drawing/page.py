@@ -10,18 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from ..lesson.texts import LABELS
 from .drawing import Drawing
 from .house_style import PALETTE
-
-
-class Markup(str):
-    """HTML that is written here, not by a user, and so needs no escaping."""
-
-
-def to_markup(text: str) -> Markup:
-    """Return plain text escaped, and markup as it is."""
-    return text if isinstance(text, Markup) else Markup(html.escape(text))
+from .languages import LABELS, Markup, Text, in_language, spoken, to_markup
 
 
 class Block(Protocol):
@@ -32,7 +23,7 @@ class Block(Protocol):
 
 @dataclass(frozen=True)
 class Paragraph:
-    text: str
+    text: Text
 
     def to_html(self) -> str:
         return f"<p>{to_markup(self.text)}</p>"
@@ -42,7 +33,7 @@ class Paragraph:
 class Notice:
     """What the reader has to know before the rest, such as a backend that is missing."""
 
-    text: str
+    text: Text
 
     def to_html(self) -> str:
         return f'<p class="notice" role="note">{to_markup(self.text)}</p>'
@@ -62,8 +53,8 @@ class Formula:
 class Listing:
     """Text in its own line breaks: a report, or code; folded away under a summary, if any."""
 
-    text: str
-    summary: str = ""
+    text: Text
+    summary: Text = ""
 
     def to_html(self) -> str:
         listing = f'<pre class="scrolls" tabindex="0">{to_markup(self.text)}</pre>'
@@ -76,9 +67,9 @@ class Listing:
 class Table:
     """Rows under a header; the first column names the row. The caption says what to see."""
 
-    header: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    caption: str = ""
+    header: Sequence[Text]
+    rows: Sequence[Sequence[Text]]
+    caption: Text = ""
 
     def to_html(self) -> str:
         head = "".join(f'<th scope="col">{to_markup(cell)}</th>' for cell in self.header)
@@ -102,14 +93,14 @@ class Slider:
     readouts: what to say at each position, one for each frame; start: the first position
     """
 
-    label: str
-    readouts: Sequence[str]
+    label: Text
+    readouts: Sequence[Text]
     start: int
 
     def to_html(self) -> str:
         readout = to_markup(self.readouts[self.start])
         return (
-            f'<div class="slider" data-readouts="{html.escape(json.dumps(list(self.readouts)))}">'
+            f'<div class="slider" data-readouts="{html.escape(_json(self.readouts))}">'
             f'<label><span>{to_markup(self.label)}</span><input type="range" min="0" '
             f'max="{len(self.readouts) - 1}" step="1" value="{self.start}" autocomplete="off" '
             f"hidden></label><output>{readout}</output></div>"
@@ -121,7 +112,7 @@ class Picture:
     """Drawings side by side, or one above the other where there is no room, and what to see."""
 
     drawings: Sequence[Drawing]
-    caption: str
+    caption: Text
     slider: Slider | None = None
 
     def to_html(self) -> str:
@@ -141,7 +132,7 @@ class Section:
     """A part of the page that can be linked to by its anchor."""
 
     anchor: str
-    title: str
+    title: Text
     blocks: Sequence[Block]
 
     @property
@@ -159,15 +150,16 @@ class Section:
 class Page:
     """A whole page.
 
-    foot: (name, content) of what the page was made with; language: as in HTML's `lang`
+    foot: (name, content) of what the page was made with
+    languages: their own names by their codes as in HTML's `lang`, the one to begin with first
     """
 
-    title: str
+    title: Text
     lead: Sequence[Block]
     sections: Sequence[Section]
-    foot: Sequence[tuple[str, str]]
-    language: str = "en"
-    labels: Mapping[str, str] = field(default_factory=lambda: LABELS)
+    foot: Sequence[tuple[Text, Text]]
+    languages: Mapping[str, str] = field(default_factory=lambda: {"en": "English"})
+    labels: Mapping[str, Text] = field(default_factory=lambda: LABELS)
 
     def to_html(self) -> str:
         contents = "".join(
@@ -178,20 +170,33 @@ class Page:
             f"<dt>{to_markup(name)}</dt><dd>{to_markup(content)}</dd>"
             for name, content in self.foot
         )
+        language = next(iter(self.languages))
         return TEMPLATE.format(
-            language=html.escape(self.language),
+            language=html.escape(language),
             policy="; ".join(CONTENT_POLICY),
+            name=html.escape(in_language(self.title, language)),
             title=to_markup(self.title),
-            style=_palette_css() + _resource("page.css"),
+            style=_palette_css() + _languages_css(self.languages) + _resource("page.css"),
             script=_resource("page.js"),
             skip=to_markup(self.labels["skip"]),
             theme=to_markup(self.labels["theme"]),
-            contents_title=to_markup(self.labels["contents"]),
+            chooser=self._language_chooser(),
+            contents_title=spoken(self.labels["contents"]),
             contents=contents,
             lead="\n".join(block.to_html() for block in self.lead),
             sections="\n".join(section.to_html() for section in self.sections),
             foot=foot,
         )
+
+    def _language_chooser(self) -> str:
+        if len(self.languages) == 1:
+            return ""
+        options = "".join(
+            f'<option value="{code}" lang="{code}">{html.escape(name)}</option>'
+            for code, name in self.languages.items()
+        )
+        spoken_label = spoken(self.labels["language"])
+        return f'<select id="language" autocomplete="off" {spoken_label} hidden>{options}</select>'
 
 
 # The browser itself makes sure that the page asks no network for anything.
@@ -209,13 +214,15 @@ TEMPLATE = """<!DOCTYPE html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <meta http-equiv="Content-Security-Policy" content="{policy}">
-<title>{title}</title>
+<title>{name}</title>
 <style>{style}</style>
 </head>
 <body>
 <a class="skip" href="#text">{skip}</a>
-<header><h1>{title}</h1><button id="theme" type="button" hidden>{theme}</button></header>
-<nav aria-label="{contents_title}"><ol>{contents}</ol></nav>
+<header><h1>{title}</h1>
+<div class="choices">{chooser}<button id="theme" type="button" hidden>{theme}</button></div>
+</header>
+<nav {contents_title}><ol>{contents}</ol></nav>
 <main id="text">
 {lead}
 {sections}
@@ -236,6 +243,20 @@ def _palette_css() -> str:
         "@media (prefers-color-scheme:dark){"
         f":root:not([data-theme=light]){{{dark}color-scheme:dark}}}}\n"
     )
+
+
+def _languages_css(languages: Mapping[str, str]) -> str:
+    """Show the words of the page's language alone."""
+    return "".join(
+        f':root[lang="{language}"] body :is({others}):not(option){{display:none}}\n'
+        for language in languages
+        for others in [", ".join(f'[lang="{code}"]' for code in languages if code != language)]
+        if others
+    )
+
+
+def _json(texts: Sequence[Text]) -> str:
+    return json.dumps([to_markup(text) for text in texts], ensure_ascii=False)
 
 
 def _resource(name: str) -> str:

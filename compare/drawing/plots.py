@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
-from ..lesson.texts import LABELS
 from .house_style import GRID, MUTED, look_of, looks_of, use_log_scale
+from .languages import LABELS
 
 
 class CostRow(Protocol):

@@ -2,13 +2,14 @@
 
 import inspect
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from gradparity.backends.errors import InvalidSetting
 
 from ..drawing.drawing import DRAFT_DOTS_PER_INCH, PNG_DOTS_PER_INCH
+from ..drawing.languages import Text
 from ..drawing.page import Block, Listing, Page, Section
 from ..drawing.plots import seconds
 from ..environment import describe_environment
@@ -17,6 +18,7 @@ from .calculus_pages import show_descent, show_difference, show_gradient, show_s
 from .judgement_pages import show_checking, show_kinks, show_price
 from .network_pages import show_losses, show_simple_net, show_two_layer_net
 from .run import Lesson
+from .texts import LANGUAGES
 
 SHOWN_BY: dict[Callable[[Lesson], Any], Callable[[Lesson, Any], Sequence[Block]]] = {
     sections.difference: show_difference,
@@ -33,36 +35,49 @@ SHOWN_BY: dict[Callable[[Lesson], Any], Callable[[Lesson, Any], Sequence[Block]]
 """The sections, in the order of the page, and who writes them."""
 
 
-def build_page(lesson: Lesson, numbers: Sequence[int] = (), *, command: str = "") -> Page:
+def build_page(
+    lesson: Lesson,
+    numbers: Sequence[int] = (),
+    *,
+    command: str = "",
+    names: Mapping[str, str] = LANGUAGES,
+) -> Page:
     """Compute the sections of these numbers, from 1, or all of them, and put them on a page.
 
     command: how the page was made, to be named at its foot
+    names: what the languages call themselves, by their codes
     raises: InvalidSetting for a number that there is no section of
     """
     clock = time.perf_counter()
     made = [write_section(lesson, number) for number in numbers or range(1, len(SHOWN_BY) + 1)]
     return Page(
-        title=lesson.texts["title"],
+        title=lesson.text("title"),
         lead=_lead(lesson),
         sections=made,
         foot=_foot(lesson, time.perf_counter() - clock, command),
-        language=lesson.texts["language"],
-        labels=lesson.labels,
+        languages={language.code: names[language.code] for language in lesson.languages},
+        labels={name: lesson.label(name) for name in ("contents", "language", "skip", "theme")},
     )
 
 
 def write_section(lesson: Lesson, number: int) -> Section:
     """Compute one section and write it, its code below it."""
-    if not 1 <= number <= len(SHOWN_BY):
-        raise InvalidSetting(f"got section {number}, expected 1 to {len(SHOWN_BY)}")
+    check_sections([number])
     compute, show = list(SHOWN_BY.items())[number - 1]
     name = compute.__name__
-    title = f"{number}. {lesson.texts[f'{name}.title']}"
-    lesson.progress(title)
+    title = lesson.text("section.title", number=number, title=lesson.text(f"{name}.title"))
+    lesson.progress(f"{number}. {lesson.english.texts[f'{name}.title']}")
     blocks = show(lesson, compute(lesson))
-    command = f"{lesson.texts['code.run']}\npython -m gradparity.compare.lesson --section {number}"
-    code = Listing(f"{inspect.getsource(compute)}\n\n{command}", lesson.texts["code"])
+    command = f"python -m gradparity.compare.lesson --section {number}"
+    code = Listing(f"{inspect.getsource(compute)}\n\n{command}", lesson.text("code"))
     return Section(name.replace("_", "-"), title, [*blocks, code])
+
+
+def check_sections(numbers: Sequence[int]) -> None:
+    """Raise InvalidSetting for a number that there is no section of."""
+    for number in numbers:
+        if not 1 <= number <= len(SHOWN_BY):
+            raise InvalidSetting(f"got section {number}, expected 1 to {len(SHOWN_BY)}")
 
 
 def save_page(page: Page, directory: Path, *, draft: bool = False) -> Path:
@@ -93,7 +108,7 @@ def _lead(lesson: Lesson) -> list[Block]:
     return blocks
 
 
-def _foot(lesson: Lesson, elapsed: float, command: str) -> list[tuple[str, str]]:
+def _foot(lesson: Lesson, elapsed: float, command: str) -> list[tuple[Text, Text]]:
     machine = describe_environment()
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     rows = {
@@ -107,4 +122,4 @@ def _foot(lesson: Lesson, elapsed: float, command: str) -> list[tuple[str, str]]
         ),
         "foot.command": command,
     }
-    return [(lesson.texts[name], content) for name, content in rows.items() if content]
+    return [(lesson.text(name), content) for name, content in rows.items() if content]

@@ -148,7 +148,7 @@ def show_gradient(lesson: Lesson, found: Gradients) -> Sequence[Block]:
             },
         ),
         Table(
-            [lesson.texts["gradient.point"], *backends],
+            [lesson.text("gradient.point"), *backends],
             [
                 (_point(np.array(at)), *(_point(by_backend[name], 12) for name in backends))
                 for at, by_backend in found.named.items()
@@ -165,7 +165,7 @@ def show_descent(lesson: Lesson, found: Descents) -> Sequence[Block]:
         lesson.text(
             "descent.readout",
             rate=f"{rate:g}",
-            verdict=lesson.texts[f"descent.{_verdict(path)}"],
+            verdict=lesson.text(f"descent.{_verdict(path)}"),
             factor=decimals(1 - 2 * rate, 4),
             steps=len(distance) - 1,
             distance=scientific(distance[-1]),

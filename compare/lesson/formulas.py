@@ -1,6 +1,6 @@
 """The formulas of the lesson, by the names that its texts call them; they are in no language."""
 
-from ..drawing.page import Markup
+from ..drawing.languages import Markup
 from .mathml import absolute, brackets, formula, fraction, indexed, power, row, under
 
 _X0, _X1 = indexed("x", "0"), indexed("x", "1")

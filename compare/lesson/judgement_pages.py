@@ -92,7 +92,7 @@ def show_kinks(lesson: Lesson, found: Sequence[Kink]) -> Sequence[Block]:
             [*lesson.words("kinks", "function", "left", "right"), *absolute.answers],
             [
                 (
-                    lesson.texts[f"kinks.{kink.name}"],
+                    lesson.text(f"kinks.{kink.name}"),
                     *(decimals(slope, 3) for slope in (*kink.one_sided, *kink.answers.values())),
                 )
                 for kink in found

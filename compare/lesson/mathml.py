@@ -6,7 +6,7 @@ these functions built; several are set one after the other.
 
 import re
 
-from ..drawing.page import Markup
+from ..drawing.languages import Markup
 
 TOKENS = re.compile(r"(?P<mn>\d+(?:\.\d+)?)|(?P<mi>[^\W\d_]+|[∇∂′])|(?P<mo>[^\s])")
 

@@ -93,7 +93,7 @@ def show_simple_net(lesson: Lesson, found: SixWeights) -> Sequence[Block]:
             ),
         ),
         Table(
-            [lesson.texts["simple_net.entry"], *found.gradients],
+            [lesson.text("simple_net.entry"), *found.gradients],
             [
                 (
                     f"dW[{i}, {j}]",
@@ -158,7 +158,7 @@ def _book_training(lesson: Lesson, found: Trainings) -> Picture:
     accuracies = {name: (run.train_accuracy, run.test_accuracy) for name, run in found.book.items()}
     names = lesson.enumerate(list(found.book))
     finals = [
-        lesson.text(
+        lesson.plain(
             "two_layer_net.final", name=name, train=f"{train[-1]:.1%}", test=f"{test[-1]:.1%}"
         )
         for name, (train, test) in accuracies.items()

@@ -15,9 +15,10 @@ from gradparity.models import Dataset, TrainingRun, TwoLayerNet, load_mnist, shr
 
 from ..drawing.drawing import Drawing, draw
 from ..drawing.house_style import power_of_ten
-from ..drawing.page import Markup, Notice, Paragraph, Picture, Slider, to_markup
+from ..drawing.languages import Markup, Text, Words, every_language, in_language, to_markup
+from ..drawing.page import Notice, Paragraph, Picture, Slider
 from .formulas import FORMULAS
-from .texts import LABELS, TEXTS
+from .texts import Language, read_language, read_languages
 
 LESSON_BACKENDS = ("numerical", "jax", "torch")
 # The race of all backends: digits of 7x7 pixels, so that differences can keep up.
@@ -52,7 +53,7 @@ class Lesson:
 
     backends: those at hand, in float64; missing: why the others are not, by name
     data: as `load_mnist` takes it; quick: cut trainings short
-    texts, labels: the words of the page and of its figures
+    languages: of the page, the one to begin with first
     progress: told what is being done
     """
 
@@ -60,8 +61,7 @@ class Lesson:
     missing: Mapping[str, str] = field(default_factory=dict)
     data: str = "embedded"
     quick: bool = False
-    texts: Mapping[str, str] = field(default_factory=lambda: TEXTS)
-    labels: Mapping[str, str] = field(default_factory=lambda: LABELS)
+    languages: Sequence[Language] = field(default_factory=lambda: read_languages("en"))
     progress: Progress = lambda doing: None
 
     @classmethod
@@ -136,17 +136,36 @@ class Lesson:
 
     # Words and figures.
 
-    def text(self, key: str, **values: object) -> Markup:
-        """Return a text with its formulas and values set in."""
-        escaped = {
-            name: to_markup(value if isinstance(value, str) else str(value))
-            for name, value in values.items()
-        }
-        return Markup(self.texts[key].format_map({**FORMULAS, **escaped}))
+    def text(self, key: str, **values: object) -> Text:
+        """Return a text with its formulas and values set in, as markup, in every language."""
 
-    def plain(self, key: str, **values: object) -> str:
-        """Return a text that is no HTML, such as one for a screen reader."""
-        return self.texts[key].format_map(values)
+        def filled(language: Language) -> Markup:
+            escaped = {
+                name: to_markup(in_language(as_text(value), language.code))
+                for name, value in values.items()
+            }
+            return Markup(language.texts[key].format_map({**FORMULAS, **escaped}))
+
+        return self._every_language(filled)
+
+    def plain(self, key: str, **values: object) -> Text:
+        """Return a text that is no HTML, such as one for a screen reader, in every language."""
+
+        def filled(language: Language) -> str:
+            said = {
+                name: in_language(as_text(value), language.code) for name, value in values.items()
+            }
+            return language.texts[key].format_map(said)
+
+        return self._every_language(filled)
+
+    def label(self, key: str) -> Text:
+        """Return a label of figures, or of the page's frame, in every language."""
+        return self._every_language(lambda language: language.labels[key])
+
+    def _every_language(self, write: Callable[[Language], str]) -> Text:
+        languages = {language.code: language for language in self.languages}
+        return every_language(lambda code: write(languages[code]), *languages)
 
     def paragraph(self, key: str, **values: object) -> Paragraph:
         return Paragraph(self.text(key, **values))
@@ -165,7 +184,20 @@ class Lesson:
         """Draw `plot(ax, *args, **settings)`; `values` are set into its alt text."""
         alt = self.plain(f"{key}.alt", **(values or {}))
         name = key.replace(".", "-").replace("_", "-")
-        return draw(name, alt, plot, *args, labels=self.labels, **settings)
+        return draw(
+            name, alt, plot, *args, labels=self.english.labels, words=self._labels, **settings
+        )
+
+    @cached_property
+    def english(self) -> Language:
+        """The language that figures are drawn in."""
+        (english,) = (language for language in self.languages if language.code == "en")
+        return english
+
+    @cached_property
+    def _labels(self) -> list[Words]:
+        labels = (self.label(key) for key in read_language("en").labels)
+        return [label for label in labels if isinstance(label, Words)]
 
     def picture(
         self,
@@ -177,15 +209,24 @@ class Lesson:
         """Put drawings side by side; `values` are set into the caption."""
         return Picture(drawings, self.text(key, **(values or {})), slider)
 
-    def words(self, key: str, *names: str) -> list[str]:
+    def words(self, key: str, *names: str) -> list[Text]:
         """Return the short texts `key.name`, such as the header of a table."""
-        return [self.texts[f"{key}.{name}"] for name in names]
+        return [self.text(f"{key}.{name}") for name in names]
 
-    def enumerate(self, words: Sequence[str]) -> str:
-        """Return "a, b and c"."""
+    def enumerate(self, words: Sequence[Text]) -> Text:
+        """Return "a, b and c", plain text of plain texts."""
         if len(words) < 2:
-            return "".join(words)
-        return ", ".join(words[:-1]) + self.texts["list.and"] + words[-1]
+            return words[0] if words else ""
+
+        def listed(language: Language) -> str:
+            *first, last = (in_language(word, language.code) for word in words)
+            return language.texts["list.comma"].join(first) + language.texts["list.and"] + last
+
+        return self._every_language(listed)
+
+
+def as_text(value: object) -> Text:
+    return value if isinstance(value, str | Words) else str(value)
 
 
 def count_parameters(net: TwoLayerNet) -> int:

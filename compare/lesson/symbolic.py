@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from ..drawing.page import Markup
+from ..drawing.languages import Markup
 from .mathml import formula
 
 
