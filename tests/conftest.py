@@ -1,11 +1,19 @@
 """What the repository's own tests add to the plugin that gradparity installs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import browser
 import pytest
 
 from gradparity.backends import Backend
 from gradparity.compare.pytest_backends import load
+
+if TYPE_CHECKING:
+    from gradparity.compare.drawing.page import Page
+    from gradparity.compare.lesson.run import Lesson
+    from gradparity.compare.lesson.texts import Language
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -34,3 +42,68 @@ def load_backend(request: pytest.FixtureRequest) -> Callable[..., Backend]:
         return loaded
 
     return load_or_skip
+
+
+# The lesson takes long to make: all tests look at one draft of it.
+
+
+class Recorded(Mapping[str, str]):
+    """Texts that remember which of them were asked for."""
+
+    def __init__(self, texts: Mapping[str, str]) -> None:
+        self.texts: Mapping[str, str] = texts
+        self.used: set[str] = set()
+
+    def __getitem__(self, key: str) -> str:
+        self.used.add(key)
+        return self.texts[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.texts)
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+
+@pytest.fixture(scope="session")
+def recorded_languages() -> Callable[[], "list[Language]"]:
+    """Return all languages of the lesson, with texts that remember who asked for them."""
+    from gradparity.compare.lesson.texts import Language, read_languages
+
+    def record() -> Any:
+        return [
+            Language(language.code, Recorded(language.texts), Recorded(language.labels))
+            for language in read_languages("en")
+        ]
+
+    return record
+
+
+@pytest.fixture(scope="session")
+def lesson_draft(recorded_languages: Callable[[], Any]) -> "Lesson":
+    """A draft with every backend that is installed."""
+    from gradparity.compare.lesson.run import Lesson
+
+    return Lesson.with_what_is_here(quick=True, languages=recorded_languages())
+
+
+@pytest.fixture(scope="session")
+def lesson_page(lesson_draft: "Lesson") -> "Page":
+    from gradparity.compare.lesson.building import build_page
+
+    return build_page(lesson_draft, command="gradparity lesson --quick")
+
+
+@pytest.fixture(scope="session")
+def lesson_folder(lesson_page: "Page", tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from gradparity.compare.lesson.building import save_page
+
+    folder = tmp_path_factory.mktemp("lesson")
+    save_page(lesson_page, folder, draft=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def window() -> Iterator[browser.Browser]:
+    with browser.open_browser() as window:
+        yield window

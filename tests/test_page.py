@@ -55,12 +55,6 @@ def path(page, tmp_path_factory):
     return path
 
 
-@pytest.fixture(scope="module")
-def window():
-    with chromium.open_browser() as window:
-        yield window
-
-
 def test_plain_text_is_escaped_and_markup_is_not(page):
     text = page.to_html()
     assert "<p>a &lt; b &amp; c</p>" in text

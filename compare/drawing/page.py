@@ -152,6 +152,7 @@ class Page:
 
     foot: (name, content) of what the page was made with
     languages: their own names by their codes as in HTML's `lang`, the one to begin with first
+    styles, scripts: of the blocks that are more than text and pictures
     """
 
     title: Text
@@ -160,6 +161,8 @@ class Page:
     foot: Sequence[tuple[Text, Text]]
     languages: Mapping[str, str] = field(default_factory=lambda: {"en": "English"})
     labels: Mapping[str, Text] = field(default_factory=lambda: LABELS)
+    styles: Sequence[str] = ()
+    scripts: Sequence[str] = ()
 
     def to_html(self) -> str:
         contents = "".join(
@@ -176,8 +179,17 @@ class Page:
             policy="; ".join(CONTENT_POLICY),
             name=html.escape(in_language(self.title, language)),
             title=to_markup(self.title),
-            style=_palette_css() + _languages_css(self.languages) + _resource("page.css"),
-            script=_resource("page.js"),
+            style="\n".join(
+                [
+                    _palette_css(),
+                    _languages_css(self.languages),
+                    _resource("page.css"),
+                    *self.styles,
+                ]
+            ),
+            scripts="\n".join(
+                f"<script>{script}</script>" for script in (_resource("page.js"), *self.scripts)
+            ),
             skip=to_markup(self.labels["skip"]),
             theme=to_markup(self.labels["theme"]),
             chooser=self._language_chooser(),
@@ -228,7 +240,7 @@ TEMPLATE = """<!DOCTYPE html>
 {sections}
 </main>
 <footer><dl>{foot}</dl></footer>
-<script>{script}</script>
+{scripts}
 </body>
 </html>
 """

@@ -1,5 +1,6 @@
 """Build the lesson: the page, and each of its figures as PNG and SVG."""
 
+import importlib.resources
 import inspect
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +15,8 @@ from ..drawing.page import Block, Listing, Page, Section
 from ..drawing.plots import seconds
 from ..environment import describe_environment
 from . import sections as sections
+from .backpropagation import backpropagation, chain_rule
+from .backpropagation_pages import show_backpropagation, show_chain_rule
 from .calculus_pages import show_descent, show_difference, show_gradient, show_step_size
 from .judgement_pages import show_checking, show_kinks, show_price
 from .network_pages import show_losses, show_simple_net, show_two_layer_net
@@ -28,6 +31,8 @@ SHOWN_BY: dict[Callable[[Lesson], Any], Callable[[Lesson, Any], Sequence[Block]]
     sections.losses: show_losses,
     sections.simple_net: show_simple_net,
     sections.two_layer_net: show_two_layer_net,
+    chain_rule: show_chain_rule,
+    backpropagation: show_backpropagation,
     sections.price: show_price,
     sections.checking: show_checking,
     sections.kinks: show_kinks,
@@ -56,6 +61,8 @@ def build_page(
         sections=made,
         foot=_foot(lesson, time.perf_counter() - clock, command),
         languages={language.code: names[language.code] for language in lesson.languages},
+        styles=_live_files(".css"),
+        scripts=_live_files(".js"),
         labels={name: lesson.label(name) for name in ("contents", "language", "skip", "theme")},
     )
 
@@ -94,6 +101,12 @@ def save_page(page: Page, directory: Path, *, draft: bool = False) -> Path:
     path = directory / "index.html"
     path.write_text(page.to_html(), "utf-8")
     return path
+
+
+def _live_files(suffix: str) -> list[str]:
+    folder = importlib.resources.files(__package__).joinpath("live")
+    files = sorted(folder.iterdir(), key=lambda file: file.name)
+    return [file.read_text("utf-8") for file in files if file.name.endswith(suffix)]
 
 
 def _lead(lesson: Lesson) -> list[Block]:

@@ -6,6 +6,7 @@ from .mathml import absolute, brackets, formula, fraction, indexed, power, row, 
 _X0, _X1 = indexed("x", "0"), indexed("x", "1")
 _Y, _T, _A = indexed("y", "k"), indexed("t", "k"), indexed("a", "k")
 _W1, _B1, _W2, _B2 = (indexed(name, index) for index in "12" for name in "Wb")
+_D1, _D2 = indexed("δ", "1"), indexed("δ", "2")
 _SUM = under("∑", "k")
 _ONE_WEIGHT = indexed("w", "0,2")
 
@@ -51,6 +52,16 @@ FORMULAS = {
         "+ h", _partial("L", _ONE_WEIGHT),
     ),
     "two_layers": formula("y = softmax(σ(x", _W1, "+", _B1, ")", _W2, "+", _B2, ")"),
+    "parabola": formula("f(x) = 0.01", power("x", "2"), "+ 0.1 x", inline=True),
+    "chain_rule": formula(
+        _partial("f", "x"), "=", under("∑", "u"), _partial("f", "u"), _partial("u", "x"),
+    ),
+    "at_scores": formula(_D2, "=", fraction("y − t", "N")),
+    "at_hidden": formula(_D1, "= (", _D2, power(_W2, "⊤"), ") ⊙ z ⊙ (1 − z)"),
+    "at_weights": formula(
+        _partial("L", _W2), "=", power("z", "⊤"), _D2, ",",
+        _partial("L", _W1), "=", power("x", "⊤"), _D1,
+    ),
     "taylor_zero": formula(absolute("f(x + h v) − f(x)"), "∝ h"),
     "taylor_one": formula(absolute("f(x + h v) − f(x) − h ⟨g, v⟩"), "∝", power("h", "2")),
 }  # fmt: skip

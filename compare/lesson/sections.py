@@ -26,6 +26,7 @@ from ..checking.check import check_gradient
 from ..checking.taylor import taylor_test
 from ..speed.measuring import measure_speed
 from ..speed.table import SpeedRow
+from .backpropagation import NOTEBOOK_WEIGHTS, backpropagate
 from .findings import (
     Checks,
     Descents,
@@ -170,9 +171,7 @@ def losses(lesson: Lesson) -> Losses:
 def simple_net(lesson: Lesson) -> SixWeights:
     """Differentiate the loss of six weights, and move one of them to see what its entry means."""
     net, x, t = SimpleNet(), np.array([0.6, 0.9]), np.array([0.0, 0.0, 1.0])
-    weights = np.array(
-        [[0.42875037, -1.09670346, 0.24866542], [-2.38228839, 0.47330153, -0.20017261]]
-    )
+    weights = NOTEBOOK_WEIGHTS
     entry = (0, 2)
     unit = np.zeros_like(weights)
     unit[entry] = 1
@@ -263,7 +262,7 @@ def checking(lesson: Lesson) -> Checks:
         hidden = sigmoid(x @ params["W1"] + params["b1"])
         return cross_entropy_from_logits(hidden @ params["W2"] + params["b2"], t)
 
-    right = backpropagate(params, x, t)
+    right = backpropagate(params, x, np.eye(10)[t])
     wrong = right | {"b2": right["b2"] * len(x)}
     return Checks(
         right=check_gradient(loss, params, x, t, gradient=right),
@@ -271,20 +270,6 @@ def checking(lesson: Lesson) -> Checks:
         right_taylor=taylor_test(loss, params, x, t, gradient=right),
         wrong_taylor=taylor_test(loss, params, x, t, gradient=wrong),
     )
-
-
-def backpropagate(params: dict[str, Floats], x: Floats, t: Any) -> dict[str, Floats]:
-    """Return the gradient of the mean cross entropy of a two-layer net, by hand."""
-    hidden = sigmoid(x @ params["W1"] + params["b1"])
-    scores = hidden @ params["W2"] + params["b2"]
-    at_scores = (softmax(scores) - np.eye(10)[t]) / len(x)
-    at_hidden = at_scores @ params["W2"].T * hidden * (1 - hidden)
-    return {
-        "W1": x.T @ at_hidden,
-        "b1": at_hidden.sum(axis=0),
-        "W2": hidden.T @ at_scores,
-        "b2": at_scores.sum(axis=0),
-    }
 
 
 def kinks(lesson: Lesson) -> list[Kink]:
