@@ -8,7 +8,9 @@ from .commands.backends import backends
 from .commands.check import check
 from .commands.compare import compare
 from .commands.conformance import conformance
+from .commands.exercises import exercises
 from .commands.fetch_mnist import fetch_mnist
+from .commands.grade import grade
 from .commands.lesson import lesson
 from .commands.selftest import selftest
 from .commands.speed import speed
@@ -26,7 +28,19 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (compare, check, speed, train, lesson, backends, conformance, fetch_mnist, selftest):
+for command in (
+    compare,
+    check,
+    speed,
+    train,
+    lesson,
+    exercises,
+    grade,
+    backends,
+    conformance,
+    fetch_mnist,
+    selftest,
+):
     app.command()(command)
 
 
