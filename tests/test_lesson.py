@@ -21,6 +21,7 @@ from gradparity.compare.lesson import sections as lesson
 from gradparity.compare.lesson import texts as lesson_texts
 from gradparity.compare.lesson.building import SHOWN_BY, build_page, save_page, write_section
 from gradparity.compare.lesson.run import Lesson, decimals, scientific, spread
+from gradparity.compare.lesson.snippets import SNIPPETS
 from gradparity.compare.lesson.texts import LABELS, TEXTS, Language, read_language
 
 MOST_BYTES = 6_000_000
@@ -200,7 +201,7 @@ def test_the_page_has_its_sections_each_with_a_figure_and_its_code(page):
     ]
     for section, compute in zip(page.sections, SHOWN_BY, strict=True):
         assert section.drawings or "<svg " in section.to_html() or "<pre" in section.to_html()
-        assert f"def {compute.__name__}(" in section.blocks[-1].text
+        assert section.blocks[-1].code == SNIPPETS[compute.__name__]
 
 
 def test_the_page_is_one_file_of_moderate_size_that_asks_for_nothing(folder, text):

@@ -18,6 +18,24 @@ for (const control of document.querySelectorAll(".slider")) {
   show();
 }
 
+// Code is copied as it stands, where the browser lets a page do so.
+for (const button of document.querySelectorAll(".copy")) {
+  const code = button.parentElement.querySelector("code");
+  const done = () => {
+    button.classList.add("done");
+    setTimeout(() => button.classList.remove("done"), 2000);
+  };
+  const select = () => {
+    getSelection().selectAllChildren(code);
+    if (document.execCommand("copy")) done();
+  };
+  button.hidden = false;
+  button.addEventListener("click", () => {
+    if (!navigator.clipboard) select();
+    else navigator.clipboard.writeText(code.textContent).then(done, select);
+  });
+}
+
 // Words stand on the page in all its languages; the root's one is shown.
 const chooser = document.getElementById("language");
 if (chooser) {

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from .drawing import Drawing
+from .highlighting import highlighted
 from .house_style import PALETTE
 from .languages import LABELS, Markup, Text, in_language, spoken, to_markup
 
@@ -61,6 +62,31 @@ class Listing:
         if not self.summary:
             return listing
         return f"<details><summary>{to_markup(self.summary)}</summary>{listing}</details>"
+
+
+@dataclass(frozen=True)
+class Code:
+    """Python code in colours, with a button that copies it, folded away under a summary.
+
+    copy, copied: what the button says before and after
+    """
+
+    code: str
+    summary: Text
+    copy: Text
+    copied: Text
+
+    def to_html(self) -> str:
+        words = "".join(
+            f'<span class="{name}">{to_markup(text)}</span>'
+            for name, text in (("before", self.copy), ("after", self.copied))
+        )
+        button = f'<button type="button" class="copy" aria-live="polite" hidden>{words}</button>'
+        code = f'<pre class="scrolls" tabindex="0"><code>{highlighted(self.code)}</code></pre>'
+        return (
+            f"<details><summary>{to_markup(self.summary)}</summary>"
+            f'<div class="code">{button}{code}</div></details>'
+        )
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
 """Build the lesson: the page, and each of its figures as PNG and SVG."""
 
 import importlib.resources
-import inspect
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -11,7 +10,7 @@ from gradparity.backends.errors import InvalidSetting
 
 from ..drawing.drawing import DRAFT_DOTS_PER_INCH, PNG_DOTS_PER_INCH
 from ..drawing.languages import Text
-from ..drawing.page import Block, Listing, Page, Section
+from ..drawing.page import Block, Code, Page, Section
 from ..drawing.plots import seconds
 from ..environment import describe_environment
 from . import sections as sections
@@ -21,6 +20,7 @@ from .calculus_pages import show_descent, show_difference, show_gradient, show_s
 from .judgement_pages import show_checking, show_kinks, show_price
 from .network_pages import show_losses, show_simple_net, show_two_layer_net
 from .run import Lesson
+from .snippets import SNIPPETS
 from .texts import LANGUAGES
 
 SHOWN_BY: dict[Callable[[Lesson], Any], Callable[[Lesson, Any], Sequence[Block]]] = {
@@ -75,8 +75,7 @@ def write_section(lesson: Lesson, number: int) -> Section:
     title = lesson.text("section.title", number=number, title=lesson.text(f"{name}.title"))
     lesson.progress(f"{number}. {lesson.english.texts[f'{name}.title']}")
     blocks = show(lesson, compute(lesson))
-    command = f"python -m gradparity.compare.lesson --section {number}"
-    code = Listing(f"{inspect.getsource(compute)}\n\n{command}", lesson.text("code"))
+    code = Code(SNIPPETS[name], *lesson.words("code", "title", "copy", "copied"))
     return Section(name.replace("_", "-"), title, [*blocks, code])
 
 

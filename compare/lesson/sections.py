@@ -1,7 +1,8 @@
 """The lesson, section by section: from differences to backpropagation, and why to keep both.
 
 Each function computes what its section shows. How it is drawn is in `function_plots.py` and
-`net_plots.py`, what is said about it in `texts.py`. To run one section alone:
+`net_plots.py`, what is said about it in `languages/`, and what a reader would write to find the
+same in `snippets.py`. To run one section alone:
 
     python -m gradparity.compare.lesson --section 4
 """
