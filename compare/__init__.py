@@ -16,9 +16,9 @@ if __name__ != "gradparity.compare":
 if TYPE_CHECKING:
     from .agreement.agreement import assert_gradients_agree, compare_gradients
     from .agreement.comparison import Comparison, Disagreement
-    from .agreement.native_trees import module_loss
     from .checking.check import GradientCheck, check_gradient
     from .checking.taylor import taylor_test
+    from .ports.native_trees import module_loss
     from .speed.measuring import measure_speed
     from .verdicts import Suspect, Verdict
 
@@ -32,7 +32,7 @@ _MODULES = {
     "check_gradient": "checking.check",
     "compare_gradients": "agreement.agreement",
     "measure_speed": "speed.measuring",
-    "module_loss": "agreement.native_trees",
+    "module_loss": "ports.native_trees",
     "taylor_test": "checking.taylor",
 }
 

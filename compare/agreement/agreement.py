@@ -10,12 +10,12 @@ from gradparity.backends import Backend
 from gradparity.backends.base import ModelFunction
 from gradparity.backends.pytrees import PyTree
 
+from ..ports.entrants import DEFAULT_BACKENDS, entrants
+from ..ports.layouts import Rename, Transpose
 from ..verdicts import Verdict
 from .case import Case
 from .comparison import Comparison, Disagreement
 from .engines import point_for
-from .entrants import DEFAULT_BACKENDS, entrants
-from .layouts import Rename, Transpose
 
 
 def compare_gradients(

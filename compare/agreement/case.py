@@ -10,6 +10,8 @@ import numpy as np
 from gradparity.backends import GradparityError
 
 from ..checking.check import Arbiter
+from ..ports.entrants import Entrants
+from ..ports.port_hints import different_parameters, hints
 from ..verdicts import Suspect, Verdict
 from .arbitration import (
     Judgement,
@@ -22,8 +24,6 @@ from .arbitration import (
 from .comparison import Comparison, SecondOpinion
 from .conclusion import conclude, listed, verdict_on
 from .engines import Answer, Engine, Point, answer
-from .entrants import Entrants
-from .port_hints import different_parameters, hints
 from .round_off import odd_ones_out
 from .rulings import Ruling, Rulings
 from .second_opinions import FORWARD_MODE, Entry, OtherWay, other_ways

@@ -22,9 +22,9 @@ from gradparity.backends.pytrees import (
 )
 
 from ..checking.candidate import read_candidate
+from ..ports.layouts import Layout
 from ..speed.evaluations import Evaluations, OutOfTime
 from ..speed.timed_gradient import loop_evaluations
-from .layouts import Layout
 
 # By differences each entry costs two evaluations: these few are worth them in any case.
 AFFORDABLE_ENTRIES = 500

@@ -9,7 +9,7 @@ from gradparity.backends.base import ModelFunction
 from gradparity.backends.errors import InvalidSetting
 from gradparity.backends.pytrees import PyTree, flatten, is_array, private_numpy, tree_map
 
-from .engines import Engine
+from ..agreement.engines import Engine
 from .layouts import Rename, Transpose, layout_of
 from .native_trees import NativeTree, is_module, module_loss, native_tree
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from gradparity.backends.pytrees import private_numpy
 
-from .engines import Engine, Point
+from ..agreement.engines import Engine, Point
 from .native_trees import NativeTree
 
 # Sums of a network's terms in another order: some hundreds of roundings of the largest entry.
