@@ -273,6 +273,7 @@ def test_every_text_and_label_is_used_somewhere(here, page, numerical_alone):
         made.to_html()
     for recorded in (here, numerical_alone):
         recorded.plain("price.measured")  # the full page says it, a draft does not
+        recorded.plain("notebook")  # a notebook says it
     used = here.english.texts.used | numerical_alone.english.texts.used
     assert set(TEXTS) == used | {"difference.no_sympy"}
     elsewhere = {"relative difference"}  # in the comparison's report

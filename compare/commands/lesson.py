@@ -14,6 +14,14 @@ def lesson(
         list[int] | None,
         typer.Option(min=1, help="Build this section alone; may be repeated."),
     ] = None,
+    notebook: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.ipynb",
+            help="Write a notebook instead of the page, to be run by its reader.",
+            show_default=False,
+        ),
+    ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="A draft in under 20 seconds.")] = False,
     data: Annotated[
         str, typer.Option(help="A folder with the four MNIST files, 'embedded', or 'auto'.")
@@ -30,15 +38,20 @@ def lesson(
 
     from gradparity.backends.errors import InvalidSetting
 
-    from .files import check_folder
+    from .files import check_file, check_folder
 
-    check_folder(out)
+    if notebook is None:
+        check_folder(out)
+    check_file(notebook)
     progress = Console(stderr=True, quiet=quiet)
     with progress.status("loading the backends") as status:
         from gradparity.compare.lesson.building import build_page, check_sections, save_page
+        from gradparity.compare.lesson.notebook import load_nbformat, write_notebook
         from gradparity.compare.lesson.run import Lesson
         from gradparity.compare.lesson.texts import read_languages
 
+        if notebook is not None:
+            load_nbformat()
         try:
             check_sections(section or ())
             languages = read_languages(language)
@@ -49,6 +62,9 @@ def lesson(
         made = Lesson.with_what_is_here(data=data, quick=quick, languages=languages, progress=tell)
         command = " ".join(["gradparity", *sys.argv[1:]])
         page = build_page(made, section or (), command=command)
-        tell("saving the figures")
-        path = save_page(page, out, draft=quick)
+        if notebook is None:
+            tell("saving the figures")
+            path = save_page(page, out, draft=quick)
+        else:
+            path = write_notebook(page, notebook, note=made.text("notebook"), quick=quick)
     typer.echo(path)  # as it is: a console would break a long path into lines

@@ -64,9 +64,18 @@ class Drawing:
     ) -> tuple[Path, Path]:
         """Write NAME.png, on light paper, and NAME.svg, which turns dark where its reader is."""
         png, svg = directory / f"{self.name}.png", directory / f"{self.name}.svg"
+        with (
+            _only_frame(self.figure, self.frame),
+            house_style(),
+            _relabelled(self.figure, self.labels),
+        ):
+            self.figure.savefig(png, dpi=dots_per_inch, metadata={"Software": None})
+        svg.write_text(self._repr_svg_(), "utf-8")
+        return png, svg
+
+    def _repr_svg_(self) -> str:
+        """Return the figure as it is in a file, and as a notebook shows it."""
         with _only_frame(self.figure, self.frame) as hidden, house_style():
-            with _relabelled(self.figure, self.labels):
-                self.figure.savefig(png, dpi=dots_per_inch, metadata={"Software": None})
             text = self._svg() if hidden else self._all_frames
         text = TEXT_ELEMENT.sub(lambda found: found[1] + _first(found[2], self.labels), text)
         # Programs that do not know the rule, as those for slides, show the light colours.
@@ -78,9 +87,7 @@ class Drawing:
         style = f"<style>@media (prefers-color-scheme:dark){{{dark}}}</style>"
         start = text.index(">", text.index("<svg ")) + 1
         alt = next(iter(self.alt.by_language.values())) if isinstance(self.alt, Words) else self.alt
-        words = f"<title>{_escape(alt)}</title>"
-        svg.write_text(text[:start] + words + style + text[start:], "utf-8")
-        return png, svg
+        return f"{text[:start]}<title>{_escape(alt)}</title>{style}{text[start:]}"
 
     @cached_property
     def _all_frames(self) -> str:

@@ -1,0 +1,229 @@
+"""The lesson as a notebook: its texts, its code, and figures that are drawn when it is run."""
+
+import functools
+import html
+import re
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable, Iterable
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+from gradparity.backends.errors import BackendUnavailable
+from gradparity.models.atomic_file import write_atomically
+
+from ..drawing.languages import Markup, Text, in_language, to_markup
+from ..drawing.page import (
+    Block,
+    Code,
+    Formula,
+    Listing,
+    Notice,
+    Page,
+    Paragraph,
+    Picture,
+    Section,
+    Table,
+)
+
+
+class Figures:
+    """What a cell of the notebook draws: the figures of one section, computed when first asked for.
+
+    quick: cut trainings short, as the command's --quick does
+    """
+
+    def __init__(self, *, quick: bool = False) -> None:
+        from .run import Lesson
+
+        self.lesson = Lesson.with_what_is_here(quick=quick)
+
+    @functools.cache  # noqa: B019  it lives as long as its notebook's kernel
+    def _pictures(self, section: str) -> list[Picture]:
+        from .building import SHOWN_BY, write_section
+
+        number = 1 + [compute.__name__ for compute in SHOWN_BY].index(section)
+        blocks = write_section(self.lesson, number).blocks
+        return [block for block in blocks if isinstance(block, Picture)]
+
+    def show(self, section: str, picture: int = 1) -> None:
+        """Display the drawings of a picture of a section; pictures count from 1."""
+        from IPython.display import display
+
+        for drawing in self._pictures(section.replace("-", "_"))[picture - 1].drawings:
+            display(drawing)
+
+
+def load_nbformat() -> Any:
+    """Return the module nbformat.
+
+    raises: BackendUnavailable where it is missing
+    """
+    try:
+        import nbformat
+    except ModuleNotFoundError as error:
+        if error.name != "nbformat":
+            raise
+        raise BackendUnavailable(
+            "a notebook needs nbformat: pip install 'gradparity[lesson]'"
+        ) from error
+    return nbformat
+
+
+def write_notebook(page: Page, path: Path, *, note: Text = "", quick: bool = False) -> Path:
+    """Write the page as a notebook in its first language, and return its path.
+
+    note: what to say of the notebook itself; quick: whether its figures are to be drafts
+    raises: BackendUnavailable, OSError
+    """
+    nbformat = load_nbformat()
+    notebook = nbformat.v4.new_notebook(
+        cells=list(_cells(page, note, quick, nbformat.v4)),
+        metadata={
+            "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"},
+            "language_info": {"name": "python"},
+        },
+    )
+    for number, cell in enumerate(notebook.cells):
+        cell.id = f"cell-{number}"  # by default a random one, and each writing another file
+    nbformat.validate(notebook)
+    write_atomically(path, (nbformat.writes(notebook) + "\n").encode())
+    return path
+
+
+def _cells(page: Page, note: Text, quick: bool, v4: Any) -> Iterable[Any]:
+    language = next(iter(page.languages))
+    lead = [
+        to_markdown(block, language) for block in (*page.lead, *([Notice(note)] if note else []))
+    ]
+    title = to_text(page.title, language)
+    yield v4.new_markdown_cell("\n\n".join([f"# {title}", *lead]))
+    start = "from gradparity.compare.lesson.notebook import Figures"
+    yield v4.new_code_cell(f"{start}\n\nfigures = Figures({'quick=True' if quick else ''})")
+    for section in page.sections:
+        yield from _section(section, language, v4)
+
+
+def _section(section: Section, language: str, v4: Any) -> Iterable[Any]:
+    """Yield text cells, and a code cell for each picture and for the section's own code."""
+    text, pictures = [f"## {to_text(section.title, language)}"], 0
+    for block in section.blocks:
+        code = ""
+        if isinstance(block, Picture):
+            pictures += 1
+            code = f'figures.show("{section.anchor}", {pictures})'
+        elif isinstance(block, Code):
+            code = block.code.strip()
+        if code and text:
+            yield v4.new_markdown_cell("\n\n".join(text))
+            text = []
+        if code:
+            yield v4.new_code_cell(code)
+        written = to_markdown(block, language)
+        if written:
+            text.append(written)
+    if text:
+        yield v4.new_markdown_cell("\n\n".join(text))
+
+
+def to_markdown(block: Block, language: str) -> str:
+    """Return the words of a block; "" where it has none outside of the page."""
+    write = _WRITERS.get(type(block))
+    return write(block, language) if write else ""
+
+
+def _table(table: Table, language: str) -> str:
+    rows = [table.header, *table.rows]
+    cells = [[to_text(cell, language).replace("|", "\\|") for cell in row] for row in rows]
+    cells.insert(1, ["---"] * len(table.header))
+    lines = "\n".join(f"| {' | '.join(row)} |" for row in cells)
+    return f"{lines}\n\n{to_text(table.caption, language)}" if table.caption else lines
+
+
+_WRITERS: dict[type, Callable[[Any, str], str]] = {
+    Paragraph: lambda block, language: to_text(block.text, language),
+    Notice: lambda block, language: f"> {to_text(block.text, language)}",
+    Formula: lambda block, language: f"$${to_latex(block.mathml)}$$",
+    Listing: lambda block, language: f"```\n{in_language(block.text, language).strip()}\n```",
+    Picture: lambda block, language: to_text(block.caption, language),
+    Table: _table,
+}
+
+
+def to_text(text: Text, language: str) -> str:
+    """Return words in Markdown, with their formulas in LaTeX."""
+    writer = _Words()
+    writer.feed(to_markup(in_language(text, language)))
+    writer.close()
+    return "".join(writer.written)
+
+
+class _Words(HTMLParser):
+    """Turns the markup of a text into Markdown."""
+
+    MARKS = {"em": "*", "i": "*", "b": "**", "strong": "**", "code": "`"}
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.written: list[str] = []
+        self.formula = ""
+        self.in_code = False
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if self.formula or tag == "math":
+            self.formula += self.get_starttag_text() or ""
+        else:
+            self.written.append(self.MARKS.get(tag, ""))
+            self.in_code |= tag == "code"
+
+    def handle_endtag(self, tag: str) -> None:
+        if not self.formula:
+            self.written.append(self.MARKS.get(tag, ""))
+            self.in_code &= tag != "code"
+            return
+        self.formula += f"</{tag}>"
+        if tag == "math":
+            self.written.append(f"${to_latex(Markup(self.formula))}$")
+            self.formula = ""
+
+    def handle_data(self, data: str) -> None:
+        if self.formula:
+            self.formula += html.escape(data)
+        else:
+            escaped = re.sub(r"([*_`$\\])", r"\\\1", data).replace("<", "&lt;")
+            self.written.append(data if self.in_code else escaped)
+
+
+SIGNS = {"∑": r"\sum", "lim": r"\lim", "log": r"\log", "sin": r"\sin"}
+
+
+def to_latex(mathml: str) -> str:
+    """Return the formula of a `<math>` element as LaTeX."""
+    return _latex(ElementTree.fromstring(mathml)).strip()
+
+
+def _latex(element: ElementTree.Element) -> str:
+    tag = element.tag.rpartition("}")[2]
+    parts = [_latex(child) for child in element]
+    text = (element.text or "").strip()
+    match tag:
+        case "mfrac":
+            return rf"\frac{{{parts[0]}}}{{{parts[1]}}}"
+        case "msup":
+            return f"{{{parts[0]}}}^{{{parts[1]}}}"
+        case "msub" | "munder":
+            return f"{parts[0]}_{{{parts[1]}}}"
+        case "msqrt":
+            return rf"\sqrt{{{''.join(parts)}}}"
+        case "mi" | "mo" | "mn":
+            if text == "′":
+                return "'"
+            if text in SIGNS:
+                return f"{SIGNS[text]} "
+            if text in ("(", ")") and element.get("stretchy") != "false":
+                return rf"\left{text}" if text == "(" else rf"\right{text}"
+            return rf"\mathrm{{{text}}}" if len(text) > 1 and tag == "mi" else text
+        case "mtext":
+            return rf"\text{{{text}}}"
+        case _:
+            return "".join(parts)
