@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -14,20 +15,27 @@ from .recorded_shapes import Axes, axis_numbers, diagonal, reshape, squeeze
 Function = Callable[..., Any]
 
 
+@dataclass(frozen=True, eq=False)
+class Configured:
+    """A function with its settings; the last operands are those that it takes by keyword."""
+
+    function: Function
+    names: tuple[str, ...]
+    settings: dict[str, Any]
+
+    def __call__(self, *blocks: Any) -> Any:
+        count = len(blocks) - len(self.names)
+        by_keyword = dict(zip(self.names, blocks[count:], strict=True))
+        return self.function(*blocks[:count], **by_keyword, **self.settings)
+
+
 def elementwise(function: Function, *args: Any, **settings: Any) -> Any:
     """Record a function that is evaluated entry by entry; arrays may be given by keyword too."""
     if any(isinstance(arg, list | tuple) for arg in args):
         return NotImplemented
     names = [name for name, value in settings.items() if isinstance(value, RecordedArray)]
     operands = (*args, *(settings.pop(name) for name in names))
-    count = len(args)
-
-    def evaluate(*blocks: Any) -> Any:
-        return function(
-            *blocks[:count], **dict(zip(names, blocks[count:], strict=True)), **settings
-        )
-
-    chosen = evaluate if settings or names else function
+    chosen = Configured(function, tuple(names), settings) if settings or names else function
     arrays = [operand for operand in operands if isinstance(operand, RecordedArray)]
     value = chosen(*(x.value if isinstance(x, RecordedArray) else x for x in operands))
     return arrays[0].recorder.record(rules.elementwise, value, chosen, *operands)

@@ -44,16 +44,29 @@ class Operation:
 
 @dataclass
 class Recording:
-    """The recorder of one run of a function."""
+    """The recorder of one run of a function.
+
+    constants: whether arrays of floats that depend on no parameter have numbers too, so that what
+        is computed from them is written down; `constant_values` holds them
+    """
 
     operations: list[Operation] = field(default_factory=list)
     count: int = 0
     result: Any = None
+    constants: bool = False
+    constant_values: dict[int, np.ndarray] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, f: Callable[..., Any], params: PyTree, args: tuple[PyTree, ...]) -> "Recording":
+    def of(
+        cls,
+        f: Callable[..., Any],
+        params: PyTree,
+        args: tuple[PyTree, ...],
+        *,
+        constants: bool = False,
+    ) -> "Recording":
         """Run f(params, *args) on recorded arrays; the leaves of params get the first numbers."""
-        recording = cls()
+        recording = cls(constants=constants)
         leaves, structure = flatten(params)
         recorded = [recording._numbered(leaf) for leaf in leaves]
         constants = tree_map(recording._lifted, args)
@@ -69,6 +82,8 @@ class Recording:
     def call(self, name: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Evaluate a function of arrays, and write it down if any of them depends on parameters."""
         operands, structure = flatten((args, kwargs))
+        if self.constants:
+            operands = [self._lifted(leaf) for leaf in operands]
         if not _any_depends(operands) or name in ABOUT_SHAPES:
             plain_args, plain_kwargs = unflatten(structure, map(_value, operands))
             return tree_map(self._lifted, function(*plain_args, **plain_kwargs))
@@ -117,6 +132,11 @@ class Recording:
             return leaf
         if isinstance(leaf, np.ndarray) and leaf.flags.writeable:
             leaf = leaf.copy()  # f may go on filling an array of its own
+        if self.constants and leaf.dtype.kind == "f":
+            numbered = self._numbered(leaf)
+            if numbered.node is not None:
+                self.constant_values[numbered.node] = numbered.value
+            return numbered
         return RecordedArray(self, _read_only(leaf))
 
 
