@@ -1,4 +1,4 @@
-"""The command line: one module in `commands` for each command, errors and exit codes here."""
+"""The command line: one module in `commands` for each command, streams and signals here."""
 
 import sys
 
@@ -9,15 +9,14 @@ from .commands.check import check
 from .commands.compare import compare
 from .commands.conformance import conformance
 from .commands.exercises import exercises
+from .commands.failures import INTERRUPTED, WORK_FAILED, describe_failure, flushed, guarded, say
 from .commands.fetch_mnist import fetch_mnist
 from .commands.grade import grade
+from .commands.interrupts import Interrupts, noticed_interrupts
 from .commands.lesson import lesson
 from .commands.selftest import selftest
 from .commands.speed import speed
 from .commands.train import train
-
-# Exit codes: 0 agree or done, 1 differ, 2 usage, 3 cannot tell, 4 the work failed.
-WORK_FAILED = 4
 
 app = typer.Typer(
     name="gradparity",
@@ -41,17 +40,42 @@ for command in (
     fetch_mnist,
     selftest,
 ):
-    app.command()(command)
+    app.command()(guarded(command))
 
 
 def main() -> None:
-    """Run the command line; errors made on purpose become one message and an exit code."""
+    """Run the command line, and exit.
+
+    Exit codes: 0 agree or done, 1 differ, 2 usage, 3 cannot tell, 4 the work failed, in whatever
+    way, 130 interrupted.
+    """
+    from .commands.terminal import degrade_output
+
+    degrade_output()
+    interrupts, code = Interrupts(), INTERRUPTED
+    try:
+        with noticed_interrupts(interrupts):
+            code = _run()
+    except KeyboardInterrupt:  # pressed again, or at the very end
+        pass
+    if interrupts.seen:
+        code = interrupts.exit_code = INTERRUPTED
+        say("interrupted")
+    sys.exit(flushed(code))
+
+
+def _run() -> int:
     try:
         app()
-    except Exception as error:
-        from gradparity.backends.errors import GradparityError, InvalidSetting, UnknownBackend
+    except SystemExit as exit:
+        return exit.code if isinstance(exit.code, int) else WORK_FAILED if exit.code else 0
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except Exception as error:  # a help text that cannot be written, for one
+        say(describe_failure(error))
+        return WORK_FAILED
+    return 0
 
-        if not isinstance(error, GradparityError):
-            raise
-        typer.secho(f"gradparity: {error}", fg="red", err=True)
-        sys.exit(2 if isinstance(error, InvalidSetting | UnknownBackend) else WORK_FAILED)
+
+if __name__ == "__main__":
+    main()

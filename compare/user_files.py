@@ -3,18 +3,23 @@
 import functools
 import importlib.util
 import inspect
+import math
 import sys
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
 from gradparity.backends.errors import GradparityError, InvalidSetting
 from gradparity.backends.pytrees import PyTree
 
+MAGIC = b"\x93NUMPY"  # what an .npy file begins with
+DEEPEST = 64  # levels of names
+UNREADABLE = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError)
 SEPARATOR = "/"  # between the levels of nested parameters; names may hold dots, as torch's do
 
 
@@ -64,6 +69,11 @@ def load_arrays(path: Path) -> PyTree:
     tree: dict[str, Any] = {}
     for name, array in stored.items():
         *levels, last = name.split(SEPARATOR)
+        if len(levels) > DEEPEST:
+            raise UnusableFile(
+                f"{path}: got a name of {len(levels):,} levels, {name[:20]}...; expected at most "
+                f"{DEEPEST}"
+            )
         branch = tree
         for level in levels:
             branch = branch.setdefault(level, {})
@@ -166,11 +176,20 @@ def _read(path: Path) -> np.ndarray | dict[str, np.ndarray]:
         )
     try:
         with path.open("rb") as file:
+            if zipfile.is_zipfile(file):
+                with zipfile.ZipFile(file) as archive:
+                    for member in archive.infolist():
+                        with archive.open(member) as content:
+                            _check_claim(content, member.file_size)
+            else:
+                file.seek(0)
+                _check_claim(file, path.stat().st_size)
+            file.seek(0)
             stored = np.load(file, allow_pickle=False)
             if isinstance(stored, np.ndarray):
                 return stored
             arrays = {name: stored[name] for name in stored.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except (*(OSError, ValueError, EOFError, MemoryError), *UNREADABLE) as error:
         raise UnusableFile(
             f"{path}: {error}; expected arrays that numpy.savez or numpy.save wrote, without "
             "pickled objects"
@@ -178,6 +197,23 @@ def _read(path: Path) -> np.ndarray | dict[str, np.ndarray]:
     if not arrays:
         raise UnusableFile(f"{path}: got no arrays; expected one at least, as numpy.savez writes")
     return arrays
+
+
+def _check_claim(file: IO[bytes], size: int) -> None:
+    """Refuse a header of an array that is larger than the file, before memory is asked for.
+
+    raises: ValueError, also for what is no header
+    """
+    if file.read(len(MAGIC)) != MAGIC:
+        return  # no array: NumPy says so
+    major, minor = file.read(2)
+    read = {1: np.lib.format.read_array_header_1_0}.get(major, np.lib.format.read_array_header_2_0)
+    shape, _, dtype = read(file)
+    needed = math.prod(shape) * dtype.itemsize
+    if needed > size:
+        raise ValueError(
+            f"its header claims {shape} {dtype}, {needed:,} bytes, where there are {size:,}"
+        )
 
 
 def _with_lists(tree: Any) -> Any:

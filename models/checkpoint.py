@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,15 @@ from gradparity.backends import Backend
 from gradparity.backends.errors import InvalidData, InvalidSetting
 from gradparity.backends.pytrees import PyTree, flatten, leaf_names, unflatten
 
-from .atomic_file import write_atomically
+from .atomic_file import clear_abandoned, is_replaced, write_atomically
 from .training_run import TrainingRun
 
-FORMAT = 1
+FORMAT = 2
+# What NumPy and zipfile make of a file that is cut, changed, or no archive at all.
+UNREADABLE = (
+    *(zipfile.BadZipFile, zlib.error, EOFError, KeyError, OSError, RuntimeError),
+    *(TypeError, ValueError, MemoryError),
+)
 MEASURED = ("losses", "train_accuracy", "test_accuracy", "epoch_seconds")
 
 
@@ -39,14 +45,22 @@ class Checkpoint:
             raise InvalidSetting(
                 f"got checkpoint {self.path}, expected a file in a directory that exists"
             )
+        clear_abandoned(self.path)
 
     def save(self, run: TrainingRun) -> None:
         """Write the run; raises: OSError, and the file is then as it was."""
         arrays = {name: getattr(run, name) for name in MEASURED}
         arrays |= dict(zip(_keys(run.params), flatten(run.params)[0], strict=True))
-        settings = json.dumps(self.settings | {"format": FORMAT})
+        written = self.settings | {"format": FORMAT}
+        identity = {"contents": fingerprint(*arrays.values()), "steps": run.steps}
         content = io.BytesIO()
-        np.savez(content, **arrays, seconds=run.seconds, settings=settings)
+        np.savez(
+            content,
+            **arrays,
+            seconds=run.seconds,
+            settings=json.dumps(written),
+            identity=json.dumps(identity),
+        )
         write_atomically(self.path, content.getvalue())
 
     def load(self, like: TrainingRun) -> TrainingRun:
@@ -62,24 +76,52 @@ class Checkpoint:
             )
         try:
             with np.load(io.BytesIO(self.path.read_bytes()), allow_pickle=False) as file:
-                written = json.loads(str(file["settings"]))
-                self._check_settings(written)
+                self._check_settings(json.loads(str(file["settings"])))
+                arrays = {name: file[name] for name in (*MEASURED, *_keys(like.params))}
+                identity = json.loads(str(file["identity"]))
+                # Losses that were cut off would lead back to batches that have been learned.
+                if identity["contents"] != fingerprint(*arrays.values()):
+                    raise ValueError("its arrays are not those that were written")
                 return dataclasses.replace(
                     like,
                     params=unflatten(
-                        flatten(like.params)[1], [file[key] for key in _keys(like.params)]
+                        flatten(like.params)[1], [arrays[key] for key in _keys(like.params)]
                     ),
                     seconds=float(file["seconds"]),
-                    **{name: file[name] for name in MEASURED},
+                    **{name: arrays[name] for name in MEASURED},
                 )
         except InvalidSetting:
             raise
-        # What NumPy and zipfile make of a file that is cut, changed, or no archive at all.
-        except (zipfile.BadZipFile, EOFError, KeyError, OSError, RuntimeError, ValueError) as error:
+        except UNREADABLE as error:
             raise InvalidData(
                 f"checkpoint {self.path}: got a file that cannot be read ({error}), expected one "
-                "written by train; start without resume to write it anew"
+                "written by train; begin anew with overwrite=True, --overwrite"
             ) from error
+
+    def refuse_to_lose(self, steps: int) -> None:
+        """Refuse to begin anew where the file holds more than so many steps, or something else.
+
+        steps: what the file will hold when it is first written
+        raises: InvalidSetting
+        """
+        if not self.path.exists() or not is_replaced(self.path):
+            return
+        try:
+            with np.load(io.BytesIO(self.path.read_bytes()), allow_pickle=False) as file:
+                held = int(json.loads(str(file["identity"]))["steps"])
+        except UNREADABLE as error:
+            raise InvalidSetting(
+                f"checkpoint {self.path}: got a file that train has not written ({error}), which "
+                "would be lost; name another file, or overwrite it on purpose: overwrite=True, "
+                "--overwrite"
+            ) from error
+        if held > steps:
+            raise InvalidSetting(
+                f"checkpoint {self.path} holds a training of {held:,} steps, which the first "
+                f"{steps:,} steps of this one would replace; go on from it (resume=True, "
+                "--resume), name another file, or overwrite it on purpose (overwrite=True, "
+                "--overwrite)"
+            )
 
     def _check_settings(self, written: dict[str, Any]) -> None:
         expected = self.settings | {"format": FORMAT}

@@ -6,6 +6,7 @@ the elements, last dimension fastest.
 """
 
 import gzip
+import io
 import math
 import struct
 import zlib
@@ -19,15 +20,22 @@ from gradparity.backends.errors import InvalidData
 GZIP_MAGIC = b"\x1f\x8b"
 # The code of unsigned bytes among the element types of the format, the only one MNIST uses.
 UNSIGNED_BYTE = 0x08
+# The largest set of this format that goes about, EMNIST, has 547 million.
+MOST_BYTES = 2**30
 UNPACK_ERRORS = (OSError, EOFError, zlib.error)
-"""What `unpack` raises for a gzip stream that is cut off or damaged."""
+"""What `unpack` raises for a gzip stream that is cut off, damaged or endless."""
 REMEDY = "replace it by an intact copy ('gradparity fetch-mnist' downloads MNIST to the cache)"
 
 
-def read_unpacked(path: Path) -> bytes:
+class TooLarge(OSError):
+    """A gzip stream unpacks to more than what was expected could have."""
+
+
+def read_unpacked(path: Path, most: int = MOST_BYTES) -> bytes:
     """Return the content of the file, unpacked when it is gzipped, whatever it is called.
 
-    raises: InvalidData, when the file cannot be read or its gzip stream is broken
+    most: bytes that it may unpack to
+    raises: InvalidData, when the file cannot be read, is larger, or its gzip stream is broken
     """
     try:
         content = path.read_bytes()
@@ -37,7 +45,9 @@ def read_unpacked(path: Path) -> bytes:
             "check the path and its permissions"
         ) from error
     try:
-        return unpack(content)
+        return unpack(content, most)
+    except TooLarge as error:
+        raise InvalidData(f"{path}: {error}; {REMEDY}") from error
     except UNPACK_ERRORS as error:
         raise InvalidData(
             f"{path}: the gzip stream is truncated or corrupted, got {len(content)} bytes and "
@@ -45,10 +55,19 @@ def read_unpacked(path: Path) -> bytes:
         ) from error
 
 
-def unpack(content: bytes) -> bytes:
-    """Return `content` unpacked when it is gzipped, else as it is; may raise UNPACK_ERRORS."""
+def unpack(content: bytes, most: int = MOST_BYTES) -> bytes:
+    """Return `content` unpacked when it is gzipped, else as it is; may raise UNPACK_ERRORS.
+
+    most: bytes after which unpacking stops with an error: a gzip file of 10 MB can hold 10 GB
+    """
     # Browsers and servers unpack on the way without renaming: the bytes tell, the suffix does not.
-    return gzip.decompress(content) if content.startswith(GZIP_MAGIC) else content
+    if not content.startswith(GZIP_MAGIC):
+        return content
+    with gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
+        unpacked = file.read(most + 1)
+    if len(unpacked) > most:
+        raise TooLarge(f"a gzip stream of {len(content)} bytes unpacks to more than {most:,}")
+    return unpacked
 
 
 def decode_idx(content: bytes, dimensions: int, name: str) -> NDArray[np.uint8]:

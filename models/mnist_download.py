@@ -2,6 +2,7 @@
 
 import io
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ from gradparity.backends.errors import DownloadFailed, InvalidData
 from .atomic_file import write_atomically
 from .idx_files import UNPACK_ERRORS, read_unpacked, unpack
 from .mnist_files import MNIST_FILES, MnistFile, check_official, find_file, find_mismatch
+from .progress import announced
 
 MIRRORS = (
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
@@ -84,7 +86,7 @@ def _fetch_file(
     present = find_file(directory, file)
     if present is not None:
         try:
-            check_official(read_unpacked(present), file, present)
+            check_official(read_unpacked(present, file.size), file, present)
             return present
         except InvalidData:
             if not replace:
@@ -107,7 +109,7 @@ def _download(file: MnistFile, mirrors: Sequence[str], report: ByteProgress) -> 
         download = pooch.HTTPDownloader(progressbar=_Meter(file.name, report), chunk_size=64 * 1024)
         try:
             download(address, received, None)
-            content = unpack(received.getvalue())
+            content = unpack(received.getvalue(), file.size)
         except UNPACK_ERRORS as error:  # an OSError is also what requests raises
             answers.append(f"{address}: {error}")
             continue
@@ -149,9 +151,17 @@ class _Meter:
 def _progress_reports(progress: bool | ByteProgress) -> Iterator[ByteProgress]:
     if callable(progress):
         yield progress
-    elif progress:
+    elif progress and sys.stderr is not None and sys.stderr.isatty():
         with _drawn_bars() as draw:
             yield draw
+    elif progress:
+        with announced("download") as announce:
+
+            def tell(name: str, received: int, total: int | None) -> None:
+                share = received / total if total else None
+                announce(f"{name}, {received / 1e6:.1f} MB", share)
+
+            yield tell
     else:
         yield lambda name, received, total: None
 

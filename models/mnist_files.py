@@ -20,10 +20,11 @@ IMAGE_SHAPE = (28, 28)
 
 @dataclass(frozen=True)
 class MnistFile:
-    """One of the four files: its published name, and the SHA-256 of its unpacked content."""
+    """One of the four files: its published name, and the SHA-256 and bytes when unpacked."""
 
     name: str
     sha256: str
+    size: int
 
     @property
     def spellings(self) -> tuple[str, ...]:
@@ -33,16 +34,24 @@ class MnistFile:
 
 
 TRAIN_IMAGES = MnistFile(
-    "train-images-idx3-ubyte", "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db"
+    "train-images-idx3-ubyte",
+    "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+    47_040_016,
 )
 TRAIN_LABELS = MnistFile(
-    "train-labels-idx1-ubyte", "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5"
+    "train-labels-idx1-ubyte",
+    "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+    60_008,
 )
 TEST_IMAGES = MnistFile(
-    "t10k-images-idx3-ubyte", "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7"
+    "t10k-images-idx3-ubyte",
+    "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+    7_840_016,
 )
 TEST_LABELS = MnistFile(
-    "t10k-labels-idx1-ubyte", "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2"
+    "t10k-labels-idx1-ubyte",
+    "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+    10_008,
 )
 MNIST_FILES = (TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS)
 
@@ -139,7 +148,7 @@ def _read_pair(
 
 
 def _read_array(path: Path, file: MnistFile, dimensions: int, official: bool) -> NDArray[np.uint8]:
-    content = read_unpacked(path)
+    content = read_unpacked(path, file.size) if official else read_unpacked(path)
     if official:
         check_official(content, file, path)
     return decode_idx(content, dimensions, str(path))

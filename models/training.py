@@ -34,6 +34,7 @@ def train(
     progress: bool | ReportProgress = False,
     checkpoint: str | os.PathLike[str] | None = None,
     resume: bool = False,
+    overwrite: bool = False,
 ) -> TrainingRun:
     """Train by stochastic gradient descent: params - learning_rate * gradient, batch by batch.
 
@@ -45,6 +46,8 @@ def train(
     progress: True for a bar on standard error, or called with (steps done, steps in all, loss)
     checkpoint: a file written after every epoch; with resume the training continues from it, and
         ends with the same parameters, bit for bit, as one that was never interrupted
+    overwrite: whether the checkpoint may be replaced although it holds more than one epoch, or is
+        no checkpoint; without it, neither is lost
     raises: InvalidSetting, InvalidData, ShapeMismatch before the first step; Diverged, whose `run`
         holds the steps before it that left finite parameters; the checkpoint keeps the last epoch
     """
@@ -84,6 +87,8 @@ def train(
         store = Checkpoint(Path(checkpoint), settings)
     if resume:
         run = _resume(store, run, loop.steps)
+    elif store is not None and not overwrite:
+        store.refuse_to_lose(min(loop.steps, len(training.x) // batch_size))
     with reporting(progress, f"{type(model).__name__} on {backend.name}") as report:
         while run.steps < loop.steps:
             run = loop.epoch(run, report)

@@ -96,6 +96,14 @@ def test_a_broken_gzip_stream_is_refused_by_name(tmp_path, content):
     assert f"got {len(content)} bytes" in str(caught.value)
 
 
+def test_a_gzip_stream_is_unpacked_up_to_a_limit(tmp_path):
+    path = tmp_path / "digits.gz"
+    path.write_bytes(gzip.compress(bytes(5000)))
+    assert read_unpacked(path, 5000) == bytes(5000)
+    with pytest.raises(InvalidData, match=r"digits\.gz: a gzip stream of .* more than 4,999"):
+        read_unpacked(path, 4999)
+
+
 def test_a_file_that_cannot_be_read_is_refused_by_name(tmp_path):
     with pytest.raises(InvalidData, match="No such file.*expected a readable IDX file; check"):
         read_unpacked(tmp_path / "absent")

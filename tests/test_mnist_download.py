@@ -26,7 +26,7 @@ needs_full_mnist = pytest.mark.skipif(
 LABELS = np.random.default_rng(0).integers(0, 10, 200_000).astype(np.uint8)
 CONTENT = bytes([0, 0, 8, 1]) + struct.pack(">I", LABELS.size) + LABELS.tobytes()
 PACKED = gzip.compress(CONTENT)
-FILE = MnistFile("digits-idx1-ubyte", hashlib.sha256(CONTENT).hexdigest())
+FILE = MnistFile("digits-idx1-ubyte", hashlib.sha256(CONTENT).hexdigest(), len(CONTENT))
 
 
 class Answering(BaseHTTPRequestHandler):
@@ -100,7 +100,8 @@ DEAD = "http://127.0.0.1:1/"  # port 1 is reserved, nothing listens there
 BAD_ANSWERS = {
     "not found": ({"status": 404, "body": b"gone"}, "404"),
     "a server error": ({"status": 503, "body": b"later"}, "503"),
-    "another file": ({"body": gzip.compress(CONTENT + b"\0")}, "has SHA-256"),
+    "another file": ({"body": gzip.compress(CONTENT[:-1] + b"\0")}, "has SHA-256"),
+    "an endless file": ({"body": gzip.compress(bytes(10**7))}, "unpacks to more than"),
     "a web page": ({"body": b"<!DOCTYPE html>"}, "has SHA-256"),
     "nothing": ({"body": b"", "length": False}, "has SHA-256"),
     "a corrupted file": ({"body": PACKED[:999] + b"~~~" + PACKED[1002:]}, ""),

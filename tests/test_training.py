@@ -187,14 +187,15 @@ def test_progress_changes_nothing(backend, clusters):
     assert same_bits(plain, train(NET, clusters, backend, **SHORT, progress=lambda *_: None))
 
 
-def test_a_bar_shows_on_standard_error_only_where_it_is_asked_for(clusters, capfd):
+def test_progress_shows_on_standard_error_only_where_it_is_asked_for(clusters, capfd, monkeypatch):
+    monkeypatch.setattr("gradparity.models.progress.PERIOD", 1e-3)
     train(NET, clusters, "numerical", **SHORT)
     assert capfd.readouterr() == ("", "")
     train(NET, clusters, "numerical", **SHORT, progress=True)
     out, error = capfd.readouterr()
     assert out == ""
     assert "TwoLayerNet on numerical" in error
-    assert "12/12" in error
+    assert "of 12, loss" in error
 
 
 # Checkpoints
@@ -315,6 +316,48 @@ def test_a_damaged_checkpoint_is_refused(clusters, tmp_path, damage):
     with pytest.raises(InvalidData, match=r"run\.npz: got a file that cannot be read"):
         train(NET, clusters, "numerical", **SHORT, checkpoint=checkpoint, resume=True)
     assert checkpoint.read_bytes() == damaged
+
+
+@pytest.mark.parametrize("name", ["losses", "test_accuracy", "params:W1"])
+def test_a_checkpoint_whose_arrays_were_changed_is_refused(clusters, tmp_path, name):
+    checkpoint = tmp_path / "run.npz"
+    train(NET, clusters, "numerical", **SHORT, checkpoint=checkpoint)
+    with np.load(checkpoint) as file:
+        arrays = dict(file)
+    arrays[name] = arrays[name][:-1]
+    np.savez(checkpoint, **arrays)
+    with pytest.raises(InvalidData, match="its arrays are not those that were written"):
+        train(NET, clusters, "numerical", **SHORT, checkpoint=checkpoint, resume=True)
+
+
+def test_a_longer_training_is_not_overwritten_by_accident(clusters, tmp_path):
+    checkpoint = tmp_path / "run.npz"
+    settings = {"batch_size": 10, "checkpoint": checkpoint}
+    train(NET, clusters, "numerical", **settings, epochs=1)
+    train(NET, clusters, "numerical", **settings, epochs=2)  # nothing is lost by that
+    before = checkpoint.read_bytes()
+    with pytest.raises(InvalidSetting, match=r"run\.npz holds a training of 12 steps.*--overwrite"):
+        train(NET, clusters, "numerical", **settings, epochs=9)
+    assert checkpoint.read_bytes() == before
+    train(NET, clusters, "numerical", **settings, epochs=1, overwrite=True)
+    assert checkpoint.read_bytes() != before
+
+
+def test_a_file_of_another_kind_is_not_overwritten_by_a_checkpoint(clusters, tmp_path):
+    np.savez(tmp_path / "params.npz", W=np.ones(3))
+    (tmp_path / "notes").write_text("mine")
+    for name in ("params.npz", "notes"):
+        before = (tmp_path / name).read_bytes()
+        with pytest.raises(InvalidSetting, match="a file that train has not written"):
+            train(NET, clusters, "numerical", **SHORT, checkpoint=tmp_path / name)
+        assert (tmp_path / name).read_bytes() == before
+
+
+def test_what_a_killed_training_left_is_cleared_when_the_next_one_starts(clusters, tmp_path):
+    checkpoint, left = tmp_path / "run.npz", tmp_path / ".run.npz.0123abcd.partial"
+    left.write_bytes(b"a part")
+    train(NET, clusters, "numerical", **SHORT, checkpoint=checkpoint)
+    assert list(tmp_path.iterdir()) == [checkpoint]
 
 
 def test_a_checkpoint_that_is_not_there_cannot_be_resumed(clusters, tmp_path):

@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
-from .compare import EXIT_CODES, names
+from .compare import names
+from .failures import EXIT_CODES, WORK_FAILED
 from .options import Backends, Json, Seed
 
-WORK_FAILED = 4
 SHOWN = 240  # characters of the reason why a backend was left out; the JSON has all of it
 
 
@@ -48,7 +48,6 @@ def check(
     Exits with 0 where gradients are right, 1 where one is wrong, 3 where that cannot be told, and
     4 where the work failed.
     """
-    from gradparity.compare.checking.function_checks import check_backends, check_rule
     from gradparity.compare.environment import describe_environment
     from gradparity.compare.user_files import (
         check_signature,
@@ -58,7 +57,9 @@ def check(
     )
 
     from .files import check_file, write_json
+    from .function_checks import check_backends, check_rule
     from .tables import make_console
+    from .terminal import printable
 
     check_file(json_file)
     f = load_function(function)
@@ -72,14 +73,14 @@ def check(
         path = function.rpartition(":")[0]
         rule = load_function(gradient if ":" in gradient else f"{path}:{gradient}")
         result = check_rule(f, rule, tree, *further, backends=chosen, seed=seed)
-    console = make_console()
-    for name, found in result.checks.items():
-        console.print(f"{name}: {found}", markup=False)
-    for name, reason in result.failures.items():
-        console.print(f"left out {name}: {textwrap.shorten(reason, SHOWN)}", markup=False)
     described = {"function": function, "params": str(params), "args": args and str(args)}
     environment = describe_environment(seed=seed)
     write_json(json_file, result.to_dict() | described | {"environment": environment})
+    console = make_console(json_file)
+    for name, found in result.checks.items():
+        console.print(f"{name}: {printable(found)}")
+    for name, reason in result.failures.items():
+        console.print(f"left out {name}: {textwrap.shorten(printable(reason), SHOWN)}")
     if not result.complete and result.verdict != "differ":
         raise typer.Exit(WORK_FAILED)
     raise typer.Exit(EXIT_CODES[result.verdict])

@@ -7,8 +7,6 @@ import typer
 
 from .options import Backends, Data, Dtype, Json, Out, Seed
 
-EXIT_CODES = {"agree": 0, "differ": 1, "cannot tell": 3}
-
 
 def compare(
     backends: Backends = None,
@@ -34,20 +32,18 @@ def compare(
     Exits with 0 where gradients agree, 1 where they differ, 3 where that cannot be told, and
     4 where the work failed.
     """
-    from rich.console import Console
-    from rich.progress import Progress
-
     from gradparity.compare import report
     from gradparity.compare.main_job import run_main_job
+    from gradparity.models.progress import announced
 
+    from .failures import EXIT_CODES
     from .files import check_file, check_folder, write_json
     from .tables import make_console, print_table
+    from .terminal import printable
 
     check_folder(out)
     check_file(json_file)
-    console = make_console()
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("starting", total=1.0)
+    with announced("compare") as announce:
         job = run_main_job(
             names(backends),
             dtype=dtype,
@@ -55,11 +51,15 @@ def compare(
             data=data,
             isolate=isolate,
             time_limit=time_limit,
-            progress=lambda what, share: bar.update(task, description=what, completed=share),
+            progress=announce,
         )
-    console.print(f"Data: {job.environment['data']}", highlight=False)
+    # Files first: a report that cannot be printed loses nothing.
+    write_json(json_file, job.to_dict())
+    page = report.write_report(job, out)
+    console = make_console(json_file)
+    console.print(f"Data: {job.environment['data']}")
     for reason in job.left_out.values():
-        console.print(f"Left out: {reason}", highlight=False, markup=False)
+        console.print(f"Left out: {printable(reason)}")
     for title, header, rows in (
         ("Agreement", report.AGREEMENT_HEADER, report.agreement_rows(job)),
         ("Cost of one gradient, 784-50-10, batch 100", report.COST_HEADER, report.cost_rows(job)),
@@ -68,10 +68,10 @@ def compare(
         print_table(console, title, header, rows)
         if title == "Agreement":
             for line in report.agreement_lines(job):
-                console.print(line, highlight=False, markup=False)
-    write_json(json_file, job.to_dict())
-    page = report.write_report(job, out)
-    typer.echo(f"Verdict: {job.verdict}. Plots, tables and JSON are in {out}: open {page}")
+                console.print(printable(line))
+    console.print(
+        f"Verdict: {job.verdict}. Plots, tables and JSON are in {out}: open {page}", soft_wrap=True
+    )
     raise typer.Exit(EXIT_CODES[job.verdict])
 
 

@@ -27,51 +27,53 @@ def conformance(
 
     Exit code 0: all hold; 1: some do not.
     """
-    from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
+    from rich.text import Text
 
     from gradparity.compare.conformance.conformance import check_conformance
     from gradparity.compare.environment import describe_environment
+    from gradparity.models.progress import announced
 
     from .files import check_file, write_json
+    from .tables import make_console
+    from .terminal import printable
 
     check_file(json_file)
-    console = Console()
-    with console.status(f"backend {name}") as status:
+    with announced(f"backend {name}") as announce:
         report = check_conformance(
             name,
             isolate=isolate,
             time_limit=time_limit,
-            on_result=lambda result: status.update(f"backend {name}: {result.law}"),
+            on_result=lambda result: announce(result.law, None),
         )
+    write_json(json_file, report.to_dict() | {"environment": describe_environment(isolate=isolate)})
+    console = make_console(json_file)
     results = {(result.law, result.dtype): result for result in report.results}
     laws = tuple(dict.fromkeys(result.law for result in report.results))
     dtypes = tuple(dict.fromkeys(result.dtype for result in report.results))
     table = Table("law", *dtypes, title=f"backend {name}, scenarios kept")
     for law in laws:
-        table.add_row(law, *(_cell(results.get((law, dtype))) for dtype in dtypes))
+        cells = (_cell(results.get((law, dtype))) for dtype in dtypes)
+        table.add_row(law, *(Text.assemble(*cell) for cell in cells))
     console.print(table)
     for result in report.results:
         for breach in result.broken[:SHOWN_BREACHES]:
-            console.print(
-                f"[red]{result.law}[/] ({result.dtype}), {breach.scenario}: {escape(breach.reason)}"
-            )
+            place = f" ({result.dtype}), {breach.scenario}: {printable(breach.reason)}"
+            console.print(Text.assemble((result.law, "red"), place))
         hidden = len(result.broken) - SHOWN_BREACHES
         if hidden > 0:
             console.print(f"  and {hidden} more scenarios of this law")
     kept = sum(result.passed for result in report.results)
     console.print(f"{kept} of {len(report.results)} laws hold")
-    write_json(json_file, report.to_dict() | {"environment": describe_environment(isolate=isolate)})
     raise typer.Exit(0 if report.passed else 1)
 
 
-def _cell(result: "LawResult | None") -> str:
+def _cell(result: "LawResult | None") -> tuple[str | tuple[str, str], ...]:
     if result is None:
-        return ""
+        return ("",)
     total = len(result.kept) + len(result.broken) + len(result.not_run)
     if result.passed:
-        return f"[green]pass[/] {len(result.kept)}/{total}"
+        return ("pass", "green"), f" {len(result.kept)}/{total}"
     if result.broken:
-        return f"[red]FAIL[/] {len(result.kept)}/{total}"
-    return f"[yellow]not run[/] 0/{total}"
+        return ("FAIL", "red"), f" {len(result.kept)}/{total}"
+    return ("not run", "yellow"), f" 0/{total}"

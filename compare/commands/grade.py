@@ -5,9 +5,10 @@ from typing import Annotated
 
 import typer
 
+from .failures import WORK_FAILED
 from .options import Json, Seed
 
-WRONG, WORK_FAILED = 1, 4
+WRONG = 1
 
 
 def grade(
@@ -27,16 +28,15 @@ def grade(
 
     Exits with 0 where all are right, 1 where one is wrong, and 4 where one could not be judged.
     """
-    from rich.console import Console
-
     from gradparity.compare.environment import describe_environment
     from gradparity.compare.exercises.grading import Grade, grade_files
+    from gradparity.models.progress import announced
 
     from .files import check_file, write_json
     from .tables import make_console, print_table
 
     check_file(json_file)
-    with Console(stderr=True).status("running the exercises"):
+    with announced("running the exercises"):
         marks = grade_files(files, seed=seed, time_limit=time_limit)
     rows = []
     for mark in marks:
@@ -44,12 +44,7 @@ def grade(
         lines += [("", f"note: {remark}") for remark in mark.remarks]
         for number, (argument, words) in enumerate(lines or [("", "")]):
             rows.append((mark.exercise, "" if number else str(mark.grade), argument, words))
-    console = make_console()
-    print_table(
-        console, "Backward passes", ("exercise", "grade", "gradient", "what is wrong"), rows
-    )
     right = sum(mark.grade is Grade.RIGHT for mark in marks)
-    console.print(f"{right} of {len(marks)} right")
     environment = describe_environment(seed=seed)
     write_json(
         json_file,
@@ -60,6 +55,11 @@ def grade(
             "environment": environment,
         },
     )
+    console = make_console(json_file)
+    print_table(
+        console, "Backward passes", ("exercise", "grade", "gradient", "what is wrong"), rows
+    )
+    console.print(f"{right} of {len(marks)} right")
     grades = {mark.grade for mark in marks}
     if Grade.WRONG in grades:
         raise typer.Exit(WRONG)

@@ -28,6 +28,11 @@ Data = Annotated[
 ]
 Json = Annotated[
     Path | None,
-    typer.Option("--json", help="Also write the result as JSON to this file.", show_default=False),
+    typer.Option(
+        "--json",
+        help="Also write the result as JSON to this file; - is standard output, and the report "
+        "then goes to standard error.",
+        show_default=False,
+    ),
 ]
 Out = Annotated[Path, typer.Option(help="Folder for the JSON and the plots; made if needed.")]

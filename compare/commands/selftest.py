@@ -21,26 +21,24 @@ def selftest(
 
     Exits with 0 where gradparity finds 99 % of them and raises no false alarm, else with 1.
     """
-    from rich.console import Console
-    from rich.progress import Progress
-
     from gradparity.compare.environment import describe_environment
     from gradparity.compare.selftest.selftest import run_selftest
+    from gradparity.models.progress import announced
 
     from .files import check_file, write_json
     from .tables import make_console, print_table
 
     check_file(json_file)
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("trying points")
+    with announced("selftest") as announce:
         result = run_selftest(
             repeats=repeats,
             seed=seed,
             functions=None if functions is None else [n.strip() for n in functions.split(",")],
             jobs=jobs,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
+            progress=lambda done, total: announce(f"point {done} of {total}", done / total),
         )
-    console = make_console()
+    write_json(json_file, result.to_dict() | {"environment": describe_environment(seed=seed)})
+    console = make_console(json_file)
     print_table(
         console,
         "Planted faults and right gradients",
@@ -81,5 +79,4 @@ def selftest(
     )
     for name in result.left_out:
         console.print(f"Left out: {name}, whose framework is not installed")
-    write_json(json_file, result.to_dict() | {"environment": describe_environment(seed=seed)})
     raise typer.Exit(0 if result.passed else 1)

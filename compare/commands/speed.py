@@ -1,7 +1,6 @@
 """`gradparity speed`: what a gradient costs with each backend, and how that grows."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -79,8 +78,10 @@ def speed(
     from gradparity.compare.environment import describe_environment
     from gradparity.compare.speed.sweep import Problem, measure_growth, two_layer_problems
     from gradparity.models import TwoLayerNet, load_mnist
+    from gradparity.models.progress import announced
 
     from .files import check_file, check_folder, write_json
+    from .terminal import printable, report_stream
 
     check_file(json_file)
     if out is not None:
@@ -97,17 +98,16 @@ def speed(
         net = TwoLayerNet(hidden_size=hidden_size)
         batch = digits.train_x[:batch_size], digits.train_t[:batch_size]
         problems = [Problem(net.loss, net.init(seed), batch)]
-    with _progress(quiet) as progress:
+    with announced("speed", quiet=quiet) as announce:
         result = measure_growth(
             problems,
             backends=_with_loops(names),
             dtypes=_listed(dtypes),
             minimum_time=minimum_time,
             time_limit=time_limit,
-            progress=progress,
+            progress=announce,
         )
     result = replace(result, left_out=left_out)
-    typer.echo(result)
     threads = {name: os.environ[name] for name in THREAD_SETTINGS if name in os.environ}
     environment = describe_environment(
         data=digits.source,
@@ -123,6 +123,7 @@ def speed(
         write_json(out / "speed.json", record)
         for drawing in _drawings(result.rows, sweep):
             drawing.save(out)
+    typer.echo(printable(result), file=report_stream(json_file))
 
 
 def _listed(names: str) -> tuple[str, ...]:
@@ -168,14 +169,3 @@ def _drawings(rows: "Sequence[SpeedRow]", sweep: bool) -> "Iterator[Drawing]":
         ):
             alt = f"{what} of one gradient in {dtype} against the number of parameters, by backend"
             yield draw(f"{name}-{dtype}", alt, plot_growth, alike, quantity, fit_predicted=True)
-
-
-@contextmanager
-def _progress(quiet: bool) -> Iterator[Callable[[str, float], None]]:
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (BarColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
-    with Progress(*columns, console=Console(stderr=True, quiet=quiet), transient=True) as bar:
-        task = bar.add_task("", total=1.0)
-        yield lambda what, share: bar.update(task, description=what, completed=share)

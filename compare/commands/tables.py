@@ -1,18 +1,24 @@
 """Tables for the terminal."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from .terminal import printable, report_stream
+
 WIDTH_OF_FILES = 120  # characters, where the output is no terminal and has no width
 
 
-def make_console() -> Console:
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=WIDTH_OF_FILES)
+def make_console(json_file: Path | None = None) -> Console:
+    """Return a console for the report: text as it is, neither markup nor highlights."""
+    console = Console(file=report_stream(json_file), highlight=False, markup=False, emoji=False)
+    if not console.is_terminal and "COLUMNS" not in console._environ:
+        console.width = WIDTH_OF_FILES
+    return console
 
 
 def print_table(
@@ -23,6 +29,7 @@ def print_table(
     before = None
     for first, *others in rows:
         # Text, not markup: "numerical[loop]" would lose its brackets.
-        table.add_row(*map(Text, ("" if first == before else first, *others)))
+        cells = ("" if first == before else first, *others)
+        table.add_row(*(Text(printable(cell)) for cell in cells))
         before = first
     console.print(table)

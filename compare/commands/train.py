@@ -29,27 +29,29 @@ def train(
     checkpoint: Annotated[
         Path | None, typer.Option(help="File that keeps the state after each epoch.")
     ] = None,
-    resume: Annotated[bool, typer.Option(help="Go on from the checkpoint.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Begin anew, though the checkpoint has gone on.")
+    ] = False,
     json_file: Json = None,
-    quiet: Annotated[bool, typer.Option(help="Show no progress bar.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
 ) -> None:
     """Train the two-layer net (784-50-10) on handwritten digits by gradient descent."""
-    from rich.console import Console
-
     from gradparity.backends import get_backend
     from gradparity.compare.environment import describe_environment
     from gradparity.models import Diverged, TwoLayerNet, load_mnist
     from gradparity.models import train as train_model
 
     from .files import check_file, write_json
+    from .tables import make_console
 
     check_file(json_file)
     if epochs is None and steps is None:
         epochs = 17
     engine = get_backend(backend, dtype=dtype, device=device)
     digits = load_mnist(data)
-    console = Console()
-    console.print(f"{digits.source}")
+    console = make_console(json_file)
+    console.print(digits.source)
     failure = None
     try:
         run = train_model(
@@ -64,6 +66,7 @@ def train(
             progress=not quiet,
             checkpoint=checkpoint,
             resume=resume,
+            overwrite=overwrite,
         )
     except Diverged as error:  # what was learned so far is still reported
         run, failure = error.run, error

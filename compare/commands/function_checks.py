@@ -7,12 +7,11 @@ from typing import Any
 from gradparity.backends import Backend, BackendUnavailable, GradparityError, get_backend
 from gradparity.backends.pytrees import PyTree
 from gradparity.backends.registry import backend_names
+from gradparity.compare import GradientCheck, check_gradient
 
+from ..checking.black_box import FunctionFailed
 from ..conformance.isolation import describe
 from ..verdicts import Verdict
-from .black_box import FunctionFailed
-from .check import check_gradient
-from .gradient_check import GradientCheck
 
 
 @dataclass(frozen=True)
