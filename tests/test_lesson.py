@@ -231,6 +231,7 @@ def test_every_formula_on_the_page_is_well_formed(text):
 
 def test_no_placeholder_is_left_unfilled_and_no_number_is_lost(text):
     prose = re.sub(r"<(style|script|pre|svg).*?</\1>", "", text, flags=re.DOTALL)
+    prose = re.sub(r'data-words="[^"]*"', "", prose)  # what a script fills in
     assert not re.findall(r"\{\w*\}", prose)
     assert "&lt;m" not in prose  # a formula that was escaped
     assert not re.findall(r"\bnan\b|\binf\b|None", prose)
@@ -395,33 +396,10 @@ def test_the_spread_is_the_largest_difference_of_any_two():
 # In a browser.
 
 
-SHOWN_PATHS = """
-const figure = document.querySelectorAll('.slider')[arguments[0]].closest('figure');
-return [...figure.querySelectorAll('.frame')]
-  .filter(frame => getComputedStyle(frame).display !== 'none')
-  .map(frame => frame.innerHTML);
-"""
-
-
 def test_the_lesson_loads_without_a_word_on_the_console(window, folder):
     window.messages()
     window.open(folder / "index.html")
     assert window.messages() == []
-
-
-@pytest.mark.parametrize("slider", [0, 1])
-def test_each_slider_changes_its_figures_and_its_words(window, folder, slider):
-    window.open(folder / "index.html")
-    seen, words = [], []
-    window.run("document.querySelectorAll('.slider input')[arguments[0]].focus()", slider)
-    for key in (chromium.HOME, chromium.RIGHT, chromium.END):
-        window.press(key)
-        seen.append(str(window.run(SHOWN_PATHS, slider)))
-        script = "return document.querySelectorAll('.slider output')[arguments[0]].textContent"
-        words.append(window.run(script, slider))
-    assert all(seen)
-    assert len(set(seen)) == 3
-    assert len(set(words)) == 3
 
 
 @pytest.mark.parametrize("width", [360, 1920])

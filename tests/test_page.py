@@ -6,37 +6,39 @@ import browser as chromium
 import pytest
 
 from gradparity.compare.drawing import page as frame
-from gradparity.compare.drawing.drawing import draw, mark_frame
+from gradparity.compare.drawing.drawing import draw
+from gradparity.compare.drawing.languages import Markup, Words
 from gradparity.compare.drawing.page import (
     Listing,
-    Markup,
     Notice,
     Page,
     Paragraph,
     Picture,
     Section,
-    Slider,
     Table,
 )
 
 
-def plot_frames(ax):
-    for number in range(3):
-        (line,) = ax.plot([0, 1], [0, number])
-        mark_frame(number, line)
+def plot_line(ax):
+    ax.plot([0, 1], [0, 1], label="slope")
+    ax.set_xlabel("step")
     return ax
+
+
+# In English, in which figures are drawn, and in another language.
+STEP = Words({"en": "step", "de": "Schritt"})
 
 
 @pytest.fixture(scope="module")
 def page():
-    panels = [draw(f"panel-{side}", f"the {side} panel", plot_frames, frame=1) for side in "ab"]
-    slider = Slider("slope", ["flat", "one", Markup("<b>two</b>")], start=1)
+    alt = Words({"en": "the panel", "de": "das Bild"})
+    panels = [draw(f"panel-{side}", alt, plot_line, words=[STEP]) for side in "ab"]
     table = Table(["name", *(f"column {number}" for number in range(20))], [["x"] + ["1.5"] * 20])
     blocks = [
         Paragraph("a < b & c"),
         Paragraph(Markup("<em>written here</em>")),
         Notice("torch is missing"),
-        Picture(panels, "The slope grows.", slider),
+        Picture(panels, Words({"en": "It grows.", "de": "Es wächst."})),
         table,
         Listing("<script>alert(1)</script>" + "x" * 300, "the code"),
     ]
@@ -45,6 +47,7 @@ def page():
         lead=[Paragraph("What it is about.")],
         sections=[Section("first", "1. First", blocks), Section("second", "2. Second", [])],
         foot=[("machine", "some <processor>")],
+        languages={"en": "English", "de": "Deutsch"},
     )
 
 
@@ -73,18 +76,11 @@ def test_the_page_asks_for_nothing_outside_itself(page):
 def test_every_drawing_has_words_in_its_place(page):
     svgs = re.findall(r"<svg [^>]*>", page.to_html())
     assert len(svgs) == 2
-    assert all('role="img" aria-label="the ' in svg for svg in svgs)
+    assert all('role="img" aria-label="the panel"' in svg for svg in svgs)
 
 
 def test_a_section_lists_the_drawings_of_its_pictures(page):
     assert [drawing.name for drawing in page.sections[0].drawings] == ["panel-a", "panel-b"]
-
-
-def shown(window):
-    return window.run(
-        "return [...document.querySelectorAll('[data-frame]')]"
-        ".filter(f => getComputedStyle(f).display !== 'none').map(f => f.dataset.frame)"
-    )
 
 
 def test_the_page_loads_without_a_word_on_the_console(window, path):
@@ -101,24 +97,29 @@ def test_a_request_to_the_network_would_show_on_the_console(window, path, tmp_pa
     assert any("Content Security Policy" in message for message in window.messages())
 
 
-def test_a_slider_is_moved_with_the_keyboard_and_changes_every_panel(window, path):
+SEEN = """
+const caption = document.querySelector('.picture figcaption').innerText;
+const label = [...document.querySelector('.panel svg').querySelectorAll('tspan')]
+  .filter(span => getComputedStyle(span).display !== 'none').map(span => span.textContent);
+return [caption, ...label, document.querySelector('.panel svg').getAttribute('aria-label')];
+"""
+
+
+def test_the_reader_chooses_the_language_of_texts_labels_and_spoken_words(window, path):
     window.open(path)
-    assert shown(window) == ["1", "1"]
-    window.run("document.querySelector('input').focus()")
-    window.press(chromium.RIGHT)
-    assert shown(window) == ["2", "2"]
-    assert window.run("return document.querySelector('output').innerHTML") == "<b>two</b>"
-    assert window.run("return document.querySelector('input').ariaValueText") == "two"
-    window.press(chromium.HOME)
-    assert shown(window) == ["0", "0"]
+    assert window.run(SEEN) == ["It grows.", "step", "the panel"]
+    window.run("document.querySelector('#language').focus()")
+    window.press("D")
+    assert window.run(SEEN) == ["Es wächst.", "Schritt", "das Bild"]
+    assert window.run("return document.documentElement.lang") == "de"
 
 
-def test_without_a_script_the_chosen_frame_is_there_and_no_dead_control(window, path, tmp_path):
+def test_without_a_script_the_first_language_is_there_and_no_dead_control(window, path, tmp_path):
     quiet = tmp_path / "quiet.html"
     quiet.write_text(re.sub(r"<script>.*</script>", "", path.read_text("utf-8"), flags=re.DOTALL))
     window.open(quiet)
-    assert shown(window) == ["1", "1"]
-    assert window.run("return document.querySelector('input').offsetWidth") == 0
+    assert window.run(SEEN) == ["It grows.", "step", "the panel"]
+    assert window.run("return document.querySelector('#language').offsetWidth") == 0
 
 
 @pytest.mark.parametrize("width", [360, 768, 1920])
@@ -162,7 +163,7 @@ def test_every_control_is_reached_with_the_tabulator(window, path):
     for _ in range(20):
         window.press(chromium.TAB)
         reached.add(window.run("return document.activeElement.tagName"))
-    assert {"A", "BUTTON", "INPUT", "SUMMARY"} <= reached
+    assert {"A", "BUTTON", "SELECT", "SUMMARY"} <= reached
 
 
 def test_the_absence_of_a_browser_is_a_failure_where_one_is_required(monkeypatch):

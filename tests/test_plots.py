@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from gradparity.compare.drawing import plots
-from gradparity.compare.drawing.drawing import draw, mark_frame
+from gradparity.compare.drawing.drawing import draw
 from gradparity.compare.drawing.house_style import (
     LOOKS,
     PALETTE,
@@ -236,18 +236,16 @@ def test_the_style_is_left_behind_where_it_was():
     assert matplotlib.rcParams["font.size"] == before
 
 
-def plot_two_frames(ax):
+def plot_line(ax):
     use_log_scale(ax)
     ax.plot([1e-8, 1], [1e-3, 1], color=PALETTE["blue"].light)
-    for frame in (0, 1):
-        (point,) = ax.plot(0.1, 0.1 + frame, "o", color=PALETTE["vermilion"].light)
-        mark_frame(frame, point)
+    ax.set_xlabel("step size")
     return ax
 
 
 @pytest.fixture(scope="module")
 def drawing():
-    return draw("two-frames", 'a "line" & two \\1 points', plot_two_frames, frame=1)
+    return draw("a-line", 'a "line" & two \\1 points', plot_line)
 
 
 def test_a_drawing_on_a_page_is_well_formed_and_has_its_alt_text(drawing):
@@ -264,19 +262,11 @@ def test_the_colours_on_a_page_follow_its_theme(drawing):
     assert not re.search(r"(?<!, )#0072b2", svg)
 
 
-def test_all_frames_are_on_the_page_and_the_chosen_one_is_shown(drawing):
-    svg = drawing.to_svg()
-    assert re.findall(r'data-frame="(\d)" class="([^"]*)"', svg) == [
-        ("0", "frame"),
-        ("1", "frame shown"),
-    ]
-
-
 def test_names_within_a_drawing_are_its_own(drawing):
     svg = drawing.to_svg()
     ids = set(re.findall(r' id="([^"]+)"', svg))
     assert ids
-    assert all(name.startswith("two-frames-") for name in ids)
+    assert all(name.startswith("a-line-") for name in ids)
     used = re.findall(r'href="#([^"]+)"|url\(#([^)]+)\)', svg)
     assert used
     assert {first or second for first, second in used} <= ids
@@ -284,20 +274,10 @@ def test_names_within_a_drawing_are_its_own(drawing):
 
 @pytest.mark.parametrize("dots", [90, 220])
 def test_a_figure_is_saved_in_as_many_dots_as_asked_for(tmp_path, dots):
-    drawing = draw("two-frames", "alt", plot_two_frames, size=(4.8, 3.4))
+    drawing = draw("a-line", "alt", plot_line, size=(4.8, 3.4))
     png, _ = drawing.save(tmp_path, dots_per_inch=dots)
     height, width, _ = imread(png).shape
     assert (width, height) == (4.8 * dots, 3.4 * dots)
-
-
-def test_the_files_show_only_the_chosen_frame(drawing, tmp_path):
-    png, svg = drawing.save(tmp_path)
-    assert png.read_bytes().startswith(b"\x89PNG")
-    text = svg.read_text()
-    ElementTree.fromstring(text)
-    assert "frame:1" in text
-    assert "frame:0" not in text
-    assert "data-frame" in drawing.to_svg()  # hiding them was for the file alone
 
 
 def test_the_svg_file_turns_dark_with_its_reader(drawing, tmp_path):
@@ -310,14 +290,14 @@ def test_the_svg_file_turns_dark_with_its_reader(drawing, tmp_path):
 def test_the_same_figure_gives_the_same_files(tmp_path):
     for folder in ("first", "second"):
         (tmp_path / folder).mkdir()
-        draw("two-frames", "alt", plot_two_frames, frame=1).save(tmp_path / folder)
-    for name in ("two-frames.png", "two-frames.svg"):
+        draw("a-line", "alt", plot_line).save(tmp_path / folder)
+    for name in ("a-line.png", "a-line.svg"):
         assert (tmp_path / "first" / name).read_bytes() == (tmp_path / "second" / name).read_bytes()
 
 
 def test_no_figure_is_left_open():
     import sys
 
-    draw("two-frames", "alt", plot_two_frames)
+    draw("a-line", "alt", plot_line)
     pyplot = sys.modules.get("matplotlib.pyplot")
     assert pyplot is None or not pyplot.get_fignums()

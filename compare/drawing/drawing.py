@@ -9,7 +9,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text as MatplotlibText
@@ -19,7 +18,6 @@ from .languages import Text, Words, spoken
 
 PNG_DOTS_PER_INCH = 220  # a figure of 4.8 inches fills half of a 1920-pixel slide
 DRAFT_DOTS_PER_INCH = 90  # enough to look at
-FRAME = "frame:"
 # The reader's own font, which the page is set in too; no figure needs a font file.
 FONTS = "system-ui, 'Segoe UI', Roboto, 'Liberation Sans', sans-serif"
 
@@ -28,18 +26,16 @@ FONTS = "system-ui, 'Segoe UI', Roboto, 'Liberation Sans', sans-serif"
 class Drawing:
     """A figure with its name, which is its file's, and the words that stand in for it.
 
-    frame: the frame that is shown where none can be chosen, as in a file
     labels: what is drawn in English in all languages, of which a file has the first
     """
 
     name: str
     alt: Text
     figure: Figure
-    frame: int | None = None
     labels: Sequence[Words] = ()
 
     def to_svg(self) -> str:
-        """Return the figure with all its frames as an `<svg>` element for a page.
+        """Return the figure as an `<svg>` element for a page.
 
         Colours are CSS variables, and names are unique as long as those of drawings are.
         """
@@ -47,9 +43,9 @@ class Drawing:
         svg = re.sub(
             "|".join(colours),
             lambda match: f"var(--{colours[match[0]]}, {match[0]})",
-            self._all_frames,
+            self._svg,
         )
-        svg = _with_frames(_in_all_languages(svg, self.labels), self.frame)
+        svg = _in_all_languages(svg, self.labels)
         svg = re.sub(r'(id="|href="#|url\(#)', rf"\g<1>{self.name}-", svg)
         _, _, drawn = svg.partition("<svg ")
         old, _, rest = drawn.partition(">")
@@ -64,20 +60,14 @@ class Drawing:
     ) -> tuple[Path, Path]:
         """Write NAME.png, on light paper, and NAME.svg, which turns dark where its reader is."""
         png, svg = directory / f"{self.name}.png", directory / f"{self.name}.svg"
-        with (
-            _only_frame(self.figure, self.frame),
-            house_style(),
-            _relabelled(self.figure, self.labels),
-        ):
+        with house_style(), _relabelled(self.figure, self.labels):
             self.figure.savefig(png, dpi=dots_per_inch, metadata={"Software": None})
         svg.write_text(self._repr_svg_(), "utf-8")
         return png, svg
 
     def _repr_svg_(self) -> str:
         """Return the figure as it is in a file, and as a notebook shows it."""
-        with _only_frame(self.figure, self.frame) as hidden, house_style():
-            text = self._svg() if hidden else self._all_frames
-        text = TEXT_ELEMENT.sub(lambda found: found[1] + _first(found[2], self.labels), text)
+        text = TEXT_ELEMENT.sub(lambda found: found[1] + _first(found[2], self.labels), self._svg)
         # Programs that do not know the rule, as those for slides, show the light colours.
         dark = "".join(
             f'[style*="{key}: {shade.light}"]{{{key}:{shade.dark}!important}}'
@@ -90,9 +80,6 @@ class Drawing:
         return f"{text[:start]}<title>{_escape(alt)}</title>{style}{text[start:]}"
 
     @cached_property
-    def _all_frames(self) -> str:
-        return self._svg()
-
     def _svg(self) -> str:
         file = io.StringIO()
         metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
@@ -111,13 +98,12 @@ def draw(
     *args: Any,
     size: tuple[float, float] = (4.8, 3.4),
     projection: str | None = None,
-    frame: int | None = None,
     words: Sequence[Words] = (),
     **settings: Any,
 ) -> Drawing:
     """Return what `plot(ax, *args, **settings)` draws, in English, on axes of the house style.
 
-    size: inches; frame: the one to show of those that the plot marks with `mark_frame`
+    size: inches
     words: what the labels of the plot are in all languages
     """
     with house_style():
@@ -126,30 +112,7 @@ def draw(
         # The layout is settled once: rendering it again for each file would take most of the time.
         figure.draw_without_rendering()
         figure.set_layout_engine("none")
-    return Drawing(name, alt, figure, frame, words)
-
-
-def mark_frame(number: int, *artists: Artist) -> None:
-    """Have the artists shown only while a slider stands at this number."""
-    for artist in artists:
-        artist.set_gid(f"{FRAME}{number}")
-
-
-@contextmanager
-def _only_frame(figure: Figure, shown: int | None) -> Iterator[list[Artist]]:
-    """Hide the artists of all other frames for a while; give those."""
-    hidden = [
-        artist
-        for artist in figure.findobj(lambda artist: (artist.get_gid() or "").startswith(FRAME))
-        if artist.get_gid() != f"{FRAME}{shown}"
-    ]
-    for artist in hidden:
-        artist.set_visible(False)
-    try:
-        yield hidden
-    finally:
-        for artist in hidden:
-            artist.set_visible(True)
+    return Drawing(name, alt, figure, words)
 
 
 # The start of a text in an SVG of matplotlib, and what it says.
@@ -197,15 +160,6 @@ def _relabelled(figure: Figure, labels: Sequence[Words]) -> Iterator[None]:
     finally:
         for text, said in before.items():
             text.set_text(said)
-
-
-def _with_frames(svg: str, shown: int | None) -> str:
-    """Turn the frames' ids, which repeat, into what the page's script looks for."""
-    return re.sub(
-        rf'id="{FRAME}(\d+)"',
-        lambda match: f'data-frame="{match[1]}" class="frame{" shown" * (int(match[1]) == shown)}"',
-        svg,
-    )
 
 
 def _escape(text: str) -> str:

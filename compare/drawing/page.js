@@ -1,23 +1,5 @@
 "use strict";
 
-// A slider shows one frame of the drawings of its figure; nothing is computed here.
-for (const control of document.querySelectorAll(".slider")) {
-  const slider = control.querySelector("input");
-  const output = control.querySelector("output");
-  const readouts = JSON.parse(control.dataset.readouts);
-  const frames = control.closest("figure").querySelectorAll("[data-frame]");
-  const show = () => {
-    for (const frame of frames) {
-      frame.classList.toggle("shown", frame.dataset.frame === slider.value);
-    }
-    output.innerHTML = readouts[slider.value];
-    slider.setAttribute("aria-valuetext", output.innerText);
-  };
-  slider.hidden = false;
-  slider.addEventListener("input", show);
-  show();
-}
-
 // Code is copied as it stands, where the browser lets a page do so.
 for (const button of document.querySelectorAll(".copy")) {
   const code = button.parentElement.querySelector("code");
@@ -45,6 +27,9 @@ if (chooser) {
     document.title = document.querySelector("h1").innerText;
     for (const element of document.querySelectorAll("[data-spoken]")) {
       element.setAttribute("aria-label", JSON.parse(element.dataset.spoken)[chooser.value]);
+    }
+    for (const option of document.querySelectorAll("option[data-said]")) {
+      option.textContent = JSON.parse(option.dataset.said)[chooser.value];
     }
   });
 }

@@ -5,7 +5,6 @@ What is written on the page is `Markup`, which is taken as it is, or plain text,
 
 import html
 import importlib.resources
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -113,42 +112,19 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Slider:
-    """Chooses a frame of the drawings above it.
-
-    readouts: what to say at each position, one for each frame; start: the first position
-    """
-
-    label: Text
-    readouts: Sequence[Text]
-    start: int
-
-    def to_html(self) -> str:
-        readout = to_markup(self.readouts[self.start])
-        return (
-            f'<div class="slider" data-readouts="{html.escape(_json(self.readouts))}">'
-            f'<label><span>{to_markup(self.label)}</span><input type="range" min="0" '
-            f'max="{len(self.readouts) - 1}" step="1" value="{self.start}" autocomplete="off" '
-            f"hidden></label><output>{readout}</output></div>"
-        )
-
-
-@dataclass(frozen=True)
 class Picture:
     """Drawings side by side, or one above the other where there is no room, and what to see."""
 
     drawings: Sequence[Drawing]
     caption: Text
-    slider: Slider | None = None
 
     def to_html(self) -> str:
         panels = "".join(
             f'<div class="panel">{drawing.to_svg()}</div>' for drawing in self.drawings
         )
-        slider = self.slider.to_html() if self.slider else ""
-        single = " single" * (len(self.drawings) == 1 and not self.slider)
+        single = " single" * (len(self.drawings) == 1)
         return (
-            f'<figure class="picture{single}"><div class="panels">{panels}</div>{slider}'
+            f'<figure class="picture{single}"><div class="panels">{panels}</div>'
             f"<figcaption>{to_markup(self.caption)}</figcaption></figure>"
         )
 
@@ -291,10 +267,6 @@ def _languages_css(languages: Mapping[str, str]) -> str:
         for others in [", ".join(f'[lang="{code}"]' for code in languages if code != language)]
         if others
     )
-
-
-def _json(texts: Sequence[Text]) -> str:
-    return json.dumps([to_markup(text) for text in texts], ensure_ascii=False)
 
 
 def _resource(name: str) -> str:

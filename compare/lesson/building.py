@@ -39,6 +39,18 @@ SHOWN_BY: dict[Callable[[Lesson], Any], Callable[[Lesson, Any], Sequence[Block]]
 }
 """The sections, in the order of the page, and who writes them."""
 
+LIVE_FILES = (
+    "words.js",
+    "expression.js",
+    "plot.js",
+    "step_lab.js",
+    "descent_lab.js",
+    "stepper.js",
+    "lab.css",
+    "stepper.css",
+)
+"""What makes the page's live figures go: each script uses those before it."""
+
 
 def build_page(
     lesson: Lesson,
@@ -104,8 +116,9 @@ def save_page(page: Page, directory: Path, *, draft: bool = False) -> Path:
 
 def _live_files(suffix: str) -> list[str]:
     folder = importlib.resources.files(__package__).joinpath("live")
-    files = sorted(folder.iterdir(), key=lambda file: file.name)
-    return [file.read_text("utf-8") for file in files if file.name.endswith(suffix)]
+    return [
+        folder.joinpath(name).read_text("utf-8") for name in LIVE_FILES if name.endswith(suffix)
+    ]
 
 
 def _lead(lesson: Lesson) -> list[Block]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from ..drawing.page import Block, Formula, Slider, Table
+from ..drawing.page import Block, Formula, Table
 from .findings import Descents, Differences, Floats, Gradients, StepSizes
 from .formulas import FORMULAS
 from .function_plots import (
@@ -19,6 +19,7 @@ from .function_plots import (
     plot_tangents,
     plot_wireframe,
 )
+from .labs import write_descent_lab, write_step_lab
 from .notebook_loops import NOTEBOOK_STEP
 from .run import Lesson, decimals, scientific, spread
 from .step_plots import plot_microscope, plot_step_errors
@@ -73,12 +74,10 @@ def _on_paper(lesson: Lesson) -> Sequence[Block]:
 
 
 def show_step_size(lesson: Lesson, found: StepSizes) -> Sequence[Block]:
-    shown = list(found.shown)
-    # Where float32 has come apart already, and float64 has not.
-    start = int(np.argmin(np.abs(np.log10(found.steps[shown]) + 6.5)))
     best = {"best": scientific(found.best["float64"]), "single": scientific(found.best["float32"])}
     bar = found.estimate.error / abs(found.exact)
     caption = best | {
+        "viewed": scientific(found.viewed),
         "evaluations": found.estimate.evaluations,
         "bar": scientific(bar),
         "true_error": scientific(abs(found.estimate.value / found.exact - 1)),
@@ -86,17 +85,6 @@ def show_step_size(lesson: Lesson, found: StepSizes) -> Sequence[Block]:
             np.interp(-NOTEBOOK_STEP, -found.steps, found.round_off["float32"])
         ),
     }
-    readouts = [
-        lesson.text(
-            "step_size.readout",
-            step=scientific(found.steps[index]),
-            double=scientific(found.errors["central float64"][index]),
-            single=scientific(found.errors["central float32"][index]),
-            truncated=scientific(found.truncation[index]),
-            rounded=scientific(found.round_off["float64"][index]),
-        )
-        for index in shown
-    ]
     return (
         lesson.paragraph("step_size.text"),
         Formula(FORMULAS["two_errors"]),
@@ -106,13 +94,11 @@ def show_step_size(lesson: Lesson, found: StepSizes) -> Sequence[Block]:
         Formula(FORMULAS["complex_step"]),
         lesson.picture(
             "step_size.errors",
-            lesson.panel(
-                "step_size.errors", plot_step_errors, found, bar, frame=start, values=best
-            ),
-            lesson.panel("step_size.microscope", plot_microscope, found, frame=start),
-            slider=Slider(lesson.text("step_size.slider"), readouts, start),
+            lesson.panel("step_size.errors", plot_step_errors, found, bar, values=best),
+            lesson.panel("step_size.microscope", plot_microscope, found, values=caption),
             values=caption,
         ),
+        write_step_lab(lesson),
     )
 
 
@@ -159,20 +145,8 @@ def show_gradient(lesson: Lesson, found: Gradients) -> Sequence[Block]:
 
 
 def show_descent(lesson: Lesson, found: Descents) -> Sequence[Block]:
-    paths = [descent.path for descent in found.paths.values()]
-    distances = [norms(path) for path in paths]
-    readouts = [
-        lesson.text(
-            "descent.readout",
-            rate=f"{rate:g}",
-            verdict=lesson.text(f"descent.{_verdict(path)}"),
-            factor=decimals(1 - 2 * rate, 4),
-            steps=len(distance) - 1,
-            distance=scientific(distance[-1]),
-        )
-        for rate, path, distance in zip(found.paths, paths, distances, strict=True)
-    ]
-    start = list(found.paths).index(0.1)
+    paths = {rate: descent.path for rate, descent in found.paths.items()}
+    distances = {rate: norms(path) for rate, path in paths.items()}
     ends = {
         "exact_end": scientific(found.growth[-1]),
         "stalled_end": scientific(found.stalled[-1]),
@@ -182,14 +156,22 @@ def show_descent(lesson: Lesson, found: Descents) -> Sequence[Block]:
         Formula(FORMULAS["descent"]),
         lesson.picture(
             "descent.path",
-            lesson.panel(
-                "descent.path", plot_descent, found.f, paths, frame=start, size=(4.8, 4.4)
-            ),
-            lesson.panel(
-                "descent.distances", plot_distances, distances, frame=start, size=(4.8, 4.4)
-            ),
-            slider=Slider(lesson.text("descent.slider"), readouts, start),
+            lesson.panel("descent.path", plot_descent, found.f, paths, size=(4.8, 4.4)),
+            lesson.panel("descent.distances", plot_distances, distances, size=(4.8, 4.4)),
         ),
+        Table(
+            ["η", *lesson.words("descent", "factor", "end", "verdict")],
+            [
+                (
+                    f"{rate:g}",
+                    decimals(1 - 2 * rate, 4),
+                    scientific(distances[rate][-1]),
+                    lesson.text(f"descent.{_verdict(path)}"),
+                )
+                for rate, path in paths.items()
+            ],
+        ),
+        write_descent_lab(lesson),
         lesson.picture(
             "descent.runaway",
             lesson.panel(

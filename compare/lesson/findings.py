@@ -39,8 +39,8 @@ class StepSizes:
     best: the step that theory calls best, by dtype
     truncation, round_off: relative, in theory, the latter by dtype
     estimate: the arbiter's derivative, in the units of `exact`
-    positions: (point - x) / h of the microscope; views: for each of `shown`, a subset of steps,
-        and each dtype (f(point) - f(x)) / (h f'(x))
+    viewed: the step h of the microscope; positions: (point - x) / h; view: by dtype,
+        (f(point) - f(x)) / (h f'(x))
     """
 
     steps: Floats
@@ -50,9 +50,9 @@ class StepSizes:
     round_off: Mapping[str, Floats]
     exact: float
     estimate: Estimate
-    shown: Sequence[int]
+    viewed: float
     positions: Floats
-    views: Sequence[Mapping[str, Floats]]
+    view: Mapping[str, Floats]
 
 
 @dataclass(frozen=True, eq=False)

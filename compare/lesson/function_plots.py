@@ -1,14 +1,13 @@
 """The lesson's plots of functions, slopes and descents; each draws on `ax` and returns it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
-from ..drawing.drawing import mark_frame
-from ..drawing.house_style import GRID, INK, MUTED, PURPLE, VERMILION, look_of, use_log_scale
+from ..drawing.house_style import GRID, INK, MUTED, OCHRE, PURPLE, VERMILION, look_of, use_log_scale
 from .findings import Floats, Function, Kink
 from .texts import LABELS
 
@@ -150,10 +149,18 @@ def plot_field(
     return ax
 
 
+RATE_LOOKS = (
+    {"color": MUTED, "marker": "v"},
+    {"color": VERMILION, "marker": "o"},
+    {"color": PURPLE, "marker": "D"},
+    {"color": OCHRE, "marker": "s"},
+)
+
+
 def plot_descent(
-    ax: Axes, f: Function, paths: Sequence[Floats], *, labels: Mapping[str, str] = LABELS
+    ax: Axes, f: Function, paths: Mapping[float, Floats], *, labels: Mapping[str, str] = LABELS
 ) -> Axes:
-    """Draw a path over the contours of f for each frame.
+    """Draw a path over the contours of f for each learning rate.
 
     paths: shape (steps + 1, 2); what leaves the picture is cut off
     """
@@ -161,29 +168,27 @@ def plot_descent(
     heights = [[f(np.array([x0, x1])) for x0 in side] for x1 in side]
     ax.contour(side, side, heights, levels=[1, 4, 9, 16, 25, 36, 49], colors=[GRID], linewidths=1.2)
     ax.plot(0, 0, "+", color=MUTED, markersize=12)
-    for frame, path in enumerate(paths):
+    for (rate, path), look in zip(paths.items(), RATE_LOOKS, strict=False):
         # A line far outside the picture would only make the file larger.
         seen = path[: int(np.argmax([*(np.abs(path).max(axis=1) > 50), True])) + 1]
-        (line,) = ax.plot(*seen.T, color=VERMILION, linewidth=1.4, marker="o", markersize=4)
-        (start,) = ax.plot(*path[0], "o", color=INK, markersize=8)
-        mark_frame(frame, line, start)
+        ax.plot(*seen.T, linewidth=1, markersize=4, label=f"η = {rate:g}", **look)
+    ax.plot(*next(iter(paths.values()))[0], "o", color=INK, markersize=8)
     ax.set(xlim=(-6, 6), ylim=(-6, 6), aspect="equal", xlabel="x₀", ylabel="x₁")
     ax.grid(visible=False)
     return ax
 
 
 def plot_distances(
-    ax: Axes, distances: Sequence[Floats], *, labels: Mapping[str, str] = LABELS
+    ax: Axes, distances: Mapping[float, Floats], *, labels: Mapping[str, str] = LABELS
 ) -> Axes:
-    """Draw the distance from the minimum at each step, one frame a path."""
+    """Draw the distance from the minimum at each step for each learning rate."""
     use_log_scale(ax, "y")
     lowest, highest = 1e-12, 1e6
-    for frame, distance in enumerate(distances):
+    for (rate, distance), look in zip(distances.items(), RATE_LOOKS, strict=False):
         seen = np.clip(distance, lowest / 10, 10 * highest)
-        (line,) = ax.plot(seen, color=VERMILION)
-        mark_frame(frame, line)
-    ax.axhline(distances[0][0], color=MUTED, linewidth=1, dashes=(4, 2))
+        ax.plot(seen, markersize=5, markevery=20, label=f"η = {rate:g}", **look)
     ax.set(ylim=(lowest, highest), xlabel=labels["step"], ylabel=labels["distance"])
+    ax.legend(loc="lower left")
     return ax
 
 

@@ -16,7 +16,7 @@ from gradparity.models import Dataset, TrainingRun, TwoLayerNet, load_mnist, shr
 from ..drawing.drawing import Drawing, draw
 from ..drawing.house_style import power_of_ten
 from ..drawing.languages import Markup, Text, Words, every_language, in_language, to_markup
-from ..drawing.page import Notice, Paragraph, Picture, Slider
+from ..drawing.page import Notice, Paragraph, Picture
 from .formulas import FORMULAS
 from .texts import Language, read_language, read_languages
 
@@ -159,6 +159,14 @@ class Lesson:
 
         return self._every_language(filled)
 
+    def unfilled(self, section: str, *names: str) -> dict[str, Text]:
+        """Return texts of a section by their names, for a script to set its values in."""
+
+        def of(key: str) -> Text:
+            return self._every_language(lambda language: language.texts[key])
+
+        return {name: of(f"{section}.{name}") for name in names}
+
     def label(self, key: str) -> Text:
         """Return a label of figures, or of the page's frame, in every language."""
         return self._every_language(lambda language: language.labels[key])
@@ -203,11 +211,10 @@ class Lesson:
         self,
         key: str,
         *drawings: Drawing,
-        slider: Slider | None = None,
         values: Mapping[str, object] | None = None,
     ) -> Picture:
         """Put drawings side by side; `values` are set into the caption."""
-        return Picture(drawings, self.text(key, **(values or {})), slider)
+        return Picture(drawings, self.text(key, **(values or {})))
 
     def words(self, key: str, *names: str) -> list[Text]:
         """Return the short texts `key.name`, such as the header of a table."""

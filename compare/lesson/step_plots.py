@@ -5,10 +5,8 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.lines import Line2D
 
-from ..drawing.drawing import mark_frame
-from ..drawing.house_style import GRID, INK, MUTED, OCHRE, PURPLE, VERMILION, use_log_scale
+from ..drawing.house_style import GRID, INK, MUTED, OCHRE, PURPLE, use_log_scale
 from .findings import StepSizes
 from .notebook_loops import NOTEBOOK_STEP
 from .texts import LABELS
@@ -27,19 +25,13 @@ STEP_LOOKS: dict[str, dict[str, Any]] = {
 def plot_step_errors(
     ax: Axes, found: StepSizes, bar: float, *, labels: Mapping[str, str] = LABELS
 ) -> Axes:
-    """Draw the errors against the step size, large steps first, and a mark for each frame.
+    """Draw the errors against the step size, large steps first.
 
     bar: the arbiter's error bar, relative
     """
     use_log_scale(ax)
     for name, error in found.errors.items():
-        seen = np.maximum(error, NO_ERROR)
-        ax.plot(found.steps, seen, label=labels[name], **STEP_LOOKS[name])
-        for frame, index in enumerate(found.shown):
-            mark_frame(frame, *ax.plot(found.steps[index], seen[index], "o", color=VERMILION))
-    for frame, index in enumerate(found.shown):
-        line = ax.axvline(found.steps[index], color=VERMILION, linewidth=2, alpha=0.5, zorder=1)
-        mark_frame(frame, line)
+        ax.plot(found.steps, np.maximum(error, NO_ERROR), label=labels[name], **STEP_LOOKS[name])
     ax.axhspan(NO_ERROR / 3, bar, color=GRID, zorder=0)
     marks = (("book's step", NOTEBOOK_STEP, "right"), ("best step", found.best["float64"], "left"))
     for name, step, side in marks:
@@ -53,21 +45,17 @@ def plot_step_errors(
 
 
 def plot_microscope(ax: Axes, found: StepSizes, *, labels: Mapping[str, str] = LABELS) -> Axes:
-    """Draw f around x in units of the step, one frame a step, as each dtype computes it."""
-    ax.plot([-2, 2], [-2, 2], color=MUTED, dashes=(4, 2), linewidth=1.2)
+    """Draw f around x in units of the step, as each dtype computes it."""
+    ax.plot([-2, 2], [-2, 2], color=MUTED, dashes=(4, 2), linewidth=1.2, label=labels["tangent"])
     looks: dict[str, dict[str, Any]] = {
         "float32": {"color": PURPLE, "linewidth": 1.4},
         "float64": {"color": INK, "linewidth": 2.0},
     }
     ends = np.searchsorted(found.positions, [-1, 1])
-    for frame, view in enumerate(found.views):
-        for dtype, values in view.items():
-            curve = ax.plot(found.positions, values, **looks[dtype])
-            dots = ax.plot(found.positions[ends], values[ends], "o", color=looks[dtype]["color"])
-            mark_frame(frame, *curve, *dots)
-    tangent = Line2D([], [], color=MUTED, dashes=(4, 2), linewidth=1.2)
-    curves = [Line2D([], [], **look) for look in looks.values()]
-    ax.legend([tangent, *curves], [labels["tangent"], *looks], loc="upper left")
+    for dtype, values in found.view.items():
+        ax.plot(found.positions, values, label=dtype, **looks[dtype])
+        ax.plot(found.positions[ends], values[ends], "o", color=looks[dtype]["color"])
+    ax.legend(loc="upper left")
     ax.set(xlim=(-2, 2), ylim=(-3, 3), ylabel=labels["rise"])
     ax.set_xticks([-1, 0, 1], ["x − h", "x", "x + h"])
     return ax
