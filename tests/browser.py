@@ -96,6 +96,21 @@ return [...document.querySelectorAll('body *')]
   .concat(document.documentElement.scrollWidth > right ? ['the page itself'] : []);
 """
 
+# Names texts that are drawn smaller than so many CSS pixels, labels in figures included.
+SMALL_TEXTS = """
+const size = element => {
+  const matrix = element.getScreenCTM ? element.getScreenCTM() : {a: 1, b: 0};
+  return parseFloat(getComputedStyle(element).fontSize) * Math.hypot(matrix.a, matrix.b);
+};
+const written = element =>
+  [...element.childNodes].some(node => node.nodeType === 3 && node.textContent.trim());
+return [...document.querySelectorAll('body *')]
+  .filter(e => !e.matches('script, style, option, tspan, math *'))  // indices may be smaller
+  .filter(e => written(e) || e.matches('text'))
+  .filter(e => e.getClientRects().length && size(e) < arguments[0] - 0.01)
+  .map(e => `${size(e).toFixed(1)}: ${e.textContent.slice(0, 40)}`);
+"""
+
 RIGHT, END, HOME, TAB = "\ue014", "\ue010", "\ue011", "\ue004"
 
 

@@ -411,15 +411,11 @@ def test_nothing_of_the_lesson_overflows(window, folder, width):
     assert window.run(chromium.OVERFLOW) == []
 
 
-def test_text_in_figures_stays_readable_on_a_phone(window, folder):
+def test_no_text_is_too_small_on_a_phone(window, folder):
     window.resize(360, mobile=True)
     window.open(folder / "index.html")
-    heights = window.run(
-        "return [...document.querySelectorAll('.panel svg')].map(svg =>"
-        " 9 * svg.getBoundingClientRect().width / svg.viewBox.baseVal.width)"
-    )
-    # The smallest letters are of 9 points; 8 CSS pixels are what a phone's own labels use.
-    assert min(heights) >= 8
+    assert window.run(chromium.SMALL_TEXTS, 11) == []
+    assert window.run(chromium.SMALL_TEXTS, 12) != []  # it would see one
 
 
 def test_formulas_are_drawn_and_not_empty(window, folder):

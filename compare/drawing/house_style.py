@@ -117,16 +117,19 @@ def can_be_drawn(text: str) -> bool:
 
 CJK = re.compile(r"[\u1100-\u11ff\u3000-\u9fff\uac00-\ud7af\uff00-\uffef]")
 
-# Sizes in points for figures of 4.8 inches, which a phone shows at two thirds of that width.
+# The smallest letters in a figure, in points. A phone shows its 4.8 inches on 328 pixels, and
+# so these on 11, below which labels are hard to read.
+SMALL = 11.7
+
 RC_PARAMS: Any = {
     "font.family": ["sans-serif"],
     "font.sans-serif": ["DejaVu Sans"],  # comes with matplotlib, so that layouts are repeatable
-    "font.size": 11,
-    "axes.titlesize": 11.5,
-    "axes.labelsize": 11,
-    "xtick.labelsize": 10,
-    "ytick.labelsize": 10,
-    "legend.fontsize": 10,
+    "font.size": 12,
+    "axes.titlesize": 12,
+    "axes.labelsize": SMALL,
+    "xtick.labelsize": SMALL,
+    "ytick.labelsize": SMALL,
+    "legend.fontsize": SMALL,
     "text.color": INK,
     "axes.labelcolor": MUTED,
     "axes.edgecolor": MUTED,

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
-from .house_style import GRID, MUTED, look_of, looks_of, use_log_scale
+from .house_style import GRID, MUTED, SMALL, look_of, looks_of, use_log_scale
 from .languages import LABELS
 
 
@@ -152,7 +152,7 @@ def plot_seconds(
             (5, 0),
             textcoords="offset points",
             va="center",
-            fontsize=10,
+            fontsize=SMALL,
         )
     ax.set_yticks(range(0, -len(times), -1), list(times))
     # Room for the text behind the longest bar: half as many powers of ten again.

@@ -219,7 +219,7 @@ def plot_runaway(
     )
     ax.set_yticks(10.0 ** np.arange(0, np.log10(exact[-1]), 20))
     ax.set(xlabel=labels["step"], ylabel=labels["distance"])
-    ax.legend(loc="lower right", bbox_to_anchor=(1, 0.13))
+    ax.legend(loc="upper left")
     return ax
 
 

@@ -8,7 +8,17 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 from numpy.typing import ArrayLike
 
-from ..drawing.house_style import GRID, INK, MUTED, OCHRE, PURPLE, VERMILION, look_of, use_log_scale
+from ..drawing.house_style import (
+    GRID,
+    INK,
+    MUTED,
+    OCHRE,
+    PURPLE,
+    SMALL,
+    VERMILION,
+    look_of,
+    use_log_scale,
+)
 from .findings import Checks, Floats, Losses, SixWeights
 from .texts import LABELS
 
@@ -121,7 +131,7 @@ def plot_digits(
             f"{guess} ≠ {label}" if wrong else str(guess),
             ha="center",
             va="top",
-            fontsize=9,
+            fontsize=SMALL,
             color=VERMILION if wrong else INK,
         )
     ax.imshow(tiles, interpolation="none")

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from ..drawing.house_style import GRID, INK, MUTED, OCHRE, PURPLE, use_log_scale
+from ..drawing.house_style import GRID, INK, MUTED, OCHRE, PURPLE, SMALL, use_log_scale
 from .findings import StepSizes
 from .notebook_loops import NOTEBOOK_STEP
 from .texts import LABELS
@@ -36,8 +36,10 @@ def plot_step_errors(
     marks = (("book's step", NOTEBOOK_STEP, "right"), ("best step", found.best["float64"], "left"))
     for name, step, side in marks:
         ax.axvline(step, color=MUTED, linewidth=1, dashes=(1, 2))
-        ax.text(step, 5, labels[name], color=MUTED, fontsize=9, ha=side, va="bottom")
-    ax.text(2e-16, bar * 1.5, labels["error bar"], color=MUTED, fontsize=9, ha="right", va="bottom")
+        ax.text(step, 5, labels[name], color=MUTED, fontsize=SMALL, ha=side, va="bottom")
+    ax.text(
+        2e-16, bar * 1.5, labels["error bar"], color=MUTED, fontsize=SMALL, ha="right", va="bottom"
+    )
     ax.set(xlim=(2, 5e-17), ylim=(NO_ERROR / 3, 3))
     ax.set(xlabel=labels["step size"], ylabel=labels["relative error"])
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2)
