@@ -1,7 +1,9 @@
 """Verdicts on gradients, what they cost, and what they look like.
 
 Public names load on first use: the command line and the pytest plugin import this package in
-every run, and must not pay for arrays or plots that they do not need.
+every run, and must not pay for arrays or plots that they do not need. A new public name goes
+three times into this file (for type checkers, into _MODULES, into __all__) and is then
+`gradparity.NAME` as well.
 """
 
 import importlib
@@ -17,18 +19,25 @@ if TYPE_CHECKING:
     from .agreement.agreement import assert_gradients_agree, compare_gradients
     from .agreement.comparison import Comparison, Disagreement
     from .checking.check import GradientCheck, check_gradient
-    from .checking.taylor import taylor_test
+    from .checking.taylor import TaylorTest, taylor_test
+    from .conformance.conformance import BackendConformance, check_conformance
     from .ports.native_trees import module_loss
     from .speed.measuring import measure_speed
+    from .speed.table import SpeedRow, SpeedTable
     from .verdicts import Suspect, Verdict
 
 _MODULES = {
+    "BackendConformance": "conformance.conformance",
     "Comparison": "agreement.comparison",
     "Disagreement": "agreement.comparison",
     "GradientCheck": "checking.check",
+    "SpeedRow": "speed.table",
+    "SpeedTable": "speed.table",
     "Suspect": "verdicts",
+    "TaylorTest": "checking.taylor",
     "Verdict": "verdicts",
     "assert_gradients_agree": "agreement.agreement",
+    "check_conformance": "conformance.conformance",
     "check_gradient": "checking.check",
     "compare_gradients": "agreement.agreement",
     "measure_speed": "speed.measuring",
@@ -37,12 +46,17 @@ _MODULES = {
 }
 
 __all__ = [
+    "BackendConformance",
     "Comparison",
     "Disagreement",
     "GradientCheck",
+    "SpeedRow",
+    "SpeedTable",
     "Suspect",
+    "TaylorTest",
     "Verdict",
     "assert_gradients_agree",
+    "check_conformance",
     "check_gradient",
     "compare_gradients",
     "measure_speed",
@@ -51,10 +65,12 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f".{_MODULES[name]}", __name__), name)
+if not TYPE_CHECKING:  # it would let type checkers accept every name
+
+    def __getattr__(name: str) -> Any:
+        if name not in _MODULES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(importlib.import_module(f".{_MODULES[name]}", __name__), name)
 
 
 def __dir__() -> list[str]:

@@ -1,6 +1,7 @@
 """The command line: one module in `commands` for each command, streams and signals here."""
 
 import sys
+from typing import Annotated
 
 import typer
 
@@ -23,10 +24,31 @@ app = typer.Typer(
     help="Tell whether gradients can be trusted: numerical differences, JAX and PyTorch compared "
     "on one function.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def print_version(asked: bool) -> None:
+    if asked:
+        import gradparity
+
+        typer.echo(f"gradparity {gradparity.__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version and exit.", is_eager=True, callback=print_version
+        ),
+    ] = False,
+) -> None:
+    """Tell whether gradients can be trusted."""
+
+
 for command in (
     compare,
     check,
@@ -66,7 +88,7 @@ def main() -> None:
 
 def _run() -> int:
     try:
-        app()
+        app(prog_name="gradparity")  # also as `python -m gradparity`: completion knows it so
     except SystemExit as exit:
         return exit.code if isinstance(exit.code, int) else WORK_FAILED if exit.code else 0
     except KeyboardInterrupt:

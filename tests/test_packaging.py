@@ -10,11 +10,17 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 FOLDERS = ("backends", "models", "compare")
+FRONT = ROOT / "compare" / "front"  # installed as gradparity itself
 
 
 def packages_in_the_tree() -> set[str]:
     inits = [init for folder in FOLDERS for init in (ROOT / folder).rglob("__init__.py")]
-    return {"gradparity." + ".".join(init.parent.relative_to(ROOT).parts) for init in inits}
+    folders = [init.parent for init in inits if init.parent != FRONT]
+    return {"gradparity", *(".".join(("gradparity", *f.relative_to(ROOT).parts)) for f in folders)}
+
+
+def folder_of(package: str) -> Path:
+    return FRONT if package == "gradparity" else ROOT.joinpath(*package.split(".")[1:])
 
 
 def test_the_package_list_is_the_tree():
@@ -35,7 +41,7 @@ def test_every_package_is_typed_and_installed(package):
 
 @pytest.mark.parametrize("package", sorted(packages_in_the_tree()))
 def test_a_second_import_under_another_name_is_refused(package):
-    init = ROOT.joinpath(*package.split(".")[1:], "__init__.py")
+    init = folder_of(package) / "__init__.py"
     specification = importlib.util.spec_from_file_location("copy_of_it", init)
     module = importlib.util.module_from_spec(specification)
     with pytest.raises(ImportError, match=f"{package} imported a second time"):
@@ -45,7 +51,7 @@ def test_a_second_import_under_another_name_is_refused(package):
 def test_the_installed_modules_are_those_of_the_tree():
     for package in packages_in_the_tree():
         installed = Path(importlib.import_module(package).__file__).parent
-        source = ROOT.joinpath(*package.split(".")[1:])
+        source = folder_of(package)
         assert {path.name for path in installed.glob("*.py")} == {
             path.name for path in source.glob("*.py")
         }
