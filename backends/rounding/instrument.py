@@ -1,0 +1,93 @@
+"""What a framework has to offer so that rounding can be measured and casts be lifted."""
+
+import importlib.util
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from ..pytrees import PyTree
+
+LOW_PRECISION = ("float32", "bfloat16", "float16")
+# Half the distance from 1 to the next larger number: the largest relative error of one rounding.
+UNIT_ROUNDOFF = {
+    "float64": 2.0**-53,
+    "float32": 2.0**-24,
+    "bfloat16": 2.0**-8,
+    "float16": 2.0**-11,
+}
+SMALLEST_SUBNORMAL = {
+    "float64": 2.0**-1074,
+    "float32": 2.0**-149,
+    "bfloat16": 2.0**-133,
+    "float16": 2.0**-24,
+}
+
+
+class Gradient(NamedTuple):
+    """What f gave and its gradient, leaf by leaf, as float64 arrays of NumPy."""
+
+    outputs: list[np.ndarray]
+    leaves: list[np.ndarray]
+
+
+@dataclass(frozen=True)
+class Cast:
+    """A cast to a lower precision that was ignored.
+
+    to: the dtype that f asked for; where: the line that asked, "" where no line is known
+    count: how often it was met
+    """
+
+    to: str
+    where: str
+    count: int
+
+    def __str__(self) -> str:
+        times = "" if self.count == 1 else f" ({self.count} times)"
+        return f"to {self.to}{' at ' + self.where if self.where else ''}{times}"
+
+
+@dataclass(frozen=True)
+class Unmeasured:
+    """Rounding that could not be measured, and why."""
+
+    reason: str
+
+
+class Instrument(Protocol):
+    """One framework's way to run a function under random rounding, or without its casts."""
+
+    def native(self, leaf: Any, dtype: str | None) -> Any:
+        """Return a private array of the framework; a floating one rounded to `dtype` if given."""
+
+    def rounded(
+        self, f: Callable[..., Any], params: PyTree, args: tuple[Any, ...], cotangent: PyTree
+    ) -> Callable[[int | None], Gradient]:
+        """Return `seed -> gradient`: f's eager gradient under random rounding, None for without."""
+
+    def lifted(
+        self, f: Callable[..., Any], params: PyTree, args: tuple[Any, ...], cotangent: PyTree
+    ) -> tuple[Gradient, tuple[Cast, ...]]:
+        """Return f's gradient in float64 without its casts, and the casts."""
+
+    def lifted_output(
+        self, f: Callable[..., Any], args: tuple[Any, ...]
+    ) -> tuple[Any, tuple[Cast, ...]]:
+        """Return what f(*args) gives in float64 without its casts, native, and the casts."""
+
+
+def find_instrument(name: str) -> Instrument | Unmeasured:
+    """Return the instrument of a backend, or why it has none here."""
+    if name not in ("torch", "jax"):
+        return Unmeasured(f"backend {name!r} cannot round at random; torch and jax can")
+    if importlib.util.find_spec(name) is None:
+        return Unmeasured(f"{name} is not installed: pip install 'gradparity[{name}]'")
+    if name == "torch":
+        from .torch_modes import TorchInstrument
+
+        return TorchInstrument()
+    from .jax_interpreter import JaxInstrument
+
+    return JaxInstrument()

@@ -1,0 +1,124 @@
+"""Run f's own gradient in a low precision many times, each with another random rounding."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..pytrees import PyTree, flatten, is_array, leaf_names, tree_map
+from .instrument import UNIT_ROUNDOFF, Cast, Gradient, Instrument, Unmeasured, find_instrument
+from .scatter import LeafRounding, Rounding
+
+RUNS = 8
+
+
+def measure_rounding(
+    f: Callable[..., Any],
+    params: PyTree,
+    args: tuple[Any, ...],
+    dtype: str | None,
+    *,
+    backend_name: str,
+    runs: int = RUNS,
+    seed: int = 0,
+    cotangent: PyTree = None,
+    truth: PyTree = None,
+) -> Rounding | Unmeasured:
+    """Return the scatter of f's eager gradient in `dtype` under random rounding.
+
+    After every operation that rounds, forward and backward, its result is multiplied by 1 + d with
+    d drawn evenly from one rounding either way (Monte Carlo arithmetic: D. S. Parker 1997). The
+    errors are those against the float64 gradient at the same rounded inputs.
+
+    dtype: what floating leaves of params and args are rounded to; None leaves each as it is
+    backend_name: "torch" or "jax"; f is its function, or one over the array API
+    cotangent: like f's output, for the VJP of an f that gives arrays
+    truth: the float64 gradient where it is known; else f without its casts is differentiated
+    returns: Unmeasured with the reason where f cannot be run that way
+    """
+    if dtype is not None and dtype not in UNIT_ROUNDOFF:
+        return Unmeasured(f"got dtype {dtype!r}, expected one of {', '.join(UNIT_ROUNDOFF)}")
+    instrument = find_instrument(backend_name)
+    if isinstance(instrument, Unmeasured):
+        return instrument
+    try:
+        return _measure(
+            instrument, f, params, args, dtype, backend_name, runs, seed, cotangent, truth
+        )
+    except Exception as error:  # whatever f or the framework raises is why it cannot be measured
+        said = " ".join(str(error).split())
+        return Unmeasured(
+            f"f could not be run under random rounding by {backend_name}: "
+            f"{type(error).__name__}: {said[:300]}"
+        )
+
+
+def _measure(
+    instrument: Instrument,
+    f: Callable[..., Any],
+    params: PyTree,
+    args: tuple[Any, ...],
+    dtype: str | None,
+    backend_name: str,
+    runs: int,
+    seed: int,
+    cotangent: PyTree,
+    truth: PyTree,
+) -> Rounding:
+    def native(tree: PyTree, to: str | None = dtype) -> Any:
+        return tree_map(lambda leaf: instrument.native(leaf, to) if is_array(leaf) else leaf, tree)
+
+    low = native(params), native(args), native(cotangent)
+    double = native(low[0], "float64"), native(low[1], "float64"), native(low[2], "float64")
+    casts: tuple[Cast, ...] = ()
+    exact, casts = instrument.lifted(f, *double)
+    if truth is not None:
+        leaves = [np.asarray(leaf, np.float64) for leaf in flatten(truth)[0]]
+        exact = Gradient(exact.outputs, leaves)
+    run = instrument.rounded(f, *low)
+    eager = run(None)
+    taken: list[Gradient] = []
+    generator = np.random.default_rng([seed, 13])
+    names = leaf_names(params)
+    dtypes = [_dtype_name(leaf) for leaf in flatten(low[0])[0]]
+
+    def after(number: int) -> Rounding:
+        while len(taken) < number:
+            taken.append(run(int(generator.integers(2**62))))
+        used = taken[:number]
+        return Rounding(
+            backend=backend_name,
+            dtype=dtype or "/".join(sorted(set(dtypes))),
+            runs=number,
+            seed=seed,
+            leaves=tuple(
+                _leaf(names[k], dtypes[k], truth_leaf, eager.leaves[k], [r.leaves[k] for r in used])
+                for k, truth_leaf in enumerate(exact.leaves)
+            ),
+            values=tuple(
+                _leaf(
+                    "",
+                    max(dtypes, key=UNIT_ROUNDOFF.__getitem__),
+                    output,
+                    eager.outputs[k],
+                    [r.outputs[k] for r in used],
+                )
+                for k, output in enumerate(exact.outputs)
+            ),
+            casts=casts,
+            again=after,
+        )
+
+    return after(runs)
+
+
+def _leaf(
+    name: str, dtype: str, truth: np.ndarray, eager: np.ndarray, runs: list[np.ndarray]
+) -> LeafRounding:
+    with np.errstate(invalid="ignore", over="ignore"):
+        errors = np.stack(runs) - truth
+        return LeafRounding(name, dtype, truth, errors, eager - truth)
+
+
+def _dtype_name(leaf: Any) -> str:
+    return str(getattr(leaf.dtype, "name", leaf.dtype)).removeprefix("torch.")

@@ -1,0 +1,235 @@
+"""A function with casts inside it has a float64 shadow: the same without them."""
+
+import warnings
+
+import numpy as np
+import pytest
+
+from gradparity.backends.rounding import CannotLift, lift
+
+X = np.random.default_rng(0).normal(size=(5, 4))
+W = {"W": np.random.default_rng(1).normal(size=(4, 3)), "b": np.asarray([0.1, -0.4, 0.3])}
+
+
+@pytest.fixture
+def torch(load_backend):
+    load_backend("torch")
+    return pytest.importorskip("torch")
+
+
+@pytest.fixture
+def jax(load_backend):
+    load_backend("jax")
+    return pytest.importorskip("jax")
+
+
+def expected(params, x):
+    """Return the value and the gradient of mean(tanh(x @ W + b)**2), by hand."""
+    y = np.tanh(x @ params["W"] + params["b"])
+    inner = 2 * y * (1 - y**2) / y.size
+    return np.mean(y**2), {"W": x.T @ inner, "b": inner.sum(axis=0)}
+
+
+def torch_ways(torch):
+    def plain(p, x):
+        return torch.tanh(x @ p["W"] + p["b"]).square().mean()
+
+    def under_autocast(p, x):
+        with torch.autocast("cpu", torch.bfloat16):
+            return plain(p, x)
+
+    def through_a_buffer(p, x):
+        y = torch.zeros(5, 3, dtype=torch.float32)
+        y += x @ p["W"] + p["b"]
+        return torch.tanh(y).square().mean()
+
+    def beside_a_constant(p, x):
+        one = torch.eye(3, dtype=torch.float32)
+        return torch.tanh((x.float() @ p["W"].float()) @ one + p["b"].float()).square().mean()
+
+    identity = torch.eye(3)
+    return {
+        "float": lambda p, x: plain({k: v.float() for k, v in p.items()}, x.float()),
+        "half": lambda p, x: plain({k: v.half() for k, v in p.items()}, x.half()).float(),
+        "to": lambda p, x: plain(p, x).to(torch.bfloat16),
+        "type_as": lambda p, x: plain(p, x).type_as(identity),
+        "autocast": under_autocast,
+        "factory": through_a_buffer,
+        "constant": beside_a_constant,
+        "closure": lambda p, x: (
+            torch.tanh((x @ p["W"]) @ identity.double().float() + p["b"]).square().mean()
+        ),
+        "softmax dtype": lambda p, x: (
+            plain(p, x) * torch.softmax(x, -1, dtype=torch.float32).sum() / 5
+        ),
+    }
+
+
+def test_no_cast_of_torch_is_left(torch):
+    value, gradient = expected(W, X)
+    for name, f in torch_ways(torch).items():
+        lifted = lift(f, "torch")
+        found, leaves = lifted.value_and_gradient(W, X)
+        assert found == pytest.approx(value, rel=1e-13), name
+        for leaf, array in leaves.items():
+            np.testing.assert_allclose(array, gradient[leaf], rtol=1e-11, err_msg=name)
+        assert float(lifted(W, X)) == pytest.approx(value, rel=1e-13), name
+
+
+def test_the_casts_are_reported_with_their_lines(torch):
+    lifted = lift(torch_ways(torch)["float"], "torch")
+    lifted(W, X)
+    assert [cast.to for cast in lifted.casts] == ["float32", "float32"]
+    assert sum(cast.count for cast in lifted.casts) == 3
+    assert all("test_lifting.py" in cast.where for cast in lifted.casts)
+    lifted = lift(lambda p, x: (x @ p["W"]).sum(), "torch")
+    lifted(W, X)
+    assert lifted.casts == ()
+
+
+def test_without_lifting_the_casts_are_felt(torch):
+    exact = expected(W, X)[0]
+    f = torch_ways(torch)["half"]
+    native = {name: torch.from_numpy(array) for name, array in W.items()}
+    assert abs(float(f(native, torch.from_numpy(X))) - exact) > 1e-6
+
+
+def test_a_custom_rule_that_casts_is_lifted(torch):
+    class Squared(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.save_for_backward(x.half())
+            return (x.half() * x.half()).to(x.dtype)
+
+        @staticmethod
+        def backward(ctx, cotangent):
+            return (2 * ctx.saved_tensors[0].float() * cotangent.float()).to(cotangent.dtype)
+
+    value, gradient = lift(lambda x: Squared.apply(x).sum(), "torch").value_and_gradient(X)
+    assert value == pytest.approx(np.sum(X**2), rel=1e-14)
+    np.testing.assert_allclose(gradient, 2 * X, rtol=1e-14)
+
+
+def test_a_buffer_that_keeps_its_precision_is_still_written(torch):
+    count = torch.zeros((), dtype=torch.float32)
+
+    def counting(x):
+        count.add_(1.0)
+        return (x * x).sum()
+
+    lift(counting, "torch")(X)
+    assert count.item() == 1.0
+
+
+def test_a_seeded_draw_stays_the_one_that_f_makes(torch):
+    def noisy(x):
+        torch.manual_seed(3)
+        return (x * torch.rand(4)).sum()
+
+    torch.manual_seed(3)
+    drawn = torch.rand(4).double().numpy()
+    assert float(lift(noisy, "torch")(X)) == pytest.approx(np.sum(X * drawn), rel=1e-14)
+
+
+def test_no_cast_of_jax_is_left(jax):
+    jnp = jax.numpy
+
+    def plain(p, x):
+        return jnp.mean(jnp.tanh(x @ p["W"] + p["b"]) ** 2)
+
+    def scanned(p, x):
+        def step(total, row):
+            return total + jnp.sum(jnp.tanh(row.astype(jnp.float32) @ p["W"] + p["b"]) ** 2), None
+
+        return jax.lax.scan(step, jnp.zeros((), jnp.float32), x)[0] / 15
+
+    ways = {
+        "astype": lambda p, x: plain(p, x.astype(jnp.float16)),
+        "params": lambda p, x: plain(jax.tree.map(lambda v: v.astype("bfloat16"), p), x),
+        "preferred": lambda p, x: jnp.mean(
+            jnp.tanh(jnp.matmul(x, p["W"], preferred_element_type=jnp.float32) + p["b"]) ** 2
+        ),
+        "reduced": lambda p, x: plain(p, jax.lax.reduce_precision(x, 5, 10)),
+        "jit": jax.jit(lambda p, x: plain(p, x).astype(jnp.float32)),
+        "checkpoint": jax.checkpoint(lambda p, x: plain(p, x.astype(jnp.float32))),
+        "gathered": lambda p, x: plain(p, x.astype(jnp.float32)[jnp.arange(5)]),
+    }
+    ways = {**ways, "scan": lambda p, x: scanned({k: v.astype("float32") for k, v in p.items()}, x)}
+    value, gradient = expected(W, X)
+    for name, f in ways.items():
+        lifted = lift(f, "jax")
+        found, leaves = lifted.value_and_gradient(W, X)
+        assert found == pytest.approx(value, rel=1e-13), name
+        for leaf, array in leaves.items():
+            np.testing.assert_allclose(array, gradient[leaf], rtol=1e-11, err_msg=name)
+        assert float(lifted(W, X)) == pytest.approx(value, rel=1e-13), name
+        assert lifted.casts or name == "preferred", name
+        assert all("test_lifting.py" in cast.where for cast in lifted.casts), lifted.casts
+
+
+def test_a_backend_that_cannot_lift_is_refused():
+    with pytest.raises(CannotLift, match="torch and jax can"):
+        lift(lambda x: x.sum(), "numerical")
+
+
+def language_models(torch):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        transformers = pytest.importorskip("transformers")
+    sizes = {"vocab_size": 40, "bos_token_id": 0, "eos_token_id": 1}
+    torch.manual_seed(0)
+    yield transformers.GPT2LMHeadModel(
+        transformers.GPT2Config(
+            n_positions=16,
+            n_embd=8,
+            n_layer=2,
+            n_head=2,
+            attn_pdrop=0.0,
+            embd_pdrop=0.0,
+            resid_pdrop=0.0,
+            loss_type="ForCausalLM",
+            **sizes,
+        )
+    )
+    yield transformers.LlamaForCausalLM(
+        transformers.LlamaConfig(
+            hidden_size=8,
+            intermediate_size=16,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            num_key_value_heads=1,
+            max_position_embeddings=16,
+            loss_type="ForCausalLM",
+            **sizes,
+        )
+    )
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_language_models_with_labels_are_lifted(torch):
+    for model in language_models(torch):
+        model.eval()
+        tokens = torch.randint(0, 40, (2, 7))
+
+        def loss(params, tokens, model=model):
+            return torch.func.functional_call(
+                model, params, (), {"input_ids": tokens, "labels": tokens}
+            ).loss
+
+        params = {name: leaf.detach().double() for name, leaf in model.named_parameters()}
+        lifted = lift(loss, "torch")
+        gradient = lifted.value_and_gradient(params, tokens)[1]
+        assert any("loss" in cast.where for cast in lifted.casts)
+        generator = torch.Generator().manual_seed(0)
+        along = {
+            name: torch.randn(leaf.shape, generator=generator, dtype=torch.float64)
+            for name, leaf in params.items()
+        }
+
+        values = {
+            step: float(lifted({n: leaf + step * along[n] for n, leaf in params.items()}, tokens))
+            for step in (-2e-4, -1e-4, 1e-4, 2e-4)
+        }
+        slope = (8 * (values[1e-4] - values[-1e-4]) - (values[2e-4] - values[-2e-4])) / 12e-4
+        claimed = sum(float((along[name].numpy() * gradient[name]).sum()) for name in params)
+        assert claimed == pytest.approx(slope, rel=1e-7)
