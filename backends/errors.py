@@ -1,5 +1,7 @@
 """What can go wrong, in one place; every message says what, got, expected and remedy."""
 
+import difflib
+from collections.abc import Iterable
 from typing import Any
 
 
@@ -69,3 +71,9 @@ class StructureInDoubt(UserWarning):
 
 class DoesNotWait(GradparityError, RuntimeError):
     """A backend's `wait` returned before the results existed, so that it cannot be timed."""
+
+
+def did_you_mean(got: str, known: Iterable[str]) -> str:
+    """Return "; did you mean 'loss'?" for the name nearest to one that is unknown, else nothing."""
+    nearest = difflib.get_close_matches(got, list(known), n=1)
+    return f"; did you mean {nearest[0]!r}?" if nearest else ""

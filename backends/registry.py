@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .base import Backend
-from .errors import BackendUnavailable, InvalidSetting, UnknownBackend
+from .errors import BackendUnavailable, InvalidSetting, UnknownBackend, did_you_mean
 
 ENTRY_POINT_GROUP = "gradparity.backends"
 
@@ -51,7 +51,7 @@ def get_backend(
     if unknown:
         raise InvalidSetting(
             f"backend {name!r} has no setting {', '.join(map(repr, unknown))}; "
-            f"expected one of {', '.join(sorted(known))}"
+            f"expected one of {', '.join(sorted(known))}" + did_you_mean(unknown[0], known)
         )
     return kind(dtype=dtype, device=device, **settings)
 
@@ -88,7 +88,10 @@ def _plugged_in(path: tuple[str, ...]) -> tuple[importlib.metadata.EntryPoint, .
 def _load(name: str) -> type[Backend]:
     entries = _entry_points()
     if name not in entries:
-        raise UnknownBackend(f"got backend {name!r}, expected one of {', '.join(entries)}")
+        raise UnknownBackend(
+            f"got backend {name!r}, expected one of {', '.join(entries)}"
+            + did_you_mean(name, entries)
+        )
     entry = entries[name]
     try:
         kind = entry.load()

@@ -1,59 +1,37 @@
-"""What a user keeps in files: a function in Python source, arrays in .npz or .npy."""
+"""Arrays that a user keeps in files, .npz or .npy, as a pytree."""
 
-import functools
-import importlib.util
-import inspect
 import math
-import sys
 import zipfile
 import zlib
-from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import IO, Any
 
 import numpy as np
 
-from gradparity.backends.errors import GradparityError, InvalidSetting
+from gradparity.backends.errors import GradparityError, InvalidSetting, did_you_mean
 from gradparity.backends.pytrees import PyTree
 
 MAGIC = b"\x93NUMPY"  # what an .npy file begins with
 DEEPEST = 64  # levels of names
 UNREADABLE = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError)
+# How to save as NumPy does what is kept in other ways; {0} is the file, {1} its name alone.
+RECIPES = {
+    ".csv": "np.save('{1}.npy', np.loadtxt('{0}', delimiter=','))",
+    ".txt": "np.save('{1}.npy', np.loadtxt('{0}'))",
+    ".tsv": "np.save('{1}.npy', np.loadtxt('{0}', delimiter='\\t'))",
+    ".json": "np.savez('{1}.npz', **{{name: np.asarray(value, float) for name, value in "
+    "json.loads(pathlib.Path('{0}').read_text()).items()}})",
+    ".pt": "np.savez('{1}.npz', **{{name: value.numpy() for name, value in "
+    "torch.load('{0}').items()}})",
+    ".safetensors": "np.savez('{1}.npz', **safetensors.numpy.load_file('{0}'))",
+    ".pkl": "np.savez('{1}.npz', **pickle.loads(pathlib.Path('{0}').read_bytes()))",
+}
+RECIPES |= {".pth": RECIPES[".pt"], ".pickle": RECIPES[".pkl"]}
 SEPARATOR = "/"  # between the levels of nested parameters; names may hold dots, as torch's do
 
 
 class UnusableFile(GradparityError, ValueError):
     """A user's file that is there, but whose content cannot be used."""
-
-
-def load_function(target: str) -> Callable[..., Any]:
-    """Return the function that "path/to/file.py:name" names; the name may have dots.
-
-    The file is run as a module; modules beside it can be imported, as when Python runs it.
-    raises: InvalidSetting where there is no such file or function, UnusableFile where running the
-        file fails
-    """
-    path, _, name = target.rpartition(":")
-    if not (path and name):
-        raise InvalidSetting(
-            f"got {target!r}, expected a file and a function in it, as in path/to/file.py:loss"
-        )
-    module = _run(*_python_file(path))
-    found: Any = module
-    for attribute in name.split("."):
-        if not hasattr(found, attribute):
-            raise InvalidSetting(
-                f"got {target!r}, but {path} has no {name!r}; expected "
-                + (f"one of {', '.join(_functions(module))}" or "a function in it")
-            )
-        found = getattr(found, attribute)
-    if not callable(found):
-        raise InvalidSetting(
-            f"got {target!r}, which is a {type(found).__name__}; expected a function"
-        )
-    function: Callable[..., Any] = found
-    return function
 
 
 def load_arrays(path: Path) -> PyTree:
@@ -85,94 +63,19 @@ def load_arrays(path: Path) -> PyTree:
     return _with_lists(tree)
 
 
-def load_arguments(path: Path, f: Callable[..., Any]) -> tuple[Any, ...]:
-    """Return the arrays of a file as the arguments of f after its first.
-
-    They go by the names of f's arguments, or in the order of the file where no name fits.
-    raises: InvalidSetting where names or their number do not fit f; as `load_arrays`
-    """
-    arrays = load_arrays(path)
-    if isinstance(arrays, np.ndarray):
-        return (arrays,)
-    parameters = _positional(f)[1:]
-    names = [parameter.name for parameter in parameters]
-    unknown = [name for name in arrays if name not in names]
-    if len(unknown) == len(arrays):
-        return tuple(arrays.values())
-    if unknown:
-        raise InvalidSetting(
-            f"{path}: got {', '.join(map(repr, unknown))}, which {_name(f)} has no argument for; "
-            f"expected {', '.join(map(repr, names))}"
-        )
-    last = max(names.index(name) for name in arrays)
-    given = [arrays.get(parameter.name, parameter.default) for parameter in parameters[: last + 1]]
-    missing = [
-        name for name, value in zip(names, given, strict=False) if value is inspect.Parameter.empty
-    ]
-    if missing:
-        raise InvalidSetting(
-            f"{path}: got no {', '.join(map(repr, missing))}, which {_name(f)} needs; save it there"
-        )
-    return tuple(given)
-
-
-def check_signature(f: Callable[..., Any], params: PyTree, args: tuple[Any, ...]) -> None:
-    """Refuse arguments that f cannot be called with, before anything is computed."""
-    try:
-        signature = inspect.signature(f)
-    except (TypeError, ValueError):  # some callables of compiled modules have none
-        return
-    try:
-        signature.bind(params, *args)
-    except TypeError as error:
-        raise InvalidSetting(
-            f"{_name(f)}{signature} cannot be called with params and {len(args)} further "
-            f"arguments: {error}; expected the further ones in --args FILE.npz, by their names"
-        ) from None
-
-
-def _python_file(name: str) -> tuple[Path, int]:
-    """Return the file and when it was last changed, in nanoseconds."""
-    path = Path(name)
-    if path.suffix != ".py" or not path.is_file():
-        raise InvalidSetting(f"got {name!r}, expected the name of a Python file that is there")
-    return path.resolve(), path.stat().st_mtime_ns
-
-
-@functools.cache  # a loss and its gradient rule come from one run of their file
-def _run(path: Path, changed: int) -> ModuleType:
-    # A name of its own: the file may be called numpy.py.
-    name = f"gradparity_user_file_{path.stem}"
-    specification = importlib.util.spec_from_file_location(name, path)
-    assert specification is not None
-    assert specification.loader is not None
-    module = importlib.util.module_from_spec(specification)
-    sys.modules[name] = module
-    if str(path.parent) not in sys.path:
-        # Last: a file called numpy.py must not stand in for NumPy, here or in other processes.
-        sys.path.append(str(path.parent))
-    try:
-        specification.loader.exec_module(module)
-    except (Exception, SystemExit) as error:
-        raise UnusableFile(
-            f"{path.name}: running it raised {type(error).__name__}: {error}; expected a file that "
-            "can be imported"
-        ) from error
-    return module
-
-
-def _functions(module: ModuleType) -> list[str]:
-    return [
-        name
-        for name, value in vars(module).items()
-        if callable(value) and getattr(value, "__module__", None) == module.__name__
-    ]
-
-
 def _read(path: Path) -> np.ndarray | dict[str, np.ndarray]:
     if not path.is_file():
+        suffixes = (".npz", ".npy")
+        beside = path.parent.iterdir() if path.parent.is_dir() else ()
         raise InvalidSetting(
             f"got {str(path)!r}, expected the name of an .npz or .npy file that is there"
+            + did_you_mean(path.name, [other.name for other in beside if other.suffix in suffixes])
+        )
+    if path.suffix.lower() in RECIPES:
+        recipe = RECIPES[path.suffix.lower()].format(path.name, path.stem)
+        raise UnusableFile(
+            f"{path}: got a file that NumPy has not saved; expected .npz or .npy, which this "
+            f"writes: {recipe}"
         )
     try:
         with path.open("rb") as file:
@@ -223,16 +126,3 @@ def _with_lists(tree: Any) -> Any:
     if set(branches) == set(map(str, range(len(branches)))):
         return [branches[str(index)] for index in range(len(branches))]
     return branches
-
-
-def _positional(f: Callable[..., Any]) -> list[inspect.Parameter]:
-    try:
-        parameters = inspect.signature(f).parameters.values()
-    except (TypeError, ValueError):
-        return []
-    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return [parameter for parameter in parameters if parameter.kind in kinds]
-
-
-def _name(f: Callable[..., Any]) -> str:
-    return getattr(f, "__name__", type(f).__name__)

@@ -1,19 +1,21 @@
 """`gradparity check`: a user's function, parameters and gradient rule, from files."""
 
 import json
+import pathlib
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from gradparity.backends.errors import InvalidSetting
 from gradparity.compare.cli import main
-from gradparity.compare.user_files import (
-    UnusableFile,
+from gradparity.compare.user_files import RECIPES, UnusableFile, load_arrays
+from gradparity.compare.user_functions import (
+    Arguments,
     check_signature,
-    load_arguments,
-    load_arrays,
     load_function,
+    match_arguments,
 )
 
 SOURCE = """
@@ -154,14 +156,14 @@ def test_a_backend_that_cannot_evaluate_the_function_fails_only_if_named(files, 
     code, text = run("check", "native.py:loss", *ON_THE_BATCH)
     assert code == 0, text
     assert "torch: agree" in text
-    assert "left out jax: loss raised TypeError" in text
+    assert "left out jax: native.py, line 2: loss raised TypeError" in text
     code, text = run("check", "native.py:loss", *ON_THE_BATCH, "--backends", "jax,torch")
     assert code == 4, text
     assert "torch: agree" in text
 
 
 WRONG_USAGE = [
-    ("loss.py", "params.npz", "expected a file and a function in it"),
+    ("loss.py", "params.npz", "expected a file or module and a function in it"),
     ("nosuch.py:loss", "params.npz", "'nosuch.py', expected the name of a Python file"),
     ("params.npz:loss", "params.npz", "'params.npz', expected the name of a Python file"),
     ("loss.py:los", "params.npz", "has no 'los'; expected one of loss, rule"),
@@ -250,20 +252,65 @@ def test_a_file_may_import_its_neighbours_and_be_called_as_a_package(files):
     assert np.__name__ == sys.modules["numpy"].__name__ == "numpy"
 
 
-def test_arguments_go_by_their_names_else_in_order(files):
+def arguments_of(name, f, **settings):
+    matched = match_arguments(load_arrays(Path(name)), f, name, **settings)
+    return matched.values
+
+
+def test_arguments_go_by_their_names_and_in_order_where_they_have_none(files):
     f = load_function("loss.py:loss")
     np.savez("named.npz", power=3.0, x=np.ones(2))
-    x, power = load_arguments(files / "named.npz", f)
+    x, power = arguments_of("named.npz", f)
     assert (x.shape, float(power)) == ((2,), 3.0)
     np.savez("unnamed.npz", np.zeros(5), np.asarray(1.0))
-    x, power = load_arguments(files / "unnamed.npz", f)
+    x, power = arguments_of("unnamed.npz", f)
     assert (x.shape, float(power)) == ((5,), 1.0)
     np.savez("odd.npz", x=np.ones(2), powr=2.0)
-    with pytest.raises(InvalidSetting, match=r"'powr'.*expected 'x', 'power'"):
-        load_arguments(files / "odd.npz", f)
+    with pytest.raises(
+        InvalidSetting, match=r"'powr'.*expected 'x', 'power'.*did you mean 'power'\?"
+    ):
+        arguments_of("odd.npz", f)
     np.savez("gap.npz", power=2.0)
     with pytest.raises(InvalidSetting, match="got no 'x', which loss needs"):
-        load_arguments(files / "gap.npz", f)
+        arguments_of("gap.npz", f)
+
+
+def test_names_that_fit_no_argument_go_by_position_only_where_that_is_asked_for(files, run):
+    np.savez("others.npz", inputs=np.ones((4, 3)), exponent=2.0)
+    check = ("check", "loss.py:loss", "--params", "params.npz", "--gradient", "rule")
+    code, text = run(*check, "--args", "others.npz")
+    assert code == 2
+    assert "'inputs', 'exponent', which loss has no argument for; expected 'x', 'power'" in text
+    assert "--args-by-position" in text
+    code, text = run(*check, "--args", "others.npz", "--args-by-position")
+    assert code == 0, text
+
+
+KEYWORDS = """
+import numpy as np
+
+def loss(params, x, *, power, scale=1.0):
+    return scale * np.sum((x @ params["W"]) ** power)
+
+def rule(params, x, *, power, scale=1.0):
+    return {"W": scale * x.T @ (power * (x @ params["W"]) ** (power - 1))}
+
+def flat_rule(params, x, power):
+    return rule(params, x, power=power)
+"""
+
+
+@pytest.mark.parametrize("rule", ["rule", "flat_rule"])
+def test_keyword_only_arguments_are_given_by_their_names(files, run, rule):
+    (files / "keywords.py").write_text(KEYWORDS)
+    np.savez("args.npz", power=2.0, x=np.ones((4, 3)))
+    check = ("check", "keywords.py:loss", "--params", "params.npz", "--gradient", rule)
+    code, text = run(*check, "--args", "args.npz")
+    assert code == 0, text
+    np.savez("args.npz", x=np.ones((4, 3)))
+    code, text = run(*check, "--args", "args.npz")
+    assert code == 2
+    assert "got no 'power', which loss needs" in text
 
 
 @pytest.mark.parametrize("names", [("a", "a/b"), ("a/b", "a")])
@@ -274,6 +321,132 @@ def test_a_name_is_an_array_or_a_level_not_both(files, names):
 
 
 def test_a_function_without_signature_is_let_through():
-    check_signature(np.add.reduce, np.ones(2), ())
+    check_signature(np.add.reduce, np.ones(2), Arguments())
     with pytest.raises(InvalidSetting, match="missing a required argument"):
-        check_signature(lambda params, x: params, np.ones(2), ())
+        check_signature(lambda params, x: params, np.ones(2), Arguments())
+
+
+# Where the function is.
+
+
+def test_a_module_is_as_good_as_a_file(files, run):
+    package = files / "some_package" / "inner"
+    package.mkdir(parents=True)
+    (package / "losses.py").write_text(SOURCE)
+    code, text = run("check", "some_package.inner.losses:loss", *ON_THE_BATCH, "--gradient", "rule")
+    assert code == 0, text
+    for target in ("some_package.absent:loss", "no_package.losses:loss", "some-package:loss"):
+        code, text = run("check", target, *ON_THE_BATCH)
+        assert code == 2, text
+        assert "expected a module that can be imported" in text or "or of a module" in text
+
+
+def test_a_file_of_a_package_may_import_relatively(files):
+    package = files / "a_package_of_mine"
+    (package / "deeper").mkdir(parents=True)
+    for folder in (package, package / "deeper"):
+        (folder / "__init__.py").write_text("")
+    (package / "factors.py").write_text("FACTOR = 2.0\n")
+    (package / "deeper" / "losses.py").write_text(
+        "from ..factors import FACTOR\ndef loss(x): return FACTOR * x\n"
+    )
+    f = load_function("a_package_of_mine/deeper/losses.py:loss")
+    assert f(3.0) == 6.0
+    assert f.__module__ == "a_package_of_mine.deeper.losses"
+
+
+def test_a_file_in_a_plain_folder_may_import_its_neighbours_relatively(files):
+    (files / "factors.py").write_text("FACTOR = 2.0\n")
+    (files / "losses.py").write_text(
+        "from .factors import FACTOR\ndef loss(x): return FACTOR * x\n"
+    )
+    assert load_function("losses.py:loss")(3.0) == 6.0
+
+
+def test_a_package_with_the_name_of_another_one_is_refused(files):
+    (files / "json").mkdir()
+    (files / "json" / "__init__.py").write_text("")
+    (files / "json" / "decoder.py").write_text("def loss(x): return x\n")
+    with pytest.raises(UnusableFile, match="its package has the name of another one"):
+        load_function("json/decoder.py:loss")
+
+
+# What is said.
+
+
+def test_the_users_own_exception_has_its_file_and_line(files, run):
+    (files / "native.py").write_text(
+        "import numpy as np\n\ndef inner(W):\n    raise KeyError('bias')\n\n"
+        "def loss(params, x):\n    return inner(params['W'])\n"
+    )
+    check = ("check", "native.py:loss", *ON_THE_BATCH, "--gradient", "loss.py:rule")
+    code, text = run(*check)
+    assert code == 4
+    assert "left out numerical: native.py, line 4: loss raised KeyError" in text
+    assert "Nothing was checked: loss could not be evaluated" in text
+    assert "Traceback" not in text
+    code, text = run(*check, "--traceback")
+    assert "Traceback" in text
+    assert 'native.py", line 7, in loss' in text
+
+
+def test_a_numpy_function_without_a_rule_is_said_to_be_unchecked(files, run):
+    pytest.importorskip("torch")
+    (files / "plain.py").write_text(
+        "import numpy as np\ndef loss(params, x): return float(np.sum(x @ params['W']))\n"
+    )
+    code, text = run("check", "plain.py:loss", *ON_THE_BATCH, "--backends", "torch")
+    assert code == 4
+    assert "Nothing was checked: loss runs on NumPy arrays" in text
+    assert "--gradient NAME" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("loss.py:los",), "did you mean 'loss'?"),
+        (("los.py:loss",), "did you mean 'loss.py'?"),
+        (("loss.py:loss", "--params", "param.npz"), "did you mean 'params.npz'?"),
+        (("loss.py:loss", "--backends", "torhc"), "did you mean 'torch'?"),
+    ],
+)
+def test_what_was_probably_meant_is_said(files, run, arguments, message):
+    more = () if "--params" in arguments else ("--params", "params.npz")
+    code, text = run("check", *arguments, *more, "--args", "batch.npz")
+    assert code == 2
+    assert message in text
+
+
+@pytest.mark.parametrize("suffix", ["csv", "txt", "json", "pt", "pkl", "safetensors"])
+def test_parameters_saved_in_another_way_come_with_a_recipe(files, run, suffix):
+    (files / f"weights.{suffix}").write_text("1, 2\n3, 4\n")
+    code, text = run("check", "loss.py:loss", "--params", f"weights.{suffix}")
+    assert code == 4
+    assert "expected .npz or .npy, which this writes: np.save" in text
+    assert f"weights.{suffix}" in text.partition("which this writes")[2]
+    assert "pickle" not in text or suffix == "pkl"
+
+
+def test_the_recipes_work(files):
+    (files / "a.csv").write_text("1, 2\n3, 4\n")
+    (files / "b.json").write_text('{"W": [1, 2], "b": 3}')
+    for name in ("a.csv", "b.json"):
+        recipe = RECIPES[f".{name[2:]}"].format(name, name[0])
+        exec(recipe, {"np": np, "json": json, "pathlib": pathlib})
+    np.testing.assert_array_equal(load_arrays(Path("a.npy")), [[1, 2], [3, 4]])
+    assert load_arrays(Path("b.npz"))["b"] == 3
+
+
+def test_a_slow_check_says_what_it_does(files, run, monkeypatch):
+    monkeypatch.setattr("gradparity.models.progress.PERIOD", 0.02)
+    (files / "slow.py").write_text(
+        "import time\nimport numpy as np\n"
+        "def loss(x):\n    time.sleep(0.02)\n    return float(np.sum(x ** 3))\n"
+        "def rule(x): return 3 * x ** 2\n"
+    )
+    np.save(files / "x.npy", np.arange(4.0))
+    check = ("check", "slow.py:loss", "--params", "x.npy", "--gradient", "rule")
+    code, text = run(*check)
+    assert code == 0
+    assert "check: rule of loss, 2 calls of loss: 0 s so far" in text
+    assert "so far" not in run(*check, "--quiet")[1]

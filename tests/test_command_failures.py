@@ -96,7 +96,7 @@ def test_an_exit_in_the_users_function_is_a_failure_with_its_place(files, run):
 
 def test_an_unexpected_exception_is_a_failure(files, run, monkeypatch):
     monkeypatch.setattr(
-        "gradparity.compare.user_files.load_function", functools.partial(divmod, 1, 0)
+        "gradparity.compare.user_functions.load_function", functools.partial(divmod, 1, 0)
     )
     monkeypatch.delenv("GRADPARITY_TRACEBACK", raising=False)
     code, _, error = run(*check())

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from gradparity.compare.user_files import load_function
+from gradparity.compare.user_functions import load_function
 
 SCRIPT = Path(__file__).parent / "benchmarks" / "flakes.py"
 

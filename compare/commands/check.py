@@ -16,7 +16,10 @@ SHOWN = 240  # characters of the reason why a backend was left out; the JSON has
 def check(
     function: Annotated[
         str,
-        typer.Argument(metavar="FILE.py:FUNCTION", help="f(params, *args), which returns a number"),
+        typer.Argument(
+            metavar="FILE.py:FUNCTION",
+            help="f(params, *args), which returns a number; or package.module:FUNCTION",
+        ),
     ],
     params: Annotated[
         Path,
@@ -28,6 +31,12 @@ def check(
             help="Further arguments, by their names, in an .npz file.", show_default=False
         ),
     ] = None,
+    args_by_position: Annotated[
+        bool,
+        typer.Option(
+            "--args-by-position", help="Take the arrays of --args in the order of the file."
+        ),
+    ] = False,
     gradient: Annotated[
         str | None,
         typer.Option(
@@ -39,6 +48,10 @@ def check(
     backends: Backends = None,
     seed: Seed = 0,
     json_file: Json = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
+    traceback: Annotated[
+        bool, typer.Option("--traceback", help="Show where your code failed, with all calls.")
+    ] = False,
 ) -> None:
     """Check each backend's gradient of your function against error-barred differences.
 
@@ -49,30 +62,44 @@ def check(
     4 where the work failed.
     """
     from gradparity.compare.environment import describe_environment
-    from gradparity.compare.user_files import (
+    from gradparity.compare.user_files import load_arrays
+    from gradparity.compare.user_functions import (
+        Arguments,
         check_signature,
-        load_arguments,
-        load_arrays,
         load_function,
+        match_arguments,
     )
+    from gradparity.models.progress import announced
 
+    from .failures import show_traceback
     from .files import check_file, write_json
-    from .function_checks import check_backends, check_rule
+    from .function_checks import check_function, why_nothing
     from .tables import make_console
     from .terminal import printable
 
     check_file(json_file)
     f = load_function(function)
     tree = load_arrays(params)
-    further = load_arguments(args, f) if args is not None else ()
-    check_signature(f, tree, further)
-    chosen = names(backends)
-    if gradient is None:
-        result = check_backends(f, tree, *further, backends=chosen, seed=seed)
-    else:
+    arguments = Arguments()
+    if args is not None:
+        arrays = load_arrays(args)
+        arguments = match_arguments(arrays, f, str(args), by_position=args_by_position)
+    check_signature(f, tree, arguments)
+    rule = None
+    if gradient is not None:
         path = function.rpartition(":")[0]
         rule = load_function(gradient if ":" in gradient else f"{path}:{gradient}")
-        result = check_rule(f, rule, tree, *further, backends=chosen, seed=seed)
+        check_signature(rule, tree, arguments)
+        rule = arguments.adapt(rule)
+    with announced("check", quiet=quiet) as announce:
+        result = check_function(
+            arguments.adapt(f),
+            rule,
+            (tree, *arguments.values),
+            backends=names(backends),
+            seed=seed,
+            announce=announce,
+        )
     described = {"function": function, "params": str(params), "args": args and str(args)}
     environment = describe_environment(seed=seed)
     write_json(json_file, result.to_dict() | described | {"environment": environment})
@@ -81,6 +108,10 @@ def check(
         console.print(f"{name}: {printable(found)}")
     for name, reason in result.failures.items():
         console.print(f"left out {name}: {textwrap.shorten(printable(reason), SHOWN)}")
+        if traceback:
+            show_traceback(result.errors[name])
+    if not result.checks:
+        console.print(why_nothing(f, tree, arguments, rule is not None))
     if not result.complete and result.verdict != "differ":
         raise typer.Exit(WORK_FAILED)
     raise typer.Exit(EXIT_CODES[result.verdict])

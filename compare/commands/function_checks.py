@@ -1,5 +1,6 @@
 """Check a function as it is with every backend that can evaluate it."""
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,9 +9,12 @@ from gradparity.backends import Backend, BackendUnavailable, GradparityError, ge
 from gradparity.backends.pytrees import PyTree
 from gradparity.backends.registry import backend_names
 from gradparity.compare import GradientCheck, check_gradient
+from gradparity.models.progress import Announce
 
 from ..checking.black_box import FunctionFailed
 from ..conformance.isolation import describe
+from ..places import place_of
+from ..user_functions import Arguments
 from ..verdicts import Verdict
 
 
@@ -19,11 +23,13 @@ class FunctionChecks:
     """What became of each backend's gradient of one function.
 
     checks: by backend, or by the name of the gradient rule that was checked
-    failures: by backend, why there is no check; complete: whether all that was asked for was done
+    failures: by backend, why there is no check; errors: what was raised there
+    complete: whether all that was asked for was done
     """
 
     checks: dict[str, GradientCheck]
     failures: dict[str, str] = field(default_factory=dict)
+    errors: dict[str, Exception] = field(default_factory=dict)
     complete: bool = True
 
     @property
@@ -41,73 +47,95 @@ class FunctionChecks:
         }
 
 
-def check_backends(
+def check_function(
     f: Callable[..., Any],
-    params: PyTree,
-    *args: PyTree,
-    backends: Sequence[str] | None = None,
-    seed: int = 0,
-) -> FunctionChecks:
-    """Check the gradient of f by each backend, on that backend's own arrays.
-
-    backends: names; all but differences by default, less those that cannot evaluate f
-    raises: UnknownBackend, and whatever is wrong with params or f in every backend
-    """
-    chosen = backends or [name for name in backend_names() if name != "numerical"]
-    checks, failures = {}, {}
-    for name in chosen:
-        result = _attempt(f, params, args, name, None, seed)
-        if isinstance(result, str):
-            failures[name] = result
-        else:
-            checks[name] = result
-    return FunctionChecks(checks, failures, bool(checks) and not (backends and failures))
-
-
-def check_rule(
-    f: Callable[..., Any],
-    rule: Callable[..., PyTree],
-    params: PyTree,
-    *args: PyTree,
-    backends: Sequence[str] | None = None,
-    seed: int = 0,
-) -> FunctionChecks:
-    """Check `rule(params, *args)`, which claims to be the gradient of f.
-
-    backends: names, the first of which that can evaluate f does; NumPy comes first by default
-    """
-    failures = {}
-    evaluators: Sequence[str | None] = backends or (None, *backend_names()[1:])
-    for name in evaluators:
-        result = _attempt(f, params, args, name, rule, seed)
-        if not isinstance(result, str):
-            return FunctionChecks({getattr(rule, "__name__", "gradient"): result})
-        failures[name or "numerical"] = result
-    return FunctionChecks({}, failures, complete=False)
-
-
-def _attempt(
-    f: Callable[..., Any],
-    params: PyTree,
-    args: tuple[PyTree, ...],
-    name: str | None,
     rule: Callable[..., PyTree] | None,
-    seed: int,
-) -> GradientCheck | str:
-    """Return the check, or why this backend cannot do it."""
+    point: tuple[PyTree, ...],
+    *,
+    backends: Sequence[str] | None = None,
+    seed: int = 0,
+    announce: Announce = lambda what, share: None,
+) -> FunctionChecks:
+    """Check a rule for the gradient of f, or without one each backend's own gradient of f.
+
+    point: parameters and further arguments
+    backends: names. Without a rule all of them are checked, by default all but differences, less
+        those that cannot evaluate f; with one, the first that can evaluate f does, by default NumPy
+    raises: UnknownBackend, and whatever is wrong with parameters or f in every backend
+    """
+    checks: dict[str, GradientCheck] = {}
+    failures: dict[str, str] = {}
+    errors: dict[str, Exception] = {}
+    if rule is None:
+        chosen: Sequence[str | None] = backends or [n for n in backend_names() if n != "numerical"]
+    else:
+        chosen = backends or (None, *backend_names()[1:])
+    for position, name in enumerate(chosen):
+        shown = name or "numerical"
+        what = f"{_name(rule)} of {_name(f)}" if rule else f"gradient of {_name(f)} by {shown}"
+        counted = _counting(f, what, announce, position / len(chosen) if rule is None else None)
+        try:
+            backend = get_backend(name) if name else None
+            candidate = rule or _gradient(backend, f)
+            check = check_gradient(counted, *point, gradient=candidate, seed=seed, backend=backend)
+        except (BackendUnavailable, FunctionFailed) as error:
+            failures[shown], errors[shown] = _reason(str(error), error), error
+        except GradparityError:
+            raise
+        except Exception as error:  # each framework has its own way to say that it cannot
+            failures[shown], errors[shown] = (
+                _reason(f"no gradient: {describe(error)}", error),
+                error,
+            )
+        else:
+            checks[_name(rule) if rule else shown] = check
+            if rule is not None:
+                return FunctionChecks(checks)
+    return FunctionChecks(checks, failures, errors, bool(checks) and not (backends and failures))
+
+
+def why_nothing(f: Callable[..., Any], params: PyTree, arguments: Arguments, rule: bool) -> str:
+    """Return a sentence for the case that nothing was checked."""
+    if rule:
+        return f"Nothing was checked: {_name(f)} could not be evaluated."
     try:
-        backend = get_backend(name) if name else None
-        candidate = rule or _gradient(backend, f)
-        return check_gradient(f, params, *args, gradient=candidate, seed=seed, backend=backend)
-    except (BackendUnavailable, FunctionFailed) as error:
-        return " ".join(str(error).split())
-    except GradparityError:
-        raise
-    except Exception as error:  # each framework has its own way to say that it cannot
-        return f"no gradient: {describe(error)}"
+        float(arguments.adapt(f)(params, *arguments.values))
+    except Exception:
+        return f"Nothing was checked: no engine could evaluate {_name(f)}."
+    return (
+        f"Nothing was checked: {_name(f)} runs on NumPy arrays, and no engine here can "
+        "differentiate it. Give the gradient that is to be checked (--gradient NAME), or write "
+        f"{_name(f)} over the array API: xp = array_api_compat.array_namespace(leaf)."
+    )
+
+
+def _counting(
+    f: Callable[..., Any], what: str, announce: Announce, share: float | None
+) -> Callable[..., Any]:
+    """Return f, announcing what is done and how often it has been called."""
+    calls = 0
+    announce(what, share)
+
+    @functools.wraps(f)
+    def counted(*args: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        announce(f"{what}, {calls:,} calls of {_name(f)}", share)
+        return f(*args)
+
+    return counted
+
+
+def _reason(text: str, error: Exception) -> str:
+    place = place_of(error)
+    return (f"{place}: " if place else "") + " ".join(text.split())
 
 
 def _gradient(backend: Backend | None, f: Callable[..., Any]) -> Callable[..., PyTree]:
     assert backend is not None
     value_and_gradient = backend.value_and_gradient(f)
     return lambda params, *args: value_and_gradient(params, *args)[1]
+
+
+def _name(f: Callable[..., Any]) -> str:
+    return getattr(f, "__name__", type(f).__name__)
