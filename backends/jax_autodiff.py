@@ -1,6 +1,7 @@
 """JAX: reverse mode by tracing, jit, and a fused training loop."""
 
 import functools
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import jax
@@ -10,7 +11,8 @@ import numpy as np
 from .base import Backend, ModelFunction, Operator
 from .checks import check_same_shapes
 from .errors import InvalidParameters
-from .pytrees import Array, PyTree, private_numpy
+from .framework_trees import FrameworkStructure
+from .pytrees import Array, PyTree, flatten, private_numpy
 
 
 class JaxAutodiff(Backend):
@@ -66,15 +68,26 @@ class JaxAutodiff(Backend):
         return jax.block_until_ready(tree)
 
     def _value_and_gradient(self, f: ModelFunction) -> Operator:
-        return jax.value_and_grad(f)
+        direct = jax.value_and_grad(f)
+        array_type = type(self.asarray(0.0))
+
+        def value_and_gradient(params: PyTree, *args: PyTree) -> tuple[Array, PyTree]:
+            if _all_of(array_type, (params,)):
+                return direct(params, *args)
+            of_leaves, leaves, rebuild = _opened(f, params)
+            value, gradient = jax.value_and_grad(of_leaves)(leaves, *args)
+            return value, rebuild(gradient)
+
+        return value_and_gradient
 
     def pullback(self, f: ModelFunction) -> Operator:
         def pullback(params: PyTree, cotangent: PyTree, *args: PyTree) -> tuple[PyTree, PyTree]:
             args = self._native_args(args)
             (cotangent,) = self._native_args((cotangent,))
-            output, vjp = jax.vjp(lambda primal: f(primal, *args), self._native_params(params))
+            of_leaves, leaves, rebuild = _opened(f, self._native_params(params))
+            output, vjp = jax.vjp(lambda primal: of_leaves(primal, *args), leaves)
             check_same_shapes("cotangent", cotangent, "the output of f", output)
-            return output, vjp(cotangent)[0]
+            return output, rebuild(vjp(cotangent)[0])
 
         return self._scoped(pullback)
 
@@ -83,8 +96,9 @@ class JaxAutodiff(Backend):
             params, args = self._native_params(params), self._native_args(args)
             (tangent,) = self._native_args((tangent,))
             check_same_shapes("tangent", tangent, "params", params)
-            output, pushed = jax.jvp(lambda primal: f(primal, *args), (params,), (tangent,))
-            return output, pushed
+            of_leaves, leaves, _ = _opened(f, params)
+            tangents = flatten(tangent)[0] if leaves is not params else tangent
+            return jax.jvp(lambda primal: of_leaves(primal, *args), (leaves,), (tangents,))
 
         return self._scoped(pushforward)
 
@@ -113,6 +127,19 @@ class JaxAutodiff(Backend):
         """Run the loop as one compiled `lax.scan`, compiled once for each step function."""
         carry, outputs = self._scoped(functools.partial(_scan, step))(carry, batches, constants)
         return carry, outputs
+
+
+def _opened(
+    f: ModelFunction, params: PyTree
+) -> tuple[ModelFunction, PyTree, Callable[[PyTree], PyTree]]:
+    """Return f of the floating arrays alone, these, and what puts their like back into a tree.
+
+    JAX refuses to differentiate by a tree that holds other things too, as Equinox modules do.
+    """
+    leaves, structure = flatten(params)
+    if not isinstance(structure, FrameworkStructure):
+        return f, params, lambda tree: tree
+    return lambda own, *args: f(structure.unflatten(own), *args), leaves, structure.unflatten
 
 
 def _halved(integers: np.ndarray) -> np.ndarray:

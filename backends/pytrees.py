@@ -7,28 +7,58 @@ import numpy as np
 import optree
 
 from .errors import InvalidParameters
+from .framework_trees import FrameworkStructure, framework_flatten, remedy
 
 PyTree: TypeAlias = Any
 Array: TypeAlias = Any
 
+PLAIN = (int, float, complex, str, bytes)  # leaves that no framework takes apart
+
 
 def flatten(tree: PyTree) -> tuple[list[Array], Any]:
-    """Return the leaves, dict keys sorted as JAX sorts them, and the structure."""
+    """Return the leaves, dict keys sorted as JAX sorts them, and the structure.
+
+    Of a tree that only its framework can take apart (a torch, Equinox or nnx module, a dataclass
+    registered with JAX) the leaves are the floating arrays to be differentiated, and the
+    structure holds the rest.
+    """
     leaves, structure = optree.tree_flatten(tree)
-    return leaves, structure
+    strangers = [
+        leaf for leaf in leaves if not hasattr(leaf, "dtype") and not isinstance(leaf, PLAIN)
+    ]
+    return (strangers and framework_flatten(tree, strangers)) or (leaves, structure)
 
 
 def unflatten(structure: Any, leaves: Iterable[Array]) -> PyTree:
-    return optree.tree_unflatten(structure, leaves)
+    return structure.unflatten(leaves)
 
 
 def tree_map(function: Callable[..., Any], tree: PyTree, *rest: PyTree) -> PyTree:
-    return optree.tree_map(function, tree, *rest)
+    leaves, structure = flatten(tree)
+    others = [structure.flatten_up_to(other) for other in rest]
+    return structure.unflatten(map(function, leaves, *others))
+
+
+def tree_paths(tree: PyTree) -> list[tuple[Any, ...]]:
+    """Return for each leaf the keys, attributes and indices that lead to it."""
+    structure = flatten(tree)[1]
+    if isinstance(structure, FrameworkStructure):
+        return list(structure.paths)
+    return list(structure.paths())
 
 
 def leaf_names(tree: PyTree) -> tuple[str, ...]:
     """Name each leaf as Python would reach it: "W1", "layers[0].b", "" for a bare array."""
-    return tuple(_path_name(path) for path in optree.tree_paths(tree))
+    return tuple(_path_name(path) for path in tree_paths(tree))
+
+
+def named_leaves(tree: PyTree) -> dict[str, Any]:
+    """Return the leaves by their names, a None that stands for an array among them."""
+    leaves, structure = flatten(tree)
+    if isinstance(structure, FrameworkStructure):
+        return dict(zip(map(_path_name, structure.paths), leaves, strict=True))
+    paths, leaves, _ = optree.tree_flatten_with_path(tree, none_is_leaf=True)
+    return dict(zip(map(_path_name, paths), leaves, strict=True))
 
 
 def _path_name(path: Iterable[Any]) -> str:
@@ -58,6 +88,7 @@ def private_numpy(leaf: Any, dtype: str | None = None) -> np.ndarray:
     if array.dtype.kind not in "biuf" and "float" not in array.dtype.name:
         raise InvalidParameters(
             f"got {array.dtype} ({type(leaf).__name__}), expected an array of real numbers"
+            f"{remedy(leaf)}"
         )
     if array.dtype.kind in "biu":
         return array.astype(array.dtype.newbyteorder("="), copy=False)
