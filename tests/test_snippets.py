@@ -24,6 +24,7 @@ PRINTED = {
     "backpropagation": ["agree"],
     "price": [r"610 parameters, numerical.*: [\d.]+ ms, 1.*e\+03 forward passes|\d{3,} forward"],
     "checking": ["agree", "differ.* in b", r"Taylor test: 2\.0", r"Taylor test: 1\.0"],
+    "break_it": [r"right: .*agree", r"twice: loss .*differ", r"axis: loss .*differ"],
     "kinks": [r"\|x\| at 0 has a kink: slopes \(-1\.0\d*, 1\.0\d*\)"],
 }
 

@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text as MatplotlibText
@@ -113,6 +114,11 @@ def draw(
         figure.draw_without_rendering()
         figure.set_layout_engine("none")
     return Drawing(name, alt, figure, words)
+
+
+def mark_alternative(number: int, artist: Artist) -> None:
+    """Have a page show the artist only while this alternative is chosen; a file shows all."""
+    artist.set_gid(f"alternative-{number}")
 
 
 # The start of a text in an SVG of matplotlib, and what it says.

@@ -1,5 +1,23 @@
 "use strict";
 
+// One of the alternatives in a figure's drawings is shown; nothing is computed here.
+for (const control of document.querySelectorAll(".alternatives")) {
+  const inputs = [...control.querySelectorAll("input")];
+  const output = control.querySelector("output");
+  const readouts = JSON.parse(control.dataset.readouts);
+  const drawn = control.closest("figure").querySelectorAll('[id*="-alternative-"]');
+  const show = () => {
+    const { value } = inputs.find((input) => input.checked);
+    for (const part of drawn) {
+      part.style.display = part.id.endsWith(`-alternative-${value}`) ? "inline" : "none";
+    }
+    output.innerHTML = readouts[value];
+  };
+  control.querySelector("fieldset").hidden = false;
+  control.addEventListener("input", show);
+  show();
+}
+
 // Code is copied as it stands, where the browser lets a page do so.
 for (const button of document.querySelectorAll(".copy")) {
   const code = button.parentElement.querySelector("code");

@@ -5,6 +5,7 @@ What is written on the page is `Markup`, which is taken as it is, or plain text,
 
 import html
 import importlib.resources
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -112,19 +113,47 @@ class Table:
 
 
 @dataclass(frozen=True)
+class Alternatives:
+    """Chooses what is shown in the drawings above it, of what they have as `alternative`.
+
+    name: told apart from others on the page; options: what can be chosen
+    readouts: what to say of each; the first one is shown at the start
+    """
+
+    name: str
+    label: Text
+    options: Sequence[Text]
+    readouts: Sequence[Text]
+
+    def to_html(self) -> str:
+        options = "".join(
+            f'<label><input type="radio" name="{self.name}" value="{position}" autocomplete="off"'
+            f"{' checked' * (position == 0)}><span>{to_markup(option)}</span></label>"
+            for position, option in enumerate(self.options)
+        )
+        return (
+            f'<div class="alternatives" data-readouts="{html.escape(_json(self.readouts))}">'
+            f"<fieldset hidden><legend>{to_markup(self.label)}</legend>{options}</fieldset>"
+            f'<output aria-live="polite">{to_markup(self.readouts[0])}</output></div>'
+        )
+
+
+@dataclass(frozen=True)
 class Picture:
     """Drawings side by side, or one above the other where there is no room, and what to see."""
 
     drawings: Sequence[Drawing]
     caption: Text
+    alternatives: Alternatives | None = None
 
     def to_html(self) -> str:
         panels = "".join(
             f'<div class="panel">{drawing.to_svg()}</div>' for drawing in self.drawings
         )
         single = " single" * (len(self.drawings) == 1)
+        alternatives = self.alternatives.to_html() if self.alternatives else ""
         return (
-            f'<figure class="picture{single}"><div class="panels">{panels}</div>'
+            f'<figure class="picture{single}"><div class="panels">{panels}</div>{alternatives}'
             f"<figcaption>{to_markup(self.caption)}</figcaption></figure>"
         )
 
@@ -267,6 +296,10 @@ def _languages_css(languages: Mapping[str, str]) -> str:
         for others in [", ".join(f'[lang="{code}"]' for code in languages if code != language)]
         if others
     )
+
+
+def _json(texts: Sequence[Text]) -> str:
+    return json.dumps([to_markup(text) for text in texts], ensure_ascii=False)
 
 
 def _resource(name: str) -> str:

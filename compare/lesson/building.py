@@ -16,6 +16,8 @@ from ..environment import describe_environment
 from . import sections as sections
 from .backpropagation import backpropagation, chain_rule
 from .backpropagation_pages import show_backpropagation, show_chain_rule
+from .breaking import break_it
+from .breaking_pages import show_breaking
 from .calculus_pages import show_descent, show_difference, show_gradient, show_step_size
 from .judgement_pages import show_checking, show_kinks, show_price
 from .network_pages import show_losses, show_simple_net, show_two_layer_net
@@ -35,6 +37,7 @@ SHOWN_BY: dict[Callable[[Lesson], Any], Callable[[Lesson, Any], Sequence[Block]]
     backpropagation: show_backpropagation,
     sections.price: show_price,
     sections.checking: show_checking,
+    break_it: show_breaking,
     sections.kinks: show_kinks,
 }
 """The sections, in the order of the page, and who writes them."""

@@ -4,10 +4,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 from numpy.typing import ArrayLike
 
+from ..drawing.drawing import mark_alternative
 from ..drawing.house_style import (
     GRID,
     INK,
@@ -19,6 +21,7 @@ from ..drawing.house_style import (
     look_of,
     use_log_scale,
 )
+from .breaking import RIGHT, BrokenNet
 from .findings import Checks, Floats, Losses, SixWeights
 from .texts import LABELS
 
@@ -178,6 +181,27 @@ def plot_remainders(ax: Axes, found: Checks, *, labels: Mapping[str, str] = LABE
             label=label,
         )
     ax.set(xlabel=labels["step size"], ylabel=labels["remainder"])
+    ax.legend()
+    return ax
+
+
+def plot_broken(
+    ax: Axes, net: BrokenNet, faults: Sequence[str], *, labels: Mapping[str, str] = LABELS
+) -> Axes:
+    """Draw the loss of training with the right gradient, and as alternatives each wrong one."""
+    right = net.runs[RIGHT]
+    ax.plot(net.steps, right.losses, color=INK, label=labels["right"])
+    for number, fault in enumerate(faults):
+        artist: Artist
+        if fault in net.runs:
+            label = labels["wrong"] if fault == next(iter(net.faulty)) else None
+            losses = net.runs[fault].losses
+            (artist,) = ax.plot(net.steps, losses, color=VERMILION, linewidth=1.6, label=label)
+        else:
+            artist = ax.text(0.5, 0.6, labels["no room"], color=MUTED, transform=ax.transAxes)
+        mark_alternative(number, artist)
+    top = 1.6 * float(right.losses[0])
+    ax.set(xlabel=labels["step"], ylabel=labels["loss"], ylim=(0, top), title=net.name)
     ax.legend()
     return ax
 

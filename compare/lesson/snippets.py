@@ -220,6 +220,32 @@ for gradient in (right, wrong):
     print(f"slope of the Taylor test: {taylor_test(loss, params, gradient=gradient).slope:.2f}")
 """
 
+BREAK_IT = """
+import numpy as np
+
+from gradparity.compare import check_gradient
+from gradparity.models.functions import cross_entropy_from_logits, softmax
+
+rng = np.random.default_rng(0)
+classes = rng.integers(3, size=200)
+x, t = rng.normal(size=(200, 4)) + np.eye(3, 4)[classes] * 2, np.eye(3)[classes]
+start = rng.normal(size=(4, 3))
+
+
+def loss(W):
+    return cross_entropy_from_logits(x @ W, t)
+
+
+right = lambda W: x.T @ (softmax(x @ W) - t) / len(x)
+axis = lambda W: x.T @ (softmax((x @ W).T).T - t) / len(x)  # softmax over the wrong axis
+for name, gradient in {"right": right, "twice": lambda W: 2 * right(W), "axis": axis}.items():
+    W = start
+    for step in range(200):
+        W = W - 0.5 * gradient(W)
+    verdict = check_gradient(loss, start, gradient=gradient(start)).verdict
+    print(f"{name}: loss {loss(start):.3f} to {loss(W):.3f}, check_gradient says {verdict}")
+"""
+
 KINKS = """
 import numpy as np
 
