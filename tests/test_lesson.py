@@ -362,7 +362,7 @@ def test_an_output_that_cannot_be_written_fails_before_the_work(tmp_path, monkey
     (tmp_path / "file").write_text("")
     result = CliRunner().invoke(app, ["lesson", "--out", str(tmp_path / "file" / "below")])
     assert result.exit_code != 0
-    assert "cannot be written" in str(result.exception)
+    assert "cannot be written" in result.output
 
 
 def test_a_wrong_section_number_is_a_usage_error(tmp_path):
