@@ -7,6 +7,7 @@ from typing import Any
 from gradparity.backends import Backend, BackendUnavailable, get_backend
 from gradparity.backends.base import ModelFunction
 from gradparity.backends.errors import InvalidSetting
+from gradparity.backends.framework_trees import FrameworkStructure
 from gradparity.backends.pytrees import PyTree, flatten, is_array, private_numpy, tree_map
 
 from ..agreement.engines import Engine
@@ -121,9 +122,9 @@ def _check_names(what: str, names: Iterable[str], f: Mapping[str, Any]) -> None:
 
 
 def _common(own: PyTree) -> PyTree:
-    """Return the first implementation's parameters as NumPy arrays, a dict where optree fails."""
-    leaves = flatten(own)[0]
-    if not is_module(own) and all(map(is_array, leaves)):
+    """Return the first implementation's parameters as NumPy arrays, a dict for a module's own."""
+    leaves, structure = flatten(own)
+    if not isinstance(structure, FrameworkStructure) and all(map(is_array, leaves)):
         return tree_map(private_numpy, own)
     tree = native_tree(own)
     return {n: private_numpy(leaf) for n, leaf in zip(tree.names, tree.leaves, strict=True)}

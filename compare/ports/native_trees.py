@@ -1,15 +1,12 @@
 """The parameters of a native implementation, in whatever it keeps them."""
 
 import itertools
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import optree
-
 from gradparity.backends.checks import is_floating
-from gradparity.backends.pytrees import Array, PyTree, flatten, is_array, unflatten
+from gradparity.backends.pytrees import Array, PyTree, flatten, is_array, tree_paths, unflatten
 
 
 @dataclass(frozen=True)
@@ -28,26 +25,26 @@ class NativeTree:
 def native_tree(own: Any) -> NativeTree:
     """Return the floating arrays of a pytree, or the trainable parameters of a torch module.
 
-    A class that is a pytree for JAX only, as an Equinox module is, will do; what is no floating
-    array stays as it is.
+    What is no floating array stays as it is.
     """
     if is_module(own):
         own = {name: leaf for name, leaf in own.named_parameters() if leaf.requires_grad}
-    names, whole, rebuild = _flatten(own)
+    whole, structure = flatten(own)
+    names = dotted_names(own)
     kept = [k for k, leaf in enumerate(whole) if is_array(leaf) and is_floating(leaf.dtype)]
 
     def build(arrays: Sequence[Array]) -> PyTree:
         leaves = list(whole)
         for position, array in zip(kept, arrays, strict=True):
             leaves[position] = array
-        return rebuild(leaves)
+        return unflatten(structure, leaves)
 
     return NativeTree(tuple(names[k] for k in kept), tuple(whole[k] for k in kept), build)
 
 
 def dotted_names(tree: PyTree) -> tuple[str, ...]:
     """Name each leaf as torch modules do: "layers.0.weight", "" for a bare array."""
-    return tuple(".".join(map(str, path)) for path in optree.tree_paths(tree))
+    return tuple(".".join(map(str, path)) for path in tree_paths(tree))
 
 
 def is_module(f: Any) -> bool:
@@ -79,21 +76,3 @@ def module_loss(module: Any, loss: Callable[..., Any] | None = None) -> Callable
         return loss(torch.func.functional_call(module, {**state, **params}, args[:1]), *args[1:])
 
     return f
-
-
-def _flatten(own: PyTree) -> tuple[tuple[str, ...], list[Any], Callable[[Sequence[Any]], PyTree]]:
-    leaves, structure = flatten(own)
-    if all(map(is_array, leaves)) or "jax" not in sys.modules:
-        return dotted_names(own), leaves, lambda whole: unflatten(structure, whole)
-    trees = sys.modules["jax"].tree_util
-    pairs, registered = trees.tree_flatten_with_path(own)
-    names = tuple(".".join(map(_step_name, path)) for path, _ in pairs)
-    return names, [leaf for _, leaf in pairs], lambda whole: trees.tree_unflatten(registered, whole)
-
-
-def _step_name(step: Any) -> str:
-    """Spell a step of JAX's paths: a dict key, an attribute or an index."""
-    for attribute in ("key", "name", "idx"):
-        if hasattr(step, attribute):
-            return str(getattr(step, attribute))
-    return str(step)
