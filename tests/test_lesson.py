@@ -15,14 +15,18 @@ from gradparity.backends import BackendInfo, get_backend
 from gradparity.backends.errors import InvalidSetting
 from gradparity.compare import Verdict
 from gradparity.compare.cli import app
+from gradparity.compare.drawing.languages import in_language
 from gradparity.compare.drawing.plots import fit_power_law
 from gradparity.compare.lesson import run as lesson_run
 from gradparity.compare.lesson import sections as lesson
 from gradparity.compare.lesson import texts as lesson_texts
 from gradparity.compare.lesson.building import SHOWN_BY, build_page, save_page, write_section
+from gradparity.compare.lesson.formulas import typeset
+from gradparity.compare.lesson.questions import QUESTIONS, Question
 from gradparity.compare.lesson.run import Lesson, decimals, scientific, spread
 from gradparity.compare.lesson.snippets import SNIPPETS
 from gradparity.compare.lesson.texts import LABELS, TEXTS, Language, read_language
+from gradparity.models import Quadratic, gradient_descent
 
 MOST_BYTES = 6_000_000
 
@@ -192,6 +196,51 @@ def test_at_kinks_each_engine_is_within_the_legal_slopes(here):
             assert np.isnan(answer) or low - 1e-6 <= answer <= high + 1e-6
 
 
+# What the questions before a figure call right is what the section finds.
+
+
+def test_the_best_step_is_the_answer_in_the_middle(here):
+    error = (found := lesson.step_size(here)).errors["central float64"]
+    typical = {
+        exponent: np.median(error[np.abs(np.log10(found.steps) - exponent) < 0.3])
+        for exponent in (-16, -5, -1)
+    }
+    assert min(typical, key=typical.get) == -5
+
+
+def test_a_rate_of_one_leaps_to_and_fro(here):
+    path = gradient_descent(
+        Quadratic().loss, np.array([-3.0, 4.0]), backend=get_backend("numerical"),
+        learning_rate=1.0, steps=3,
+    ).path  # fmt: skip
+    np.testing.assert_allclose(path[1], [3, -4], atol=1e-8)
+    np.testing.assert_allclose(path[2], [-3, 4], atol=1e-8)
+
+
+def test_the_book_loss_hardly_pulls_where_it_is_needed(here):
+    found = lesson.losses(here)
+    pull = {name: exact[np.searchsorted(found.gaps, 20)] for name, exact in found.exact.items()}
+    assert pull["offset loss"] < 0.05
+    assert 0.99 < pull["stable loss"] <= 1
+
+
+def test_jax_and_torch_differ_on_the_absolute_value(here):
+    for framework in ("jax", "torch"):
+        pytest.importorskip(framework)
+    answers = lesson.kinks(here)[0].answers
+    assert {answers["jax"], answers["torch"]} == {0, 1}
+
+
+def test_there_are_five_questions_and_each_answer_is_explained(page):
+    asked = [block for section in page.sections for block in section.blocks
+             if isinstance(block, Question)]  # fmt: skip
+    assert len(asked) == len(QUESTIONS) == 5
+    for question in asked:
+        assert 2 <= len(question.answers) <= 3
+        for place, (_, said) in enumerate(question.answers):
+            assert in_language(said, "en").startswith("Right") == (place == question.right)
+
+
 # What stands on the page.
 
 
@@ -231,7 +280,7 @@ def test_every_formula_on_the_page_is_well_formed(text):
 
 def test_no_placeholder_is_left_unfilled_and_no_number_is_lost(text):
     prose = re.sub(r"<(style|script|pre|svg).*?</\1>", "", text, flags=re.DOTALL)
-    prose = re.sub(r'data-words="[^"]*"', "", prose)  # what a script fills in
+    prose = re.sub(r'data-(words|latex)="[^"]*"', "", prose)
     assert not re.findall(r"\{\w*\}", prose)
     assert "&lt;m" not in prose  # a formula that was escaped
     assert not re.findall(r"\bnan\b|\binf\b|None", prose)
@@ -250,7 +299,7 @@ def test_the_foot_names_machine_versions_data_and_command(page):
 def test_sympy_typesets_the_derivative_or_the_page_says_that_it_is_missing(here, monkeypatch):
     sympy = pytest.importorskip("sympy")
     x = sympy.Symbol("x")
-    derivative = sympy.mathml(x / 50 + sympy.Rational(1, 10), printer="presentation")
+    derivative = typeset(f"f'(x) = {sympy.latex(x / 50 + sympy.Rational(1, 10))}")
     assert derivative in write_section(here, 1).to_html()
     monkeypatch.setitem(sys.modules, "sympy", None)
     without = write_section(here, 1).to_html()
@@ -361,7 +410,7 @@ def test_an_output_that_cannot_be_written_fails_before_the_work(tmp_path, monkey
     monkeypatch.setattr(Lesson, "with_what_is_here", lambda **settings: pytest.fail("worked"))
     (tmp_path / "file").write_text("")
     result = CliRunner().invoke(app, ["lesson", "--out", str(tmp_path / "file" / "below")])
-    assert result.exit_code != 0
+    assert result.exit_code == 4
     assert "cannot be written" in result.output
 
 
@@ -402,6 +451,18 @@ def test_the_spread_is_the_largest_difference_of_any_two():
 
 
 # In a browser.
+
+
+def test_an_answer_opens_with_a_key_and_closes_the_other(window, folder):
+    window.open(folder / "index.html")
+    window.run("document.querySelectorAll('.question summary')[0].focus()")
+    shown = (
+        "return [...document.querySelectorAll('.question details')].slice(0, 3).map(d => d.open)"
+    )
+    window.press(chromium.TAB + " ")
+    assert window.run(shown) == [False, True, False]
+    window.press(chromium.TAB + " ")
+    assert window.run(shown) == [False, False, True]
 
 
 def test_the_lesson_loads_without_a_word_on_the_console(window, folder):

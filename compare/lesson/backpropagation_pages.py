@@ -13,6 +13,7 @@ from .backpropagation import (
     backpropagate,
 )
 from .formulas import FORMULAS
+from .questions import ask
 from .run import Lesson, decimals, scientific
 from .stepper import short, write_stepper
 from .tape import Tape
@@ -53,9 +54,11 @@ def show_chain_rule(lesson: Lesson, found: ChainRule) -> Sequence[Block]:
 
 def show_backpropagation(lesson: Lesson, found: Backpropagation) -> Sequence[Block]:
     largest = found.runs[-1]
+    ratio = f"{largest.backward / largest.forward:.2f}"
     return (
         lesson.paragraph("backpropagation.text"),
         Listing(twenty_lines()),
+        ask(lesson, "backpropagation", ratio=ratio),
         Table(
             lesson.words("backpropagation", "net", "parameters", "forward", "back", "ratio", "off"),
             [
@@ -71,7 +74,7 @@ def show_backpropagation(lesson: Lesson, found: Backpropagation) -> Sequence[Blo
             ],
             lesson.text(
                 "backpropagation.table",
-                ratio=f"{largest.backward / largest.forward:.2f}",
+                ratio=ratio,
                 parameters=f"{largest.parameters:,}",
                 evaluations=f"{2 * largest.parameters:,}",
             ),

@@ -50,6 +50,7 @@ LIVE_FILES = (
     "descent_lab.js",
     "stepper.js",
     "lab.css",
+    "question.css",
     "stepper.css",
 )
 """What makes the page's live figures go: each script uses those before it."""

@@ -21,6 +21,7 @@ from .function_plots import (
 )
 from .labs import write_descent_lab, write_step_lab
 from .notebook_loops import NOTEBOOK_STEP
+from .questions import ask
 from .run import Lesson, decimals, scientific, spread
 from .step_plots import plot_microscope, plot_step_errors
 from .symbolic import differentiate_parabola
@@ -92,6 +93,7 @@ def show_step_size(lesson: Lesson, found: StepSizes) -> Sequence[Block]:
         Formula(FORMULAS["best_step"]),
         lesson.paragraph("step_size.complex"),
         Formula(FORMULAS["complex_step"]),
+        ask(lesson, "step_size", best=best["best"]),
         lesson.picture(
             "step_size.errors",
             lesson.panel("step_size.errors", plot_step_errors, found, bar, values=best),
@@ -154,6 +156,7 @@ def show_descent(lesson: Lesson, found: Descents) -> Sequence[Block]:
     return (
         lesson.paragraph("descent.text"),
         Formula(FORMULAS["descent"]),
+        ask(lesson, "descent"),
         lesson.picture(
             "descent.path",
             lesson.panel("descent.path", plot_descent, found.f, paths, size=(4.8, 4.4)),

@@ -1,68 +1,74 @@
-"""The formulas of the lesson, by the names that its texts call them; they are in no language."""
+"""The formulas of the lesson in LaTeX, by the names that its texts call them."""
+
+import html
+import re
+
+from latex2mathml.converter import convert
 
 from ..drawing.languages import Markup
-from .mathml import absolute, brackets, formula, fraction, indexed, power, row, under
 
-_X0, _X1 = indexed("x", "0"), indexed("x", "1")
-_Y, _T, _A = indexed("y", "k"), indexed("t", "k"), indexed("a", "k")
-_W1, _B1, _W2, _B2 = (indexed(name, index) for index in "12" for name in "Wb")
-_D1, _D2 = indexed("δ", "1"), indexed("δ", "2")
-_SUM = under("∑", "k")
-_ONE_WEIGHT = indexed("w", "0,2")
+PRIME = re.compile(r"<msup>(<mi>\w</mi>)<mi>(&#x0203[234];)</mi></msup>")
 
 
-def _partial(of: str, by: str) -> Markup:
-    return fraction(row("∂", of), row("∂", by))
+def typeset(latex: str, *, inline: bool = False) -> Markup:
+    """Return a formula as a `<math>` element, which browsers draw themselves, with its LaTeX.
+
+    inline: set it as a part of a line of text
+    """
+    mathml = convert(latex, display="inline" if inline else "block")
+    # A prime is a raised sign already: raised again, many fonts draw it too small to see.
+    mathml = PRIME.sub(r'<mrow>\1<mo lspace="0" rspace="0">\2</mo></mrow>', mathml)
+    return Markup(mathml.replace("<math", f'<math data-latex="{html.escape(latex)}"', 1))
 
 
-FORMULAS = {
-    "h": formula("h", inline=True),
-    "eta": formula("η", inline=True),
-    "derivative": formula("f′(x) =", under("lim", "h → 0"), fraction("f(x + h) − f(x)", "h")),
-    "forward": formula("f′(x) ≈", fraction("f(x + h) − f(x)", "h")),
-    "central": formula("f′(x) ≈", fraction("f(x + h) − f(x − h)", "2 h")),
-    "step_function": formula("f(x) =", power("e", "x"), "sin x", inline=True),
-    "truncation": formula(power("h", "2"), absolute("f‴"), "/ 6", inline=True),
-    "round_off": formula("ε", absolute("f"), "/ h", inline=True),
-    "two_errors": formula(
-        "E(h) ≈",
-        row(fraction(power("h", "2"), "6"), absolute("f‴(x)")),
-        "+",
-        fraction(row("ε", absolute("f(x)")), "h"),
+_IN_TEXT = {
+    "h": "h",
+    "eta": r"\eta",
+    "step_function": r"f(x) = e^x \, \sin \, x",
+    "truncation": r"h^2 \left| f''' \right| / 6",
+    "round_off": r"\varepsilon \left| f \right| / h",
+    "bowl": "f(x) = x_0^2 + x_1^2",
+    "offset_entropy": r"-\log(y + 10^{-7})",
+    "parabola": "f(x) = 0.01 x^2 + 0.1 x",
+}
+_ON_THEIR_OWN = {
+    "derivative": r"f'(x) = \lim\limits_{h \to 0} \frac{f(x + h) - f(x)}{h}",
+    "forward": r"f'(x) \approx \frac{f(x + h) - f(x)}{h}",
+    "central": r"f'(x) \approx \frac{f(x + h) - f(x - h)}{2h}",
+    "two_errors": (
+        r"E(h) \approx \frac{h^2}{6} \left| f'''(x) \right|"
+        r" + \frac{\varepsilon \left| f(x) \right|}{h}"
     ),
-    "best_step": formula(
-        indexed("h", "best"),
-        "=",
-        power(brackets(fraction(row("3 ε", absolute("f(x)")), absolute("f‴(x)"))), "1/3"),
+    "best_step": (
+        r"h_\text{best} = \left( \frac{3 \varepsilon \left| f(x) \right|}"
+        r"{\left| f'''(x) \right|} \right)^{1/3}"
     ),
-    "complex_step": formula("f′(x) ≈", fraction("Im f(x + i h)", "h")),
-    "bowl": formula("f(x) =", power(_X0, "2"), "+", power(_X1, "2"), inline=True),
-    "gradient": formula(
-        "∇ f =",
-        brackets(row(_partial("f", _X0), ",", _partial("f", _X1))),
-        "= (2", _X0, ", 2", _X1, ")",
+    "complex_step": r"f'(x) \approx \frac{\operatorname{Im} f(x + ih)}{h}",
+    "gradient": (
+        r"\nabla f = \left( \frac{\partial f}{\partial x_0}, \frac{\partial f}{\partial x_1}"
+        r" \right) = (2 x_0, 2 x_1)"
     ),
-    "descent": formula("x ← x − η ∇ f(x)"),
-    "squares": formula("E =", fraction("1", "2"), _SUM, power(row("(", _Y, "−", _T, ")"), "2")),
-    "entropy": formula("E = −", _SUM, _T, "log", _Y),
-    "offset_entropy": formula("−log(y +", power("10", "−7"), ")", inline=True),
-    "stable": formula("E = log", _SUM, power("e", _A), "−", indexed("a", "true")),
-    "moved_weight": formula(
-        row("L(", _ONE_WEIGHT, "+ h)"), "≈", row("L(", _ONE_WEIGHT, ")"),
-        "+ h", _partial("L", _ONE_WEIGHT),
+    "descent": r"x \leftarrow x - \eta \nabla f(x)",
+    "squares": r"E = \frac{1}{2} \sum_k (y_k - t_k)^2",
+    "entropy": r"E = -\sum_k t_k \, \log \, y_k",
+    "stable": r"E = \log \, \sum_k e^{a_k} - a_\text{true}",
+    "moved_weight": (r"L(w_{0,2} + h) \approx L(w_{0,2}) + h \frac{\partial L}{\partial w_{0,2}}"),
+    "two_layers": r"y = \operatorname{softmax}(\sigma(x W_1 + b_1) W_2 + b_2)",
+    "chain_rule": (
+        r"\frac{\partial f}{\partial x} = \sum_u \frac{\partial f}{\partial u}"
+        r" \frac{\partial u}{\partial x}"
     ),
-    "two_layers": formula("y = softmax(σ(x", _W1, "+", _B1, ")", _W2, "+", _B2, ")"),
-    "parabola": formula("f(x) = 0.01", power("x", "2"), "+ 0.1 x", inline=True),
-    "chain_rule": formula(
-        _partial("f", "x"), "=", under("∑", "u"), _partial("f", "u"), _partial("u", "x"),
+    "at_scores": r"\delta_2 = \frac{y - t}{N}",
+    "at_hidden": r"\delta_1 = (\delta_2 W_2^\top) \odot z \odot (1 - z)",
+    "at_weights": (
+        r"\frac{\partial L}{\partial W_2} = z^\top \delta_2, \quad"
+        r" \frac{\partial L}{\partial W_1} = x^\top \delta_1"
     ),
-    "at_scores": formula(_D2, "=", fraction("y − t", "N")),
-    "at_hidden": formula(_D1, "= (", _D2, power(_W2, "⊤"), ") ⊙ z ⊙ (1 − z)"),
-    "at_weights": formula(
-        _partial("L", _W2), "=", power("z", "⊤"), _D2, ",",
-        _partial("L", _W1), "=", power("x", "⊤"), _D1,
-    ),
-    "taylor_zero": formula(absolute("f(x + h v) − f(x)"), "∝ h"),
-    "taylor_one": formula(absolute("f(x + h v) − f(x) − h ⟨g, v⟩"), "∝", power("h", "2")),
-}  # fmt: skip
+    "taylor_zero": r"\left| f(x + hv) - f(x) \right| \propto h",
+    "taylor_one": r"\left| f(x + hv) - f(x) - h \langle g, v \rangle \right| \propto h^2",
+}
+
+FORMULAS = {name: typeset(latex, inline=True) for name, latex in _IN_TEXT.items()} | {
+    name: typeset(latex) for name, latex in _ON_THEIR_OWN.items()
+}
 """MathML elements: those that stand within a line of text, and those on a line of their own."""

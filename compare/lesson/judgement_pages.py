@@ -8,6 +8,7 @@ from .findings import Checks, Kink, Prices
 from .formulas import FORMULAS
 from .function_plots import plot_kink
 from .net_plots import plot_remainders
+from .questions import ask
 from .run import BOOK_NET, Lesson, count_parameters, decimals
 
 
@@ -77,8 +78,12 @@ def show_checking(lesson: Lesson, found: Checks) -> Sequence[Block]:
 def show_kinks(lesson: Lesson, found: Sequence[Kink]) -> Sequence[Block]:
     absolute = found[0]
     slopes = [f"{name} {decimals(slope, 3)}" for name, slope in absolute.answers.items()]
+    # Who has not both engines cannot look.
+    asked = {"jax", "torch"} <= set(absolute.answers)
+    question = [ask(lesson, "kinks", answers=lesson.enumerate(slopes))] if asked else []
     return (
         lesson.paragraph("kinks.text"),
+        *question,
         lesson.picture(
             "kinks.absolute",
             lesson.panel(

@@ -16,6 +16,7 @@ from .net_plots import (
     plot_moved_weight,
     plot_pulls,
 )
+from .questions import ask
 from .run import (
     BOOK_NET,
     POCKET_NET,
@@ -29,6 +30,7 @@ from .run import (
 
 def show_losses(lesson: Lesson, found: Losses) -> Sequence[Block]:
     at_gap_20 = int(np.searchsorted(found.gaps, 20))
+    pull = scientific(found.exact["offset loss"][at_gap_20])
     likely, unlikely = found.answer[2], found.answer[1]
     entropies = {"likely": found.entropies[2], "unlikely": found.entropies[1]}
     return (
@@ -45,6 +47,7 @@ def show_losses(lesson: Lesson, found: Losses) -> Sequence[Block]:
         ),
         lesson.paragraph("losses.offset"),
         Formula(FORMULAS["stable"]),
+        ask(lesson, "losses", pull=pull),
         lesson.picture(
             "losses.curves",
             lesson.panel(
@@ -54,7 +57,7 @@ def show_losses(lesson: Lesson, found: Losses) -> Sequence[Block]:
                 values={name: f"{loss:.3f}" for name, loss in entropies.items()},
             ),
             lesson.panel("losses.pull", plot_pulls, found),
-            values={"pull": scientific(found.exact["offset loss"][at_gap_20])},
+            values={"pull": pull},
         ),
     )
 

@@ -1,7 +1,6 @@
 """The lesson as a notebook: its texts, its code, and figures that are drawn when it is run."""
 
 import functools
-import html
 import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Iterable
@@ -12,7 +11,7 @@ from typing import Any
 from gradparity.backends.errors import BackendUnavailable
 from gradparity.models.atomic_file import write_atomically
 
-from ..drawing.languages import Markup, Text, in_language, to_markup
+from ..drawing.languages import Text, in_language, to_markup
 from ..drawing.page import (
     Block,
     Code,
@@ -166,64 +165,29 @@ class _Words(HTMLParser):
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
         self.written: list[str] = []
-        self.formula = ""
-        self.in_code = False
+        self.in_formula = self.in_code = False
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if self.formula or tag == "math":
-            self.formula += self.get_starttag_text() or ""
-        else:
+        if tag == "math":
+            self.in_formula = True
+            self.written.append(f"${dict(attrs)['data-latex']}$")
+        elif not self.in_formula:
             self.written.append(self.MARKS.get(tag, ""))
             self.in_code |= tag == "code"
 
     def handle_endtag(self, tag: str) -> None:
-        if not self.formula:
+        if tag == "math":
+            self.in_formula = False
+        elif not self.in_formula:
             self.written.append(self.MARKS.get(tag, ""))
             self.in_code &= tag != "code"
-            return
-        self.formula += f"</{tag}>"
-        if tag == "math":
-            self.written.append(f"${to_latex(Markup(self.formula))}$")
-            self.formula = ""
 
     def handle_data(self, data: str) -> None:
-        if self.formula:
-            self.formula += html.escape(data)
-        else:
+        if not self.in_formula:
             escaped = re.sub(r"([*_`$\\])", r"\\\1", data).replace("<", "&lt;")
             self.written.append(data if self.in_code else escaped)
 
 
-SIGNS = {"∑": r"\sum", "lim": r"\lim", "log": r"\log", "sin": r"\sin"}
-
-
 def to_latex(mathml: str) -> str:
-    """Return the formula of a `<math>` element as LaTeX."""
-    return _latex(ElementTree.fromstring(mathml)).strip()
-
-
-def _latex(element: ElementTree.Element) -> str:
-    tag = element.tag.rpartition("}")[2]
-    parts = [_latex(child) for child in element]
-    text = (element.text or "").strip()
-    match tag:
-        case "mfrac":
-            return rf"\frac{{{parts[0]}}}{{{parts[1]}}}"
-        case "msup":
-            return f"{{{parts[0]}}}^{{{parts[1]}}}"
-        case "msub" | "munder":
-            return f"{parts[0]}_{{{parts[1]}}}"
-        case "msqrt":
-            return rf"\sqrt{{{''.join(parts)}}}"
-        case "mi" | "mo" | "mn":
-            if text == "′":
-                return "'"
-            if text in SIGNS:
-                return f"{SIGNS[text]} "
-            if text in ("(", ")") and element.get("stretchy") != "false":
-                return rf"\left{text}" if text == "(" else rf"\right{text}"
-            return rf"\mathrm{{{text}}}" if len(text) > 1 and tag == "mi" else text
-        case "mtext":
-            return rf"\text{{{text}}}"
-        case _:
-            return "".join(parts)
+    """Return the LaTeX that a `<math>` element was made from."""
+    return ElementTree.fromstring(mathml).get("data-latex", "")

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from ..drawing.languages import Markup
-from .mathml import formula
+from .formulas import typeset
 
 
 @dataclass(frozen=True)
@@ -27,11 +27,8 @@ def differentiate_parabola(square: float, linear: float, *points: float) -> Symb
     function = exact_square * x**2 + exact_linear * x
     derivative = sympy.diff(function, x)
 
-    def typeset(expression: sympy.Expr) -> Markup:
-        return Markup(sympy.mathml(expression, printer="presentation"))
-
     return SymbolicDerivative(
-        function=formula("f(x) =", typeset(function), inline=True),
-        derivative=formula("f′(x) =", typeset(derivative)),
+        function=typeset(f"f(x) = {sympy.latex(function)}", inline=True),
+        derivative=typeset(f"f'(x) = {sympy.latex(derivative)}"),
         slopes={point: float(derivative.subs(x, sympy.Rational(str(point)))) for point in points},
     )
