@@ -9,6 +9,17 @@ from .base import ModelFunction
 from .pytrees import PyTree, flatten, unflatten
 from .step_size import RELATIVE_STEP
 
+# As many chunks make a smooth progress bar and can be shared among many workers.
+CHUNKS = 200
+# Fewer entries to a chunk, and handing chunks to workers takes a share of the time that shows.
+SMALL_CHUNK = 25
+FEWEST_CHUNKS = 8
+
+
+def chunk_size(entries: int) -> int:
+    """Return how many of the entries of a plain loop make a chunk of work."""
+    return max(1, entries // min(CHUNKS, max(entries // SMALL_CHUNK, FEWEST_CHUNKS)))
+
 
 class Sweep(NamedTuple):
     """What all tasks of a sweep share, float64 params and a step for each entry of each leaf.

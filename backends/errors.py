@@ -65,6 +65,10 @@ class TooMuchMemory(GradparityError, MemoryError):
     """Perturbed copies that need more memory than they were given, unless they are fewer."""
 
 
+class TooMuchWork(GradparityError):
+    """Perturbed copies that take more work than they were granted."""
+
+
 class StructureInDoubt(UserWarning):
     """Structured differences were not to be trusted, and the plain loop was taken instead."""
 

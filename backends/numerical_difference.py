@@ -9,11 +9,14 @@ import numpy as np
 
 from .base import Backend, ModelFunction, Operator
 from .checks import check_same_shapes
-from .difference_loop import Sweep, difference_entries, read_only, with_own_leaf
+from .difference_loop import Sweep, chunk_size, difference_entries, read_only
 from .errors import ImpureFunction, InvalidSetting
 from .pytrees import Array, PyTree, flatten, private_numpy, tree_map, unflatten
-from .step_size import EPSILON, PROBE_STEP, automatic_steps
+from .step_size import EPSILON, PROBE_STEP, Losses, automatic_steps, moved_losses
+from .structured.chunks import Problem
 from .structured.differences import structured_gradient
+from .structured.probing import structured_losses
+from .structured.recorded_problem import RecordedProblem
 from .workers import idle_cores, one_at_a_time, share, share_if_long
 
 Progress = Callable[[int, int], None]
@@ -107,11 +110,9 @@ class NumericalDifference(Backend):
     def _sweep(self, f: ModelFunction, params: PyTree, args: tuple[PyTree, ...]) -> PyTree:
         """Difference every entry, in chunks that joblib may spread over threads or machines."""
         leaves, structure = flatten(params)
-        steps = tuple(
-            self._steps(f, params, args, position, leaf) for position, leaf in enumerate(leaves)
-        )
         if self.method == "structured":
-            return self._structured(f, params, args, steps)
+            return self._structured(f, params, args)
+        steps = self._steps(f, params, args, moved_losses(f, params, args))
         loop = functools.partial(difference_entries, Sweep(f, params, args, steps))
         total = sum(leaf.size for leaf in leaves)
         size = chunk_size(total)
@@ -133,51 +134,25 @@ class NumericalDifference(Backend):
             [entries.reshape(leaf.shape) for entries, leaf in zip(gradient, leaves, strict=True)],
         )
 
-    def _structured(
-        self,
-        f: ModelFunction,
-        params: PyTree,
-        args: tuple[PyTree, ...],
-        steps: tuple[np.ndarray, ...],
-    ) -> PyTree:
+    def _structured(self, f: ModelFunction, params: PyTree, args: tuple[PyTree, ...]) -> PyTree:
         chunk_map = functools.partial(share, jobs=self.jobs)
         if self.jobs is None and (threads := idle_cores()) > 1:
             # Nobody has asked for threads: f, which may not be made for them, is called by one.
             f, chunk_map = one_at_a_time(f), functools.partial(share_if_long, threads=threads)
-        return structured_gradient(
-            f,
-            params,
-            args,
-            unflatten(flatten(params)[1], steps),
-            functools.partial(difference_entries, Sweep(f, params, args, steps)),
-            max_bytes=self.max_bytes,
-            progress=self.progress,
-            chunk_map=chunk_map,
-        )
+        recorded = RecordedProblem(f, params, args, self.max_bytes)
+        steps = self._steps(f, params, args, structured_losses(recorded))
+        loop = functools.partial(difference_entries, Sweep(f, params, args, steps))
+        return structured_gradient(Problem(recorded, steps, loop), self.progress, chunk_map)
 
     def _steps(
-        self,
-        f: ModelFunction,
-        params: PyTree,
-        args: tuple[PyTree, ...],
-        position: int,
-        leaf: np.ndarray,
-    ) -> np.ndarray:
+        self, f: ModelFunction, params: PyTree, args: tuple[PyTree, ...], losses: Losses
+    ) -> tuple[np.ndarray, ...]:
+        """Return a step for each entry of each leaf."""
+        leaves = flatten(params)[0]
         if self.step_size != "automatic":
-            return np.full(leaf.shape, float(self.step_size))
-
-        def along_entry(entry: int) -> Callable[[float], float]:
-            moved, flat = with_own_leaf(params, position)
-            start = flat[entry]
-
-            def along(shift: float) -> float:
-                flat[entry] = start + shift
-                return float(f(moved, *args))
-
-            return along
-
+            return tuple(np.full(leaf.shape, float(self.step_size)) for leaf in leaves)
         with np.errstate(all="ignore"):
-            return automatic_steps(along_entry, leaf)
+            return tuple(automatic_steps(losses, float(f(params, *args)), leaves))
 
     def pushforward(self, f: ModelFunction) -> Operator:
         return self._pushforward(f, PROBE_STEP)
@@ -217,18 +192,6 @@ class NumericalDifference(Backend):
             return output, tree_map(lambda leaf: leaf.astype(self.dtype), pushed)
 
         return self._scoped(pushforward)
-
-
-# As many chunks make a smooth progress bar and can be shared among many workers.
-CHUNKS = 200
-# Fewer entries to a chunk, and handing chunks to workers takes a share of the time that shows.
-SMALL_CHUNK = 25
-FEWEST_CHUNKS = 8
-
-
-def chunk_size(entries: int) -> int:
-    """Return how many of the entries of a plain loop make a chunk of work."""
-    return max(1, entries // min(CHUNKS, max(entries // SMALL_CHUNK, FEWEST_CHUNKS)))
 
 
 def _call_with(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:

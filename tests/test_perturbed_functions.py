@@ -54,7 +54,8 @@ def copies(function, array, shift=0.03):
         tuple(index if n > 1 else None for index, n in zip(at, array.shape, strict=True)),
     )
     values = (array.reshape(-1) + shift).reshape((1,) * array.ndim + (-1,))
-    outcome, _ = Program.of(recording, 0).run(PerturbedArray(array, values, places), np.inf)
+    perturbed = {0: PerturbedArray(array, values, places)}
+    outcome, _ = Program.of(recording, [0]).run(perturbed, array.size)
     result = recording.result
     base = result.value if isinstance(result, RecordedArray) else np.asarray(result)
     together = [base] * array.size

@@ -9,7 +9,7 @@ import pytest
 from array_api_compat import array_namespace
 
 from gradparity.backends import get_backend
-from gradparity.backends.numerical_difference import chunk_size
+from gradparity.backends.difference_loop import chunk_size
 from gradparity.backends.workers import (
     HEAD_START,
     idle_cores,

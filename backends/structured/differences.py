@@ -10,42 +10,24 @@ disagree with it, cannot be had, or would cost more.
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import Any
 
 import numpy as np
 
 from ..errors import StructureInDoubt
 from ..pytrees import PyTree, flatten, leaf_names, unflatten
-from .chunks import (
-    Chunk,
-    Differences,
-    Loop,
-    Problem,
-    chunk_entries,
-    difference_chunk,
-)
-from .plan import loop_chunks, plan_leaf
+from .chunks import Chunk, Differences, Problem, chunk_entries, difference_chunk
+from .plan import loop_chunks, plans
 
 ChunkMap = Callable[[Callable[[Chunk], Differences], Sequence[Chunk]], Iterable[Differences]]
 
 
 def structured_gradient(
-    f: Callable[..., Any],
-    params: PyTree,
-    args: tuple[PyTree, ...],
-    steps: PyTree,
-    loop: Loop,
-    *,
-    max_bytes: int = 2**28,
+    problem: Problem,
     progress: Callable[[int, int], None] | None = None,
     chunk_map: ChunkMap = map,
 ) -> PyTree:
     """Return (f(x + h e_i) - f(x - h e_i)) / 2h for every entry i of params, a pytree like params.
 
-    f: pure, `f(params, *args) -> scalar`, over the array API or NumPy; params, args: with NumPy
-        arrays, float64 ones in params; steps: h for each entry, a pytree like params
-    loop: `(position of a leaf, flat indices) -> differences`, from two evaluations for each entry
-    max_bytes: about what the perturbed copies of one chunk may take up
     progress: called with (entries done, entries in all)
     chunk_map: maps a function over independent chunks, in order, as `map` does; it may send them to
         threads, or to processes if f can be pickled
@@ -53,39 +35,40 @@ def structured_gradient(
         structured differences failed or disagreed with it
     raises: what f raises
     """
-    leaves, structure = flatten(params)
-    problem = Problem(f, params, args, tuple(flatten(steps)[0]), loop, max_bytes)
-    gradient = [np.empty(leaf.size) for leaf in leaves]
-    total = sum(leaf.size for leaf in leaves)
+    recorded = problem.recorded
+    total = int(recorded.starts[-1])
+    gradient = np.empty(total)
     doubts: dict[int, str] = {}
 
     def sweep(chunks: Sequence[Chunk], done: int) -> None:
-        differenced = chunk_map(partial(difference_chunk, problem), chunks)
-        for chunk, differences in zip(chunks, differenced, strict=True):
-            gradient[chunk.leaf][chunk_entries(problem, chunk)] = differences.values
+        swept = chunk_map(partial(difference_chunk, problem), chunks)
+        for chunk, differences in zip(chunks, swept, strict=True):
+            gradient[chunk_entries(problem, chunk)] = differences.values
             if differences.doubt:
-                doubts[chunk.leaf] = differences.doubt
+                doubts[chunk.group[0]] = differences.doubt
             done += chunk.edges[-1] - chunk.edges[0]
             if progress is not None:
                 progress(done, total)
 
-    plans = [plan_leaf(problem, leaf) for leaf in range(len(leaves))]
-    sweep([chunk for plan in plans for chunk in plan.chunks], 0)
-    for leaf, plan in enumerate(plans):
+    chosen = plans(problem)
+    sweep([chunk for plan in chosen for chunk in plan.chunks], 0)
+    for plan in chosen:
         if plan.doubt:
-            doubts[leaf] = plan.doubt
+            doubts[plan.group[0] if plan.leaf is None else plan.leaf] = plan.doubt
         elif plan.sample is not None:
-            disagreement = plan.sample.disagreement(problem, gradient[leaf][plan.sample.entries])
-            if disagreement:
-                doubts[leaf] = disagreement
-                sweep(loop_chunks(problem, leaf), total - leaves[leaf].size)
+            found = plan.sample.disagreement(problem, gradient[plan.sample.entries])
+            if found is not None:
+                doubts[found[0]] = found[1]
+                sweep(loop_chunks(recorded, plan.group), total - recorded.size(plan.group))
     for leaf, doubt in doubts.items():
         warnings.warn(
-            f"leaf {leaf_names(params)[leaf] or 'params'}: structured differences are in doubt, "
-            f"and the plain loop is used: {doubt}; method='loop' uses it from the start",
+            f"leaf {leaf_names(recorded.params)[leaf] or 'params'}: structured differences are in "
+            f"doubt, and the plain loop is used: {doubt}; method='loop' uses it from the start",
             StructureInDoubt,
             stacklevel=2,
         )
+    leaves, structure = flatten(recorded.params)
+    parts = np.split(gradient, recorded.starts[1:-1])
     return unflatten(
-        structure, [flat.reshape(leaf.shape) for flat, leaf in zip(gradient, leaves, strict=True)]
+        structure, [part.reshape(leaf.shape) for part, leaf in zip(parts, leaves, strict=True)]
     )

@@ -90,7 +90,8 @@ def one_by_one(
     copies = np.unique(np.concatenate([numbers for numbers, _ in full.values()]))
     leaves = [leaf.base if isinstance(leaf, PerturbedArray) else leaf for leaf in arguments]
     rows = {
-        position: dict(zip(numbers.tolist(), values, strict=True))
+        # Indexed with an ellipsis, as a copy of a 0-d array is to stay an array.
+        position: {number: values[row, ...] for row, number in enumerate(numbers.tolist())}
         for position, (numbers, values) in full.items()
     }
     outcomes = []

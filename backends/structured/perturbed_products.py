@@ -5,6 +5,8 @@ that change with one row of b. Where most of the change is zero, as zeros of an 
 make it, only the rows of the product that do change are kept, each in a block of its own.
 """
 
+from typing import Any
+
 import numpy as np
 
 from .block_memory import empty_blocks
@@ -24,6 +26,13 @@ def matmul(
         return _left_perturbed(result, a, b)
     assert isinstance(b, PerturbedArray)
     return _transposed(_left_perturbed(result.mT, _transposed(b), a.mT))  # (a b)' = b' a'
+
+
+def summands(a: Any, b: Any) -> int:
+    """Return how many products an entry of a @ b is the sum of; each may be perturbed."""
+    if isinstance(a, PerturbedArray):
+        return int(a.values.shape[-2])
+    return int(b.values.shape[-3] if isinstance(b, PerturbedArray) else b.shape[-2])
 
 
 def _left_perturbed(result: np.ndarray, a: PerturbedArray, b: np.ndarray) -> PerturbedArray:

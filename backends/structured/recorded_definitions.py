@@ -7,7 +7,7 @@ a definition are, and evaluated on every copy in full.
 """
 
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,7 @@ ABOUT_SHAPES = frozenset(
 )
 
 
+@lru_cache(maxsize=1024)
 def definition(name: str, function: Function) -> Function | None:
     """Return what records a function of that name, or None where there is nothing but one_by_one.
 
@@ -57,13 +58,6 @@ def definition(name: str, function: Function) -> Function | None:
     return partial(functions.elementwise, function) if ufunc or name in ELEMENTWISE else None
 
 
-def of_a_matrix(defined: Function) -> Function:
-    """Restrict a definition to matrices, where NumPy's function agrees with the standard's."""
-    return lambda x, *args, **settings: (
-        defined(x, *args, **settings) if x.ndim == 2 else NotImplemented
-    )
-
-
 DEFINITIONS: dict[str, Function] = {
     "asarray": functions.asarray,
     "astype": functions.astype,
@@ -71,7 +65,7 @@ DEFINITIONS: dict[str, Function] = {
     "broadcast_to": shapes.broadcast_to,
     "concat": shapes.concat,
     "copy": functions.copied,
-    "diagonal": of_a_matrix(shapes.diagonal),
+    "diagonal": shapes.numpy_diagonal,
     "diff": shapes.diff,
     "dot": products.dot,
     "expand_dims": shapes.expand_dims,
@@ -102,7 +96,7 @@ DEFINITIONS: dict[str, Function] = {
     "take_along_axis": shapes.take_along_axis,
     "tensordot": products.tensordot,
     "tile": shapes.tile,
-    "trace": of_a_matrix(functions.trace),
+    "trace": functions.numpy_trace,
     "tril": partial(functions.triangle, np.tril),
     "triu": partial(functions.triangle, np.triu),
     "unstack": shapes.unstack,

@@ -10,7 +10,7 @@ import numpy as np
 
 from . import perturbed_functions as rules
 from .recorded_array import RecordedArray
-from .recorded_shapes import Axes, axis_numbers, diagonal, reshape, squeeze
+from .recorded_shapes import Axes, axis_numbers, diagonal, numpy_diagonal, reshape, squeeze
 
 Function = Callable[..., Any]
 
@@ -172,6 +172,10 @@ def norm(
 
 def trace(x: RecordedArray, *, offset: int = 0) -> Any:
     return total(diagonal(x, offset=offset), -1)
+
+
+def numpy_trace(x: RecordedArray, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
+    return total(numpy_diagonal(x, offset, axis1, axis2), -1)
 
 
 def triangle(function: Function, x: RecordedArray, k: int = 0) -> Any:

@@ -130,6 +130,11 @@ def diagonal(x: RecordedArray, *, offset: int = 0) -> Any:
     return getitem(x, (..., rows, rows + offset))
 
 
+def numpy_diagonal(x: RecordedArray, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
+    """Record NumPy's diagonal, along any two axes and with its arguments by position."""
+    return diagonal(moveaxis(x, (axis1, axis2), (-2, -1)), offset=offset)
+
+
 def diff(x: RecordedArray, *, axis: int = -1, n: int = 1) -> Any:
     if x.dtype.kind == "b":
         return NotImplemented

@@ -5,20 +5,33 @@ That is right as long as the function does the same operations for every copy. S
 reads out of an array on the way, for an `if` or a `float()`, is written down too, and checked.
 """
 
+import functools
 import inspect
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from ..errors import CannotRecord
+from ..errors import CannotRecord, TooMuchWork
 from ..pytrees import PyTree, flatten, tree_map, unflatten
 from .perturbed_functions import one_by_one, same_in_all_copies
+from .perturbed_products import matmul, summands
 from .recorded_array import RecordedArray, active_recorder
 from .recorded_definitions import ABOUT_SHAPES, definition
 
 Rule = Callable[..., PyTree]
+
+# Efforts are in entries of an elementwise function, about a nanosecond each.
+# Multiplications in a matrix product that take as long as one entry.
+MULTIPLICATIONS = 16
+# A call of a NumPy function for a small array, and for a scalar.
+CALL, SCALAR_CALL = 1_500, 150
+# Writing down a call.
+WRITING = 25_000
+# So many calls are written down before their effort is compared with that of f itself.
+FIRST_CALLS = 8
 
 
 @dataclass(frozen=True)
@@ -41,6 +54,21 @@ class Operation:
         nodes = (x.node for x in self.operands if isinstance(x, RecordedArray))
         return {node for node in nodes if node is not None}
 
+    @functools.cached_property
+    def work(self) -> float:
+        """What evaluating it once takes besides the call of a function."""
+        entries = sum(map(np.size, flatten(self.result)[0]))
+        return entries * effort_of_an_entry(self.rule, self.operands)
+
+
+def effort_of_an_entry(rule: Rule, operands: list[Any]) -> float:
+    """Return the effort of an entry of a result: more than 1 where it is a sum of products."""
+    return 1.0 + summands(*operands) / MULTIPLICATIONS if rule is matmul else 1.0
+
+
+def _call_effort(result: PyTree) -> float:
+    return float(CALL if any(map(np.ndim, flatten(result)[0])) else SCALAR_CALL)
+
 
 @dataclass
 class Recording:
@@ -48,6 +76,8 @@ class Recording:
 
     constants: whether arrays of floats that depend on no parameter have numbers too, so that what
         is computed from them is written down; `constant_values` holds them
+    most_work: how many times the effort of f itself recording it may take
+    effort: that of f itself, in elementwise entries; calls: how many have been written down
     """
 
     operations: list[Operation] = field(default_factory=list)
@@ -55,6 +85,9 @@ class Recording:
     result: Any = None
     constants: bool = False
     constant_values: dict[int, np.ndarray] = field(default_factory=dict)
+    most_work: float = math.inf
+    effort: float = 0.0
+    calls: int = 0
 
     @classmethod
     def of(
@@ -64,9 +97,13 @@ class Recording:
         args: tuple[PyTree, ...],
         *,
         constants: bool = False,
+        most_work: float = math.inf,
     ) -> "Recording":
-        """Run f(params, *args) on recorded arrays; the leaves of params get the first numbers."""
-        recording = cls(constants=constants)
+        """Run f(params, *args) on recorded arrays; the leaves of params get the first numbers.
+
+        raises: what f raises; TooMuchWork where recording f takes too much beside f itself
+        """
+        recording = cls(constants=constants, most_work=most_work)
         leaves, structure = flatten(params)
         recorded = [recording._numbered(leaf) for leaf in leaves]
         constants = tree_map(recording._lifted, args)
@@ -81,12 +118,20 @@ class Recording:
 
     def call(self, name: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Evaluate a function of arrays, and write it down if any of them depends on parameters."""
+        self.calls += 1
+        if self.calls > FIRST_CALLS and self.calls * WRITING > self.most_work * self.effort:
+            raise TooMuchWork(
+                f"recording {self.calls} calls takes more than {self.most_work:.0f} times as long "
+                "as they do"
+            )
         operands, structure = flatten((args, kwargs))
         if self.constants:
             operands = [self._lifted(leaf) for leaf in operands]
         if not _any_depends(operands) or name in ABOUT_SHAPES:
             plain_args, plain_kwargs = unflatten(structure, map(_value, operands))
-            return tree_map(self._lifted, function(*plain_args, **plain_kwargs))
+            constant = function(*plain_args, **plain_kwargs)
+            self.effort += _call_effort(constant) + sum(map(np.size, flatten(constant)[0]))
+            return tree_map(self._lifted, constant)
         if kwargs.get("out") is not None:
             raise CannotRecord(f"f calls {name} with out=; use what the function returns")
         args, kwargs = unflatten(structure, map(self._lifted, operands))
@@ -110,6 +155,7 @@ class Recording:
         nodes = [leaf.node if isinstance(leaf, RecordedArray) else None for leaf in results]
         plain = unflatten(result_structure, map(_value, results))
         self.operations.append(Operation(rule, leaves, structure, plain, nodes))
+        self.effort += _call_effort(plain) + self.operations[-1].work
         return unflatten(result_structure, results)
 
     def read(self, array: RecordedArray) -> np.ndarray:
@@ -142,10 +188,13 @@ class Recording:
 
 def _takes(define: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
     try:
-        inspect.signature(define).bind(*args, **kwargs)
+        _signature(define).bind(*args, **kwargs)
     except TypeError:
         return False
     return True
+
+
+_signature = functools.lru_cache(maxsize=1024)(inspect.signature)
 
 
 def _any_depends(leaves: list[Any]) -> bool:

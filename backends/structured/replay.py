@@ -1,23 +1,21 @@
-"""Recorded operations, evaluated for copies that are perturbed in one leaf of the parameters."""
+"""Recorded operations, evaluated for copies that are perturbed in some leaves of the parameters."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from ..errors import TooMuchMemory
+from ..errors import TooMuchMemory, TooMuchWork
 from ..pytrees import flatten, unflatten
 from .block_memory import BlockMemory, block_memory
 from .perturbed_array import PerturbedArray
-from .perturbed_functions import one_by_one
-from .perturbed_products import matmul
+from .perturbed_functions import one_by_one, same_in_all_copies
 from .recorded_array import RecordedArray
-from .recording import Operation, Recording
+from .recording import CALL, Operation, Recording, effort_of_an_entry
 
-# Multiplications in a matrix product that take as long as one entry of an elementwise function.
-MULTIPLICATIONS = 16
-# A call of a NumPy function, in such entries.
-CALL = 3_000
+# Evaluating a rule, besides its blocks.
+RULE = 30_000
 # A copy that is made in full, evaluated alone and put back, against one that only is evaluated.
 ONE_BY_ONE = 8
 
@@ -39,13 +37,22 @@ class Work:
 class State:
     """The perturbed arrays that later steps need, by number, and their memory."""
 
-    def __init__(self, node: int, array: PerturbedArray, memory: BlockMemory, limit: float) -> None:
-        self.arrays = {node: array}
-        self.work = Work(len(array.places.copies))
+    def __init__(
+        self,
+        arrays: dict[int, PerturbedArray],
+        copies: int,
+        memory: BlockMemory,
+        limit: float,
+        most_work: float,
+    ) -> None:
+        self.arrays = dict(arrays)
+        self.work = Work(copies)
         self._memory = memory
         self._limit = limit
-        self._held = array.values.size
-        memory.hold(array.values)
+        self._most_work = most_work
+        self._held = sum(array.values.size for array in arrays.values())
+        for array in arrays.values():
+            memory.hold(array.values)
 
     def add(self, node: int, array: PerturbedArray, effort: float) -> None:
         size = array.values.size
@@ -59,6 +66,11 @@ class State:
         if self._held > self._limit:
             raise TooMuchMemory(
                 f"{self._held} array entries are held, the limit is {self._limit:.0f}"
+            )
+        if work.computed > self._most_work:
+            raise TooMuchWork(
+                f"{work.computed:.0f} array entries were computed, the limit is "
+                f"{self._most_work:.0f}"
             )
 
     def remove(self, nodes: list[int]) -> None:
@@ -111,16 +123,19 @@ class Step:
 
 @dataclass(frozen=True)
 class Program:
-    """The steps from one leaf of the parameters to the function's result."""
+    """The steps from some leaves of the parameters to the function's result.
 
-    leaf: int
+    reads: whether Python reads values on the way, which may differ between copies
+    """
+
     steps: list[Step]
     result: int | None
+    reads: bool
 
     @classmethod
-    def of(cls, recording: Recording, leaf: int) -> "Program":
+    def of(cls, recording: Recording, leaves: Iterable[int]) -> "Program":
         result = recording.result.node if isinstance(recording.result, RecordedArray) else None
-        operations = _needed(_reached(recording.operations, leaf), result)
+        operations = _needed(_reached(recording.operations, leaves), result)
         steps: list[Step] = []
         needed_later = {result}
         for operation in reversed(operations):
@@ -128,34 +143,32 @@ class Program:
             used = inputs.union(node for node in operation.outputs if node is not None)
             finished = sorted(used - needed_later)
             needed_later |= inputs
-            steps.insert(0, _step(operation, finished))
-        return cls(leaf, steps, result)
+            steps.append(_step(operation, finished))
+        reads = any(step.operation.rule is same_in_all_copies for step in steps)
+        return cls(steps[::-1], result, reads)
 
-    def run(self, array: PerturbedArray, limit: float) -> tuple[PerturbedArray | None, Work]:
-        """Return the result for the copies of the leaf that `array` holds; None if none differs.
+    def run(
+        self,
+        arrays: dict[int, PerturbedArray],
+        copies: int,
+        limit: float = np.inf,
+        most_work: float = np.inf,
+    ) -> tuple[PerturbedArray | None, Work]:
+        """Return the result for copies that differ in leaves, by number; None if none differs.
 
-        limit: how many array entries may be held at once
-        raises: TooMuchMemory beyond the limit, CopiesDiffer where the operations would not be the
-            same for all copies
+        copies: how many there are; limit: how many array entries may be held at once
+        most_work: how many may be computed, weighed by effort
+        raises: TooMuchMemory and TooMuchWork beyond the limits, CopiesDiffer where the operations
+            would not be the same for all copies
         """
         # What overflows in f itself is seen where f itself runs.
         with block_memory() as memory, np.errstate(all="ignore"):
-            state = State(self.leaf, array, memory, limit)
+            state = State(arrays, copies, memory, limit, most_work)
             for step in self.steps:
                 step.evaluate(state)
             result = state.arrays.get(-1 if self.result is None else self.result)
             state.remove(list(state.arrays))
         return result, state.work
-
-
-def whole_effort(operations: list[Operation]) -> float:
-    """Return what one evaluation of f takes, in elementwise entries."""
-    return sum(
-        CALL
-        + sum(map(np.size, flatten(operation.result)[0]))
-        * _multiplications(operation, operation.operands)
-        for operation in operations
-    )
 
 
 def _effort(operation: Operation, operands: list[Any], values: np.ndarray) -> float:
@@ -164,19 +177,7 @@ def _effort(operation: Operation, operands: list[Any], values: np.ndarray) -> fl
         copies = values.shape[-1]
         made = sum(x.base.size for x in operands if isinstance(x, PerturbedArray))
         return float(ONE_BY_ONE * (values.size + made * copies) + CALL * copies)
-    return float(values.size) * _multiplications(operation, operands)
-
-
-def _multiplications(operation: Operation, operands: list[Any]) -> float:
-    """Return the effort of one entry: more than 1 where it is a sum of products."""
-    if operation.rule is not matmul:
-        return 1.0
-    a, b = operands
-    if isinstance(a, PerturbedArray):
-        summed = a.values.shape[-2]
-    else:
-        summed = b.values.shape[-3] if isinstance(b, PerturbedArray) else b.shape[-2]
-    return 1.0 + float(summed) / MULTIPLICATIONS
+    return float(values.size) * effort_of_an_entry(operation.rule, operands)
 
 
 def _step(operation: Operation, finished: list[int]) -> Step:
@@ -190,8 +191,8 @@ def _step(operation: Operation, finished: list[int]) -> Step:
     return Step(operation, operands, nested, perturbable, finished)
 
 
-def _reached(operations: list[Operation], leaf: int) -> list[Operation]:
-    nodes, reached = {leaf}, []
+def _reached(operations: list[Operation], leaves: Iterable[int]) -> list[Operation]:
+    nodes, reached = set(leaves), []
     for operation in operations:
         if not nodes.isdisjoint(operation.inputs):
             nodes.update(node for node in operation.outputs if node is not None)
