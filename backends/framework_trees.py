@@ -130,6 +130,12 @@ def is_nnx_module(tree: Any) -> bool:
     return nnx is not None and isinstance(tree, nnx.Module)
 
 
+def is_equinox_module(tree: Any) -> bool:
+    """Tell an equinox.Module from other objects, without importing equinox."""
+    equinox = sys.modules.get("equinox")
+    return equinox is not None and isinstance(tree, equinox.Module)
+
+
 def framework_flatten(
     tree: Any, strangers: Sequence[Any]
 ) -> tuple[list[Any], FrameworkStructure] | None:

@@ -1,5 +1,6 @@
 """Pytrees of parameters: nested dicts, lists and tuples, with arrays as leaves."""
 
+import re
 from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias
 
@@ -12,6 +13,7 @@ from .framework_trees import FrameworkStructure, framework_flatten, remedy
 PyTree: TypeAlias = Any
 Array: TypeAlias = Any
 
+DOTTED = re.compile(r"\w+([./]\w+)+")  # torch's "layers.0.weight", Keras' "dense/kernel"
 PLAIN = (int, float, complex, str, bytes)  # leaves that no framework takes apart
 
 
@@ -64,7 +66,7 @@ def named_leaves(tree: PyTree) -> dict[str, Any]:
 def _path_name(path: Iterable[Any]) -> str:
     name = ""
     for step in path:
-        if isinstance(step, str) and step.isidentifier():
+        if isinstance(step, str) and (step.isidentifier() or DOTTED.fullmatch(step)):
             name += f".{step}" if name else step
         else:
             name += f"[{step!r}]"

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .checking.check import GradientCheck, check_gradient
     from .checking.taylor import TaylorTest, taylor_test
     from .conformance.conformance import BackendConformance, check_conformance
+    from .modules.check import check_module
     from .ports.native_trees import module_loss
     from .speed.measuring import measure_speed
     from .speed.table import SpeedRow, SpeedTable
@@ -39,6 +40,7 @@ _MODULES = {
     "assert_gradients_agree": "agreement.agreement",
     "check_conformance": "conformance.conformance",
     "check_gradient": "checking.check",
+    "check_module": "modules.check",
     "compare_gradients": "agreement.agreement",
     "measure_speed": "speed.measuring",
     "module_loss": "ports.native_trees",
@@ -58,6 +60,7 @@ __all__ = [
     "assert_gradients_agree",
     "check_conformance",
     "check_gradient",
+    "check_module",
     "compare_gradients",
     "measure_speed",
     "module_loss",

@@ -1,4 +1,4 @@
-"""The pytest plugin: fixtures `backend` and `gradients_agree`, and the marker `gradparity`.
+"""The pytest plugin: fixtures `backend`, `gradients_agree` and `module_gradients_agree`, a marker.
 
 Every pytest run of its users loads this module, so that it imports nothing but pytest; arrays and
 frameworks come in with the first test that asks for them.
@@ -160,6 +160,28 @@ def gradients_agree(
         return result
 
     return gradients_agree
+
+
+@pytest.fixture
+def module_gradients_agree(request: pytest.FixtureRequest) -> Callable[..., "GradientCheck"]:
+    """Check a model: `module_gradients_agree(model, loss, *batch)` fails unless its gradient fits.
+
+    The model and the loss are those of `gradparity.check_module`, as are `gradient=` and the rest.
+    """
+
+    def module_gradients_agree(
+        model: Any, loss: Callable[..., Any], *batch: Any, seed: int | None = None, **accepted: Any
+    ) -> "GradientCheck":
+        __tracebackhide__ = True
+        from gradparity.compare import check_module
+
+        directions = request.config.getoption("gradparity_seed") if seed is None else seed
+        check = check_module(model, loss, *batch, seed=directions, **accepted)
+        if check.verdict != "agree":
+            raise AssertionError(f"{check}\n{reproduction(request, directions, seed is None)}")
+        return check
+
+    return module_gradients_agree
 
 
 def reproduction(request: pytest.FixtureRequest, seed: int, from_option: bool) -> str:

@@ -1,0 +1,29 @@
+"""A model and its loss, as a pure function of the parameters that are trained."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from gradparity.backends.pytrees import PyTree
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a model comes down to: f(params, *batch), and the gradient that is to be judged.
+
+    backend: the name of whose arrays it computes with
+    gradient: a pytree like params, or `callable(params, *batch)`
+    notes: what a reader should know of how the model was run
+    """
+
+    f: Callable[..., Any]
+    params: PyTree
+    batch: tuple[PyTree, ...]
+    backend: str
+    gradient: PyTree | Callable[..., PyTree]
+    notes: tuple[str, ...] = ()
+
+
+def some(names: list[str], most: int = 4) -> str:
+    """List the first names."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
