@@ -16,6 +16,7 @@ if __name__ != "gradparity.compare":
     )
 
 if TYPE_CHECKING:
+    from . import variants
     from .agreement.agreement import assert_gradients_agree, compare_gradients
     from .agreement.comparison import Comparison, Disagreement
     from .checking.check import GradientCheck, check_gradient
@@ -65,12 +66,15 @@ __all__ = [
     "measure_speed",
     "module_loss",
     "taylor_test",
+    "variants",
 ]
 
 
 if not TYPE_CHECKING:  # it would let type checkers accept every name
 
     def __getattr__(name: str) -> Any:
+        if name == "variants":
+            return importlib.import_module(".variants", __name__)
         if name not in _MODULES:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         return getattr(importlib.import_module(f".{_MODULES[name]}", __name__), name)
