@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from .conformance.conformance import BackendConformance, check_conformance
     from .modules.check import check_module
     from .ports.native_trees import module_loss
+    from .proof.proof import Proof
+    from .proof.proving import prove_gradient
     from .speed.measuring import measure_speed
     from .speed.table import SpeedRow, SpeedTable
     from .verdicts import Suspect, Verdict
@@ -33,6 +35,7 @@ _MODULES = {
     "Comparison": "agreement.comparison",
     "Disagreement": "agreement.comparison",
     "GradientCheck": "checking.check",
+    "Proof": "proof.proof",
     "SpeedRow": "speed.table",
     "SpeedTable": "speed.table",
     "Suspect": "verdicts",
@@ -45,6 +48,7 @@ _MODULES = {
     "compare_gradients": "agreement.agreement",
     "measure_speed": "speed.measuring",
     "module_loss": "ports.native_trees",
+    "prove_gradient": "proof.proving",
     "taylor_test": "checking.taylor",
 }
 
@@ -53,6 +57,7 @@ __all__ = [
     "Comparison",
     "Disagreement",
     "GradientCheck",
+    "Proof",
     "SpeedRow",
     "SpeedTable",
     "Suspect",
@@ -65,6 +70,7 @@ __all__ = [
     "compare_gradients",
     "measure_speed",
     "module_loss",
+    "prove_gradient",
     "taylor_test",
     "variants",
 ]

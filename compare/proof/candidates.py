@@ -1,0 +1,126 @@
+"""Gradients that somebody claims, entry by entry against the balls that hold the true ones."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import optree
+from flint import arb
+
+from gradparity.backends.errors import InvalidParameters, ShapeMismatch
+from gradparity.backends.pytrees import PyTree, leaf_names
+
+from ..verdicts import Suspect
+from .enclosing import Enclosure
+
+# Significant bits of a number of each dtype.
+BITS = {"float64": 53, "float32": 24, "float16": 11, "bfloat16": 8}
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """One leaf of a gradient that somebody claims: its numbers, and the bits of their dtype."""
+
+    values: np.ndarray
+    bits: int
+
+
+def read_claim(
+    gradient: PyTree, names: Sequence[str], shapes: Sequence[tuple[int, ...]]
+) -> list[Claimed]:
+    """Line a gradient up with the parameters by the paths of its leaves; None counts as zeros.
+
+    raises: ShapeMismatch for a leaf that is missing or has another shape, InvalidParameters for
+        what is no real number
+    """
+    leaves = optree.tree_leaves(gradient, none_is_leaf=True)
+    paths = leaf_names(optree.tree_map(lambda leaf: 0, gradient, none_is_leaf=True))
+    offered = dict(zip(paths, leaves, strict=True))
+    claims = []
+    for name, shape in zip(names, shapes, strict=True):
+        if name not in offered:
+            listed = ", ".join(repr(path) for path in paths[:4])
+            raise ShapeMismatch(
+                f"the gradient has no leaf {name!r}; got {listed or 'no leaves'}, expected a "
+                "pytree like params"
+            )
+        claim = _read_leaf(name, offered[name], shape)
+        if claim.values.shape != shape:
+            raise ShapeMismatch(
+                f"leaf {name or 'params'}: the gradient has shape {claim.values.shape}, expected "
+                f"that of the parameters, {shape}"
+            )
+        claims.append(claim)
+    return claims
+
+
+def _read_leaf(name: str, leaf: Any, shape: tuple[int, ...]) -> Claimed:
+    if leaf is None:
+        return Claimed(np.zeros(shape), BITS["float64"])
+    dtype = str(getattr(leaf, "dtype", "float64")).removeprefix("torch.")
+    if hasattr(leaf, "detach"):
+        leaf = leaf.detach().cpu()
+        leaf = (leaf.float() if dtype == "bfloat16" else leaf).numpy()
+    array = np.asarray(leaf)
+    if array.dtype.kind not in "biuf" and dtype not in BITS:
+        raise InvalidParameters(
+            f"leaf {name or 'params'}: the gradient holds {array.dtype}, expected real numbers"
+        )
+    return Claimed(array.astype(np.float64), BITS.get(dtype, 53))
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """How far the entries of a claimed leaf are from their balls.
+
+    error: at most so far off, for each entry; wrong: entries that are proven to be off by more than
+        rounding may be; right: those that are proven not to be
+    """
+
+    error: np.ndarray
+    wrong: np.ndarray
+    right: np.ndarray
+
+
+def judge(
+    claim: Claimed, enclosure: Enclosure, leaf: int, allowed: Callable[[int, np.ndarray], Any]
+) -> Judgement:
+    """Judge one leaf.
+
+    allowed: of bits and balls, how far off an entry may be for its rounding
+    """
+    balls = enclosure.leaves[leaf]
+    shape = balls.shape
+    bounds = allowed(claim.bits, balls)
+    error = np.full(shape, np.inf)
+    wrong, right = np.zeros(shape, bool), np.zeros(shape, bool)
+    for index in np.ndindex(shape):
+        ball, number = balls[index], float(claim.values[index])
+        if not ball.is_finite():
+            continue
+        if not np.isfinite(number):
+            wrong[index] = True
+            continue
+        off = abs(ball - arb(number))
+        error[index] = float(off.abs_upper())
+        wrong[index] = off.abs_lower() > bounds[index]
+        right[index] = off.abs_upper() <= bounds[index]
+    return Judgement(error, wrong, right)
+
+
+def suspects(name: str, claim: Claimed, balls: np.ndarray, judgement: Judgement) -> list[Suspect]:
+    found = []
+    for index in map(tuple, np.argwhere(judgement.wrong)):
+        ball = balls[index]
+        value = float(ball.mid())
+        found.append(
+            Suspect(
+                leaf=name,
+                index=tuple(int(i) for i in index),
+                got=float(claim.values[index]),
+                expected=value,
+                error_bar=float(abs(ball - arb(value)).abs_upper()),
+            )
+        )
+    return found

@@ -1,0 +1,223 @@
+"""Arrays whose entries are enclosed in balls, and the reverse mode through them.
+
+A ball is a midpoint and a radius (`flint.arb`), and arithmetic on balls encloses every result that
+numbers of the balls could have. So the entries of a gradient by reverse mode in balls contain the
+exact derivatives. Arrays that are known exactly stay NumPy's, others are arrays of objects.
+"""
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from flint import arb
+
+from gradparity.backends.errors import GradparityError
+
+Cotangents = tuple[np.ndarray | None, ...]
+Pullback = Callable[[np.ndarray], Cotangents]
+
+_serials = itertools.count()
+
+
+class NotProved(GradparityError):
+    """A proof stops here.
+
+    hopeless: whether more digits would not help
+    """
+
+    def __init__(self, message: str, *, hopeless: bool = True) -> None:
+        super().__init__(message)
+        self.hopeless = hopeless
+
+
+@dataclass(eq=False, slots=True)
+class Enclosed:
+    """One array of a program, and what it was computed from.
+
+    value: numbers of NumPy where all are exact, else objects: balls, and 0 where nothing arrives
+    operation: what computed it; name: that of a leaf of the parameters
+    depends: whether parameters go into it; only then it has parents, and a pullback
+    kinks: distances of the operands of `operation` from where it has no derivative, for the entries
+        where balls cannot tell the side; the pullback then holds the slopes of both sides
+    ties: of a comparison that depends on parameters, where both sides are equal
+    """
+
+    value: np.ndarray
+    operation: str = ""
+    parents: tuple["Enclosed", ...] = ()
+    pullback: Pullback | None = None
+    depends: bool = False
+    name: str | None = None
+    kinks: dict[tuple[int, ...], arb] = field(default_factory=dict)
+    ties: np.ndarray | None = None
+    serial: int = field(default_factory=_serials.__next__)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.value.shape
+
+    @property
+    def ndim(self) -> int:
+        return self.value.ndim
+
+
+def computed(
+    operation: str, value: Any, parents: Sequence[Enclosed], pullback: Pullback | None, **more: Any
+) -> Enclosed:
+    """Return the result of an operation, with its pullback where parameters go into it."""
+    value = np.asarray(value)
+    for parent in parents:
+        if parent.ties is not None and parent.ties.any():
+            raise at_a_tie(parent)
+    depends = pullback is not None and any(parent.depends for parent in parents)
+    if not depends:
+        return Enclosed(value, operation)
+    return Enclosed(value, operation, tuple(parents), pullback, True, **more)
+
+
+def constant(value: Any) -> Enclosed:
+    """Return an array that no parameter goes into: floats and integers are taken as they are."""
+    return Enclosed(np.asarray(value))
+
+
+def at_a_tie(comparison: Enclosed) -> NotProved:
+    assert comparison.ties is not None
+    index = tuple(int(i) for i in np.argwhere(comparison.ties)[0])
+    return NotProved(
+        f"{place(comparison, index)} is at the edge of {comparison.operation}, an exact tie: "
+        "f changes its branch there"
+    )
+
+
+def place(node: Enclosed, index: tuple[int, ...]) -> str:
+    """Say where an operation is, by its parameter, as "x[3]", or by its own entry."""
+    where = f"[{', '.join(map(str, index))}]" if index else ""
+    for parent in node.parents:
+        if parent.name is not None and parent.shape == node.shape:
+            return f"{parent.name or 'params'}{where}"
+    return f"entry {where} of an operand" if where else "an operand"
+
+
+# Numbers to balls and back.
+
+
+def balls(value: np.ndarray) -> np.ndarray:
+    """Return an array of objects: a ball for each exact number, balls as they are."""
+    if value.dtype == object:
+        return value
+    kind = value.dtype.kind
+    numbers = value.astype(np.float64) if kind not in "biu" else value.astype(object)
+    flat = np.empty(value.size, object)
+    flat[:] = [arb(number) for number in numbers.ravel().tolist()]
+    return flat.reshape(value.shape)
+
+
+def nothing(shape: tuple[int, ...]) -> np.ndarray:
+    """Return cotangents of which none has arrived; 0, and no ball, is 0 times anything."""
+    zeros = np.empty(shape, object)
+    zeros.fill(0)
+    return zeros
+
+
+def _scaled(cotangent: Any, slope: Any) -> Any:
+    return 0 if type(cotangent) is int and cotangent == 0 else cotangent * slope
+
+
+scaled = np.frompyfunc(_scaled, 2, 1)
+"""cotangent * slope, which is 0 where no cotangent arrives, be the slope finite or not."""
+
+
+def each(function: Callable[..., Any], *values: np.ndarray) -> np.ndarray:
+    """Apply a function of numbers entry by entry; a result with no axes is an array too."""
+    result = np.empty(np.broadcast_shapes(*(v.shape for v in values)), object)
+    result[...] = np.frompyfunc(function, len(values), 1)(*values)
+    return result
+
+
+def is_finite(ball: Any) -> bool:
+    return type(ball) is int or bool(ball.is_finite())
+
+
+def zero_radius(ball: Any) -> bool:
+    return type(ball) is int or bool(ball.is_exact())
+
+
+# Reverse mode.
+
+
+@dataclass(frozen=True)
+class Kink:
+    """An entry at which both sides of a kink remain possible, and something depends on the side.
+
+    effect: an upper bound of the cotangent that arrives there
+    """
+
+    node: Enclosed
+    index: tuple[int, ...]
+    effect: float
+
+    def __str__(self) -> str:
+        gap = self.node.kinks[self.index]
+        exact = gap == 0
+        distance = "an exact tie" if exact else f"to within {float(gap.abs_upper()):.0e}"
+        name = self.node.operation
+        return f"{place(self.node, self.index)} is at the kink of {name}, {distance}"
+
+
+def gradient_of(
+    result: Enclosed, leaves: Sequence[Enclosed]
+) -> tuple[list[np.ndarray], list[Kink]]:
+    """Return the derivatives of a result with one entry by each leaf, and the kinks on the way."""
+    cotangents = {result.serial: np.full(result.shape, arb(1), object)}
+    kinks: list[Kink] = []
+    for node in sorted(_ancestors(result), key=lambda n: n.serial, reverse=True):
+        cotangent = cotangents.get(node.serial)
+        if cotangent is None or node.pullback is None:
+            continue
+        del cotangents[node.serial]
+        kinks += _kinks(node, cotangent)
+        for parent, share in zip(node.parents, node.pullback(cotangent), strict=True):
+            if share is None or not parent.depends:
+                continue
+            before = cotangents.get(parent.serial)
+            cotangents[parent.serial] = np.asarray(share if before is None else before + share)
+    return [
+        balls(np.asarray(cotangents.get(leaf.serial, nothing(leaf.shape)))) for leaf in leaves
+    ], kinks
+
+
+def _ancestors(result: Enclosed) -> list[Enclosed]:
+    found, waiting = {result.serial: result}, [result]
+    while waiting:
+        for parent in waiting.pop().parents:
+            if parent.depends and parent.serial not in found:
+                found[parent.serial] = parent
+                waiting.append(parent)
+    return list(found.values())
+
+
+def _kinks(node: Enclosed, cotangent: np.ndarray) -> list[Kink]:
+    found = []
+    for index in node.kinks:
+        arriving = cotangent[index]
+        if not (arriving == 0):
+            effect = float(arriving.abs_upper()) if is_finite(arriving) else np.inf
+            found.append(Kink(node, index, effect))
+    return found
+
+
+def first_trouble(result: Enclosed) -> str | None:
+    """Say which operation first gave entries that are not finite, or None."""
+    for node in sorted(_ancestors(result), key=lambda n: n.serial):
+        if node.value.dtype == object:
+            finite = np.frompyfunc(is_finite, 1, 1)(node.value)
+        elif node.value.dtype.kind == "f":
+            finite = np.isfinite(node.value)
+        else:
+            continue
+        if not np.all(finite):
+            index = tuple(int(i) for i in np.argwhere(~np.asarray(finite, bool))[0])
+            return f"{node.operation or 'a parameter'} is not finite at {list(index)}"
+    return None

@@ -1,0 +1,468 @@
+"""Functions of arrays in balls: shapes, indexing, sums, products, orders and matrices.
+
+Each takes and returns `Enclosed` arrays, and has its pullback beside it.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from flint import arb, arb_mat
+
+from .elementwise import SHARE, smooth
+from .enclosed import (
+    Enclosed,
+    NotProved,
+    balls,
+    computed,
+    constant,
+    each,
+    nothing,
+    place,
+    scaled,
+    zero_radius,
+)
+
+# Shapes and indexing: entries move, and nothing is computed.
+
+
+def moved(name: str, x: Enclosed, value: np.ndarray, back: Callable[[np.ndarray], Any]) -> Enclosed:
+    """Return x with its entries elsewhere; `back` brings cotangents to where they came from."""
+    return computed(name, value, (x,), lambda cotangent: (np.asarray(back(cotangent)),))
+
+
+def reshape(x: Enclosed, shape: Any) -> Enclosed:
+    return moved("reshape", x, np.reshape(x.value, shape), lambda c: np.reshape(c, x.shape))
+
+
+def permute(x: Enclosed, axes: Sequence[int]) -> Enclosed:
+    back = np.argsort(axes)
+    return moved("permute_dims", x, np.transpose(x.value, axes), lambda c: np.transpose(c, back))
+
+
+def broadcast(x: Enclosed, shape: tuple[int, ...]) -> Enclosed:
+    def back(cotangent: np.ndarray) -> np.ndarray:
+        leading = cotangent.ndim - x.ndim
+        summed = np.asarray(np.sum(cotangent, axis=tuple(range(leading))))
+        axes = tuple(a for a, n in enumerate(x.shape) if n == 1 and summed.shape[a] != 1)
+        return np.asarray(np.sum(summed, axis=axes, keepdims=True)) if axes else summed
+
+    return moved("broadcast_to", x, np.broadcast_to(x.value, shape), back)
+
+
+def index(x: Enclosed, key: Any) -> Enclosed:
+    """Return x[key] for slices, whole numbers and arrays of them, or booleans."""
+
+    def back(cotangent: np.ndarray) -> np.ndarray:
+        gathered = nothing(x.shape)
+        np.add.at(gathered, key, cotangent)
+        return gathered
+
+    return moved("getitem", x, np.asarray(x.value[key]), back)
+
+
+def flip(x: Enclosed, axes: Sequence[int]) -> Enclosed:
+    return moved("flip", x, np.flip(x.value, tuple(axes)), lambda c: np.flip(c, tuple(axes)))
+
+
+def concat(arrays: Sequence[Enclosed], axis: int) -> Enclosed:
+    exact = all(x.value.dtype != object for x in arrays)
+    values = [x.value if exact else balls(x.value) for x in arrays]
+    edges = np.cumsum([x.shape[axis] for x in arrays])[:-1]
+    return computed(
+        "concat",
+        np.concatenate(values, axis=axis),
+        arrays,
+        lambda cotangent: tuple(np.split(cotangent, edges, axis=axis)),
+    )
+
+
+# Sums and products.
+
+
+def total(x: Enclosed, axes: tuple[int, ...], keepdims: bool = False) -> Enclosed:
+    axes = tuple(axis % x.ndim for axis in axes)
+    if x.value.dtype.kind in "biu":
+        return constant(np.sum(x.value, axis=axes, keepdims=keepdims))
+    value = np.asarray(np.sum(balls(x.value), axis=axes, keepdims=keepdims))
+    if 0 in x.shape:
+        value = balls(np.zeros(value.shape))
+    return computed("sum", value, (x,), lambda c: (np.array(_spread(c, x.shape, axes, keepdims)),))
+
+
+def _spread(reduced: np.ndarray, shape: tuple[int, ...], axes: Any, keepdims: bool) -> np.ndarray:
+    """Repeat what belongs to reduced axes along them."""
+    expanded = reduced if keepdims else np.expand_dims(reduced, tuple(axes))
+    return np.broadcast_to(expanded, shape)
+
+
+def _in_front(x: Enclosed, axes: tuple[int, ...]) -> tuple[Enclosed, tuple[int, ...]]:
+    """Return x as a matrix whose columns are reduced, and the shape of what remains."""
+    axes = tuple(axis % x.ndim for axis in axes)
+    kept = [axis for axis in range(x.ndim) if axis not in axes]
+    shape = tuple(x.shape[axis] for axis in kept)
+    return reshape(permute(x, (*axes, *kept)), (-1, math.prod(shape))), shape
+
+
+def _as_reduced(
+    result: Enclosed, x: Enclosed, axes: tuple[int, ...], shape: tuple[int, ...], keepdims: bool
+) -> Enclosed:
+    axes = tuple(axis % x.ndim for axis in axes)
+    if keepdims:
+        shape = tuple(1 if a in axes else n for a, n in enumerate(x.shape))
+    return reshape(result, shape)
+
+
+def product(x: Enclosed, axes: tuple[int, ...], keepdims: bool = False) -> Enclosed:
+    rows, shape = _in_front(x, axes)
+    values = balls(rows.value)
+    ones = np.full((1, values.shape[1]), arb(1), object)
+    before = np.multiply.accumulate(np.concatenate([ones, values]), axis=0)
+    after = np.multiply.accumulate(np.concatenate([ones, values[::-1]]), axis=0)[::-1]
+
+    def pullback(cotangent: np.ndarray) -> tuple[np.ndarray]:
+        return (np.asarray(scaled(cotangent[None, :], before[:-1] * after[1:])),)
+
+    return _as_reduced(computed("prod", before[-1], (rows,), pullback), x, axes, shape, keepdims)
+
+
+def cumulative_sum(x: Enclosed, axis: int, reverse: bool = False) -> Enclosed:
+    def along(values: np.ndarray, backwards: bool) -> np.ndarray:
+        if backwards:
+            return np.flip(np.add.accumulate(np.flip(values, axis), axis=axis), axis)
+        return np.add.accumulate(values, axis=axis)
+
+    return computed(
+        "cumulative_sum",
+        along(balls(x.value), reverse),
+        (x,),
+        lambda c: (along(c, not reverse),),
+    )
+
+
+def cumulative_product(x: Enclosed, axis: int) -> Enclosed:
+    values = np.moveaxis(balls(x.value), axis, 0)
+    ones = np.full((1, *values.shape[1:]), arb(1), object)
+    result = np.multiply.accumulate(values, axis=0)
+    before = np.concatenate([ones, result[:-1]])
+
+    def pullback(cotangent: np.ndarray) -> tuple[np.ndarray]:
+        cotangent = np.moveaxis(cotangent, axis, 0)
+        # reached[j] sums cotangent[k] times the factors between j and k.
+        reached = nothing(values.shape)
+        later = nothing(values.shape[1:])
+        for j in reversed(range(len(values))):
+            later = cotangent[j] + (later * values[j + 1] if j + 1 < len(values) else later)
+            reached[j] = later * before[j]
+        return (np.moveaxis(reached, 0, axis),)
+
+    return computed("cumulative_prod", np.moveaxis(result, 0, axis), (x,), pullback)
+
+
+def matmul(a: Enclosed, b: Enclosed) -> Enclosed:
+    """Return the products of matrices of at least two axes, the leading ones broadcast."""
+    if a.value.dtype.kind in "biu" and b.value.dtype.kind in "biu":
+        return constant(a.value @ b.value)
+    left, right = a.value, b.value
+
+    def pullback(cotangent: np.ndarray) -> tuple[np.ndarray | None, ...]:
+        to_a = to_b = None
+        if a.depends:
+            to_a = _summed_to(matrix_products(cotangent, np.swapaxes(right, -1, -2)), a.shape)
+        if b.depends:
+            to_b = _summed_to(matrix_products(np.swapaxes(left, -1, -2), cotangent), b.shape)
+        return to_a, to_b
+
+    return computed("matmul", matrix_products(left, right), (a, b), pullback)
+
+
+def _summed_to(cotangent: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    leading = cotangent.ndim - len(shape)
+    summed = np.asarray(np.sum(cotangent, axis=tuple(range(leading))))
+    axes = tuple(a for a, n in enumerate(shape) if n == 1 and summed.shape[a] != 1)
+    return np.asarray(np.sum(summed, axis=axes, keepdims=True)) if axes else summed
+
+
+def matrix_products(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Multiply arrays of balls or exact numbers as `matmul` does, by matrices of balls."""
+    batch = np.broadcast_shapes(left.shape[:-2], right.shape[:-2])
+    rows, inner, columns = left.shape[-2], left.shape[-1], right.shape[-1]
+    result = np.empty((*batch, rows, columns), object)
+    if not result.size:
+        return result
+    if not inner:
+        return balls(np.zeros(result.shape))
+    wholes = [matrix(x) if x.ndim == 2 else None for x in (left, right)]
+    spread = [np.broadcast_to(x, (*batch, *x.shape[-2:])) for x in (left, right)]
+    for at in np.ndindex(batch):
+        first, second = (
+            matrix(x[at]) if whole is None else whole
+            for whole, x in zip(wholes, spread, strict=True)
+        )
+        result[at] = entries(first * second)
+    return result
+
+
+def matrix(values: np.ndarray) -> arb_mat:
+    """Return a matrix of balls of an array with two axes."""
+    rows, columns = values.shape
+    flat = values.astype(object) if values.dtype.kind in "biu" else values
+    return arb_mat(rows, columns, flat.ravel().tolist())
+
+
+def entries(of: arb_mat) -> np.ndarray:
+    flat = np.empty(of.nrows() * of.ncols(), object)
+    flat[:] = of.entries()
+    return flat.reshape(of.nrows(), of.ncols())
+
+
+def contract(
+    a: Enclosed,
+    b: Enclosed,
+    batch: tuple[Sequence[int], Sequence[int]],
+    summed: tuple[Sequence[int], Sequence[int]],
+) -> Enclosed:
+    """Multiply over pairs of batch axes and sum over pairs of others.
+
+    The result's axes: batch, the rest of a, the rest of b.
+    """
+    rest = [
+        [axis for axis in range(x.ndim) if axis not in (*batch[k], *summed[k])]
+        for k, x in enumerate((a, b))
+    ]
+    shape = [a.shape[axis] for axis in batch[0]]
+    count = math.prod(a.shape[axis] for axis in summed[0])
+    sizes = [math.prod(x.shape[axis] for axis in rest[k]) for k, x in enumerate((a, b))]
+    left = reshape(permute(a, (*batch[0], *rest[0], *summed[0])), (*shape, sizes[0], count))
+    right = reshape(permute(b, (*batch[1], *summed[1], *rest[1])), (*shape, count, sizes[1]))
+    free = [x.shape[axis] for k, x in enumerate((a, b)) for axis in rest[k]]
+    return reshape(matmul(left, right), (*shape, *free))
+
+
+# Orders, as far as balls decide them.
+
+
+def extreme(name: str, x: Enclosed, axes: tuple[int, ...], keepdims: bool, sign: int) -> Enclosed:
+    """Return the largest entry, or the smallest for sign -1; where several may be it, a kink."""
+    if x.value.dtype != object and not x.depends:
+        function = np.max if sign > 0 else np.min
+        return constant(function(x.value, axis=axes, keepdims=keepdims))
+    rows, shape = _in_front(x, axes)
+    values = balls(rows.value)
+    best = values[0]
+    for row in values[1:]:
+        best = each(arb.max if sign > 0 else arb.min, best, row)
+    candidates = _candidates(values, sign)
+    kinks = {
+        _unravel(column, x, axes, shape, keepdims): _closest(values[:, column], sign)
+        for column in np.flatnonzero(candidates.sum(axis=0) > 1)
+    }
+    share = candidates.astype(int).astype(object)
+    share[:, candidates.sum(axis=0) > 1] *= SHARE
+
+    def pullback(cotangent: np.ndarray) -> tuple[np.ndarray]:
+        gathered = nothing(values.shape)
+        for row, column in np.argwhere(candidates):
+            part = share[row, column]
+            arriving = cotangent[column]
+            gathered[row, column] = arriving if type(part) is int else scaled(arriving, part)
+        return (gathered,)
+
+    node = computed(name, best, (rows,), pullback)
+    reduced = _as_reduced(node, x, axes, shape, keepdims)
+    if kinks and x.depends:
+        reduced.operation, reduced.kinks = name, kinks
+    return reduced
+
+
+def _candidates(values: np.ndarray, sign: int) -> np.ndarray:
+    """Return which entries of each column may be the largest."""
+    chosen = np.zeros(values.shape, bool)
+    for column in range(values.shape[1]):
+        entries_ = [sign * v for v in values[:, column]]
+        if not all(entry.is_finite() for entry in entries_):
+            chosen[:, column] = True
+            continue
+        top = max(entry.lower() for entry in entries_)
+        chosen[:, column] = [not (entry < top) for entry in entries_]
+    return chosen
+
+
+def _closest(column: np.ndarray, sign: int) -> Any:
+    """Return the gap between the two entries that come first."""
+    ordered = sorted((sign * entry for entry in column), key=lambda ball: -ball.mid())
+    return ordered[0] - ordered[1]
+
+
+def _unravel(
+    column: int, x: Enclosed, axes: tuple[int, ...], shape: tuple[int, ...], keepdims: bool
+) -> tuple[int, ...]:
+    at = [int(i) for i in np.unravel_index(column, shape)]
+    if keepdims:
+        axes = tuple(axis % x.ndim for axis in axes)
+        rest = iter(at)
+        at = [0 if axis in axes else next(rest) for axis in range(x.ndim)]
+    return tuple(at)
+
+
+def order(x: Enclosed, axis: int, name: str = "argsort") -> np.ndarray:
+    """Return the indices that sort x; equal constants keep their order.
+
+    raises: NotProved where balls do not tell the order of entries, or two of them are equal
+    """
+    if x.value.dtype != object and not x.depends:
+        return np.argsort(x.value, axis=axis, kind="stable")
+    values = np.moveaxis(balls(x.value), axis, -1)
+    found = np.empty(values.shape, np.intp)
+    for at in np.ndindex(values.shape[:-1]):
+        row = values[at]
+        if not all(ball.is_finite() for ball in row):
+            raise NotProved(f"entries are not finite in {name}")
+        ranked = sorted(range(len(row)), key=lambda k: row[k].mid())
+        for one, other in zip(ranked, ranked[1:], strict=False):
+            gap = row[other] - row[one]
+            if not gap > 0 and (x.depends or not gap == 0):
+                node = Enclosed(x.value, name, (x,))
+                where = list(at)
+                where.insert(axis % x.ndim, one)
+                exact = gap == 0
+                how = "an exact tie" if exact else f"to within {float(gap.abs_upper()):.0e}"
+                raise NotProved(
+                    f"{place(node, tuple(where))} is as large as another entry in {name}, {how}",
+                    hopeless=exact,
+                )
+        found[at] = ranked
+    return np.moveaxis(found, -1, axis)
+
+
+def sort(x: Enclosed, axis: int, descending: bool = False) -> Enclosed:
+    """Sort along an axis.
+
+    raises: NotProved where the order is not decided
+    """
+    places = order(x, axis, "sort")
+    if descending:
+        places = np.flip(places, axis)
+    return along_axis(x, places, axis)
+
+
+def along_axis(x: Enclosed, places: np.ndarray, axis: int) -> Enclosed:
+    """Return what `take_along_axis` does."""
+    axis %= x.ndim
+    grid = list(np.ogrid[tuple(slice(n) for n in places.shape)])
+    return index(x, (*grid[:axis], places, *grid[axis + 1 :]))
+
+
+def best_place(x: Enclosed, axes: tuple[int, ...], keepdims: bool, sign: int) -> Enclosed:
+    """Return what `argmax` does, or `argmin` for sign -1.
+
+    raises: NotProved where several entries may be it
+    """
+    name = "argmax" if sign > 0 else "argmin"
+    if x.value.dtype != object and not x.depends:
+        (axis,) = axes
+        return constant(getattr(np, name)(x.value, axis=axis, keepdims=keepdims))
+    rows, shape = _in_front(x, axes)
+    candidates = _candidates(balls(rows.value), sign)
+    for column in np.flatnonzero(candidates.sum(axis=0) > 1):
+        gap = _closest(balls(rows.value)[:, column], sign)
+        if x.depends or not gap == 0:
+            how = "an exact tie" if gap == 0 else f"to within {float(gap.abs_upper()):.0e}"
+            raise NotProved(f"two entries are as large in {name}, {how}", hopeless=bool(gap == 0))
+    places = np.argmax(candidates, axis=0)
+    return _as_reduced(constant(places), x, axes, shape, keepdims)
+
+
+# Matrices.
+
+
+def solve(a: Enclosed, b: Enclosed) -> Enclosed:
+    """Return the solution of a @ x = b; b is a vector where it has one axis."""
+    if b.ndim == 1:
+        return reshape(solve(a, reshape(b, (-1, 1))), b.shape)
+    batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    result = _solved(a.value, b.value, batch)
+
+    def pullback(cotangent: np.ndarray) -> tuple[np.ndarray | None, ...]:
+        to_b = _solved(np.swapaxes(a.value, -1, -2), cotangent, batch)
+        to_a = None
+        if a.depends:
+            to_a = _summed_to(
+                each(lambda v: -v, matrix_products(to_b, np.swapaxes(result, -1, -2))), a.shape
+            )
+        return to_a, _summed_to(to_b, b.shape) if b.depends else None
+
+    return computed("solve", result, (a, b), pullback)
+
+
+def _solved(a: np.ndarray, b: np.ndarray, batch: tuple[int, ...]) -> np.ndarray:
+    result = np.empty((*batch, *b.shape[-2:]), object)
+    left, right = (np.broadcast_to(x, (*batch, *x.shape[-2:])) for x in (a, b))
+    for at in np.ndindex(batch):
+        try:
+            result[at] = entries(matrix(left[at]).solve(matrix(right[at]), algorithm="lu"))
+        except ZeroDivisionError as error:
+            raise NotProved(
+                "the matrix of solve or inv is singular, as far as its balls tell",
+                hopeless=all(zero_radius(v) for v in balls(left[at]).ravel()),
+            ) from error
+    return result
+
+
+def inverse(a: Enclosed) -> Enclosed:
+    return solve(a, constant(np.broadcast_to(np.eye(a.shape[-1]), a.shape)))
+
+
+def determinant(a: Enclosed) -> Enclosed:
+    result = np.empty(a.shape[:-2], object)
+    for at in np.ndindex(a.shape[:-2]):
+        result[at] = matrix(a.value[at]).det()
+
+    def pullback(cotangent: np.ndarray) -> tuple[np.ndarray]:
+        gathered = np.empty(a.shape, object)
+        for at in np.ndindex(a.shape[:-2]):
+            gathered[at] = scaled(cotangent[at], _cofactors(a.value[at], result[at]))
+        return (gathered,)
+
+    return computed("det", result, (a,), pullback)
+
+
+def _cofactors(a: np.ndarray, determinant_: Any) -> np.ndarray:
+    """Return the slopes of the determinant, which a singular matrix has too."""
+    size = len(a)
+    try:
+        return entries(matrix(a).inv().transpose()) * determinant_
+    except ZeroDivisionError:
+        result = np.empty((size, size), object)
+        for row, column in np.ndindex(size, size):
+            minor = np.delete(np.delete(a, row, 0), column, 1)
+            result[row, column] = (-1) ** (row + column) * (
+                matrix(minor).det() if size > 1 else arb(1)
+            )
+        return result
+
+
+def cholesky(a: Enclosed, upper: bool = False) -> Enclosed:
+    """Return the factor of symmetric matrices, of which the lower triangle is read."""
+    size = a.shape[-1]
+    rows, columns = np.tril_indices(size)
+    lower = index(a, (..., rows, columns))
+    columns_of: dict[tuple[int, int], Enclosed] = {
+        (int(i), int(j)): index(lower, (..., k))
+        for k, (i, j) in enumerate(zip(rows, columns, strict=True))
+    }
+    factor: dict[tuple[int, int], Enclosed] = {}
+    zero = constant(np.zeros(a.shape[:-2]))
+    for j in range(size):
+        for i in range(j, size):
+            rest = columns_of[i, j]
+            for k in range(j):
+                rest = smooth("subtract", rest, smooth("multiply", factor[i, k], factor[j, k]))
+            factor[i, j] = smooth("sqrt", rest) if i == j else smooth("divide", rest, factor[j, j])
+    flat = [
+        reshape(factor.get((j, i) if upper else (i, j), zero), (*a.shape[:-2], 1))
+        for i in range(size)
+        for j in range(size)
+    ]
+    return reshape(concat(flat, -1), a.shape)

@@ -1,0 +1,87 @@
+"""Prove a gradient: follow f in balls, and judge a candidate by what they hold."""
+
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from gradparity.backends.checks import is_floating
+from gradparity.backends.errors import InvalidParameters, InvalidSetting, NonScalarLoss
+from gradparity.backends.pytrees import PyTree, flatten, leaf_names, private_numpy, unflatten
+
+from .concluding import conclude
+from .enclosed import NotProved
+from .enclosing import enclose
+from .programs import read_program
+from .proof import Proof
+
+
+def prove_gradient(
+    f: Callable[..., Any],
+    params: PyTree,
+    *args: PyTree,
+    gradient: PyTree | Callable[..., PyTree] | None = None,
+    digits: int = 15,
+    rtol: float | None = None,
+    seconds: float = 60.0,
+) -> Proof:
+    """Enclose every entry of f's gradient in a ball that holds it, and judge a candidate by that.
+
+    f is followed operation by operation, forward and in reverse, in ball arithmetic (python-flint)
+    of as many bits as the digits take. A branch is decided by the balls, or the proof stops there.
+
+    f: over the array API or NumPy, or of JAX (through its jaxpr) or of PyTorch (its recorded
+        operations); pure, `f(params, *args) -> one real number`
+    params: a pytree of real floating arrays; gradient: a pytree like it, or a function of params
+        and args that returns one
+    digits: to which each entry is to be known; more bits are tried until it is, or `seconds` end
+    rtol: an error of each entry, relative to it, that is accepted in the candidate. By default,
+        what rounding in the candidate's own dtype can do to that entry of this program
+    raises: InvalidParameters, InvalidSetting, ShapeMismatch for a candidate that is unlike params,
+        NonScalarLoss, and what f raises
+    """
+    _check_settings(digits, rtol, seconds)
+    start = time.perf_counter()
+    given, structure = flatten(params)
+    names = leaf_names(params)
+    leaves = [_as_float64(name, leaf) for name, leaf in zip(names, given, strict=True)]
+    numbers = unflatten(structure, leaves)
+    found, reason = None, ""
+    program = None
+    try:
+        program = read_program(f, params, numbers, args)
+        if program.value.size != 1:
+            raise NonScalarLoss(
+                f"{getattr(f, '__name__', 'f')} returned shape {program.value.shape}; expected "
+                "one real number: reduce it, for instance with xp.mean or xp.sum"
+            )
+        found, reason = enclose(program, leaves, names, digits, seconds)
+    except NotProved as refusal:
+        reason = str(refusal)
+    claim = gradient(params, *args) if callable(gradient) else gradient
+    return conclude(program, leaves, names, structure, found, reason, claim, digits, rtol, start)
+
+
+def _check_settings(digits: int, rtol: float | None, seconds: float) -> None:
+    if not (isinstance(digits, int) and 1 <= digits <= 1000):
+        raise InvalidSetting(f"got digits={digits!r}, expected a whole number from 1 to 1000")
+    if rtol is not None and not (math.isfinite(rtol) and rtol >= 0):
+        raise InvalidSetting(f"got rtol={rtol!r}, expected a number that is not negative")
+    if not seconds > 0:
+        raise InvalidSetting(f"got seconds={seconds!r}, expected a positive number")
+
+
+def _as_float64(name: str, leaf: Any) -> np.ndarray:
+    dtype = getattr(leaf, "dtype", None)
+    if dtype is None and isinstance(leaf, float):
+        return np.asarray(leaf)
+    if dtype is None or not is_floating(dtype):
+        raise InvalidParameters(
+            f"leaf {name or 'params'}: got {dtype or type(leaf).__name__}, expected real floating "
+            "numbers: a proof is about derivatives by these"
+        )
+    if str(dtype) == "torch.bfloat16":
+        leaf = leaf.float()
+    return private_numpy(leaf, "float64")
