@@ -11,17 +11,20 @@ from gradparity.backends.pytrees import PyTree, unflatten
 
 from ..verdicts import Suspect
 from .candidates import Claimed, judge, read_claim, suspects
-from .enclosed import NotProved, each
+from .enclosed import NotProved, both_branches, each
 from .enclosing import Enclosure, enclose_at
 from .programs import Program
 from .proof import LeafProof, Proof, ProofVerdict
 
-# Balls of the candidate's own bits bound what its rounding can do. Where they are too few to decide
-# a branch, more are tried, and the widths are scaled to what they would have been.
+# Balls of the candidate's own bits, less these, hold what it may be: another order of the same
+# operations rounds differently, and a dtype's own functions (exp, tanh) err by up to 2 units
+# where a ball's err by 1.
+SPARE_BITS = 2
+# Where they are too few to decide a branch, more are tried, and the widths are scaled to what they
+# would have been.
 MORE_BITS = (0, 16, 48, 96, 192)
-# Another order of the same operations rounds differently, and a dtype's own functions (exp, tanh)
-# err by up to 2 units where a ball's err by 1.
-MARGIN = 2
+# What is exact at so many bits in one order need not be in another.
+ULPS = 8
 
 
 def conclude(
@@ -72,7 +75,11 @@ def conclude(
             part = _with_errors(part, judgement.error, found, position, digits)
         parts.append(part)
     least = min((part.digits for part in parts), default=math.inf)
-    verdict, why = _verdict(parts, wrong, unsure, reason, claims, rtol, found)
+    verdict, why = _verdict(parts, wrong, unsure, reason, claims, rtol)
+    if verdict is ProofVerdict.WRONG and rounding.undecided:
+        bits, branch = next(iter(rounding.undecided.items()))
+        verdict = ProofVerdict.NOT_PROVED
+        why = f"in {_dtype(bits)} rounding may change a branch of f: {branch}"
     values = [each(_middle, leaf).astype(np.float64) for leaf in found.leaves]
     return Proof(
         unflatten(structure, values),
@@ -135,7 +142,6 @@ def _verdict(
     reason: str,
     claims: Sequence[Claimed] | None,
     rtol: float | None,
-    found: Enclosure,
 ) -> tuple[ProofVerdict, str]:
     entries = sum(math.prod(part.shape) for part in parts)
     counted = f"{entries:,} entr{'y' if entries == 1 else 'ies'}"
@@ -176,7 +182,10 @@ def _relative(rtol: float) -> Callable[[int, np.ndarray], Any]:
 
 
 class _Rounding:
-    """What rounding in a dtype can do to the entries of a program's gradient."""
+    """What rounding in a dtype can do to the entries of a program's gradient.
+
+    undecided: by bits, why a branch is not decided at so few
+    """
 
     def __init__(
         self,
@@ -189,21 +198,29 @@ class _Rounding:
         self._positions = {id(leaf): k for k, leaf in enumerate(found.leaves)}
         self._found = found
         self._radii: dict[int, list[np.ndarray]] = {}
+        self.undecided: dict[int, str] = {}
 
     def allowed(self, bits: int, balls: np.ndarray) -> np.ndarray:
         """Return how far off each entry may be, in balls."""
         if bits not in self._radii:
             self._radii[bits] = self._measured(bits)
         radii = self._radii[bits][self._positions[id(balls)]]
-        return each(lambda radius, ball: MARGIN * radius + abs(ball) * 2.0**-bits, radii, balls)
+        return each(lambda radius, ball: radius + abs(ball) * ULPS * 2.0**-bits, radii, balls)
 
     def _measured(self, bits: int) -> list[np.ndarray]:
         for more in MORE_BITS:
+            token = both_branches.set(True)
             try:
-                rough = enclose_at(*self._of, bits + more)
-            except NotProved:
+                rough = enclose_at(*self._of, bits - SPARE_BITS + more)
+            except NotProved as refusal:
+                self.undecided.setdefault(bits, str(refusal))
                 continue
+            finally:
+                both_branches.reset(token)
             if rough.trouble is None:
                 scale = 2**more
-                return [each(lambda b, s=scale: b.rad() * s, leaf) for leaf in rough.leaves]
+                return [
+                    each(lambda r, b, s=scale: (r.rad() + abs(r.mid() - b.mid())) * s, one, leaf)
+                    for one, leaf in zip(rough.leaves, self._found.leaves, strict=True)
+                ]
         return [each(lambda b: b.rad(), leaf) for leaf in self._found.leaves]

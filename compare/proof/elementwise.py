@@ -15,11 +15,13 @@ from .enclosed import (
     Enclosed,
     NotProved,
     balls,
+    both_branches,
     computed,
     constant,
     each,
     place,
     scaled,
+    short,
 )
 
 Slope = Callable[..., Any]
@@ -132,6 +134,8 @@ SMOOTH: dict[str, Smooth] = {
 
 def smooth(name: str, *operands: Enclosed) -> Enclosed:
     """Evaluate one of the table's functions on arrays that broadcast."""
+    if name == "subtract" and operands[0] is operands[1]:
+        return constant(np.zeros(operands[0].shape))
     function, slopes = SMOOTH[name]
     values = [balls(operand.value) for operand in operands]
     result = each(function, *values)
@@ -166,6 +170,8 @@ def _unbroadcast(cotangent: Any, shape: tuple[int, ...]) -> np.ndarray:
 
 def larger(name: str, a: Enclosed, b: Enclosed, sign: int = 1) -> Enclosed:
     """Return the larger of two operands, or the smaller for sign -1: a kink where they meet."""
+    if a is b:
+        return a
     first, second = np.broadcast_arrays(balls(a.value), balls(b.value), subok=False)
     result = each(arb.max if sign > 0 else arb.min, first, second)
     gap = each(lambda x, y: sign * (x - y), first, second)
@@ -243,22 +249,23 @@ def compared(name: str, a: Enclosed, b: Enclosed) -> Enclosed:
         return constant(getattr(np, name)(a.value, b.value))
     gap = each(lambda x, y: x - y, balls(a.value), balls(b.value))
     decided = each(COMPARED[name], gap)
-    node = Enclosed(np.zeros(gap.shape, bool), name, (a, b), depends=depends)
-    for index in np.ndindex(gap.shape):
-        if decided[index] is None:
-            raise _not_decided(node, index, gap[index])
-    node.value = decided.astype(bool)
+    unknown = each(lambda d: d is None, decided).astype(bool)
+    node = Enclosed(decided.astype(bool), name, (a, b), depends=depends)
+    if unknown.any() and not both_branches.get():
+        index = tuple(int(i) for i in np.argwhere(unknown)[0])
+        raise _not_decided(node, index, gap[index])
     if depends:
-        node.ties = np.asarray(each(lambda d: d == 0, gap), bool)
+        node.ties = unknown | each(lambda d: d == 0, gap).astype(bool)
+    elif unknown.any():
+        node.ties = unknown
     return node
 
 
 def _not_decided(node: Enclosed, index: tuple[int, ...], gap: Any) -> NotProved:
     if not gap.is_finite():
         return NotProved(f"{place(node, index)} is not finite in {node.operation}")
-    distance = float(gap.abs_upper())
     return NotProved(
-        f"{place(node, index)} is at the edge of {node.operation} to within {distance:.0e}",
+        f"{place(node, index)} is at the edge of {node.operation} to within {short(gap)}",
         hopeless=False,
     )
 
@@ -290,7 +297,9 @@ def where(condition: Enclosed, a: Enclosed, b: Enclosed) -> Enclosed:
     kinks = {}
     for index in map(tuple, np.argwhere(ties)):
         one, other = (np.broadcast_to(balls(x.value), result.shape)[index] for x in (a, b))
-        if not (one == other):
+        if both_branches.get() and one.overlaps(other):
+            result[index] = one.union(other)
+        elif not one == other:
             raise _jump(condition, result.shape, index)
         kinks[tuple(map(int, index))] = arb(0)
     share = np.broadcast_to(chosen, result.shape).astype(int).astype(object)

@@ -7,6 +7,7 @@ exact derivatives. Arrays that are known exactly stay NumPy's, others are arrays
 
 import itertools
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +20,12 @@ Cotangents = tuple[np.ndarray | None, ...]
 Pullback = Callable[[np.ndarray], Cotangents]
 
 _serials = itertools.count()
+
+both_branches: ContextVar[bool] = ContextVar("both branches", default=False)
+"""Whether both branches of a choice are enclosed where balls do not decide it.
+
+That is what engines may compute at so few bits. For a proof, an undecided choice takes more bits.
+"""
 
 
 class NotProved(GradparityError):
@@ -41,7 +48,8 @@ class Enclosed:
     depends: whether parameters go into it; only then it has parents, and a pullback
     kinks: distances of the operands of `operation` from where it has no derivative, for the entries
         where balls cannot tell the side; the pullback then holds the slopes of both sides
-    ties: of a comparison that depends on parameters, where both sides are equal
+    ties: of a comparison that depends on parameters, where both sides are equal, or may be where
+        `both_branches` are wanted
     """
 
     value: np.ndarray
@@ -98,6 +106,11 @@ def place(node: Enclosed, index: tuple[int, ...]) -> str:
         if parent.name is not None and parent.shape == node.shape:
             return f"{parent.name or 'params'}{where}"
     return f"entry {where} of an operand" if where else "an operand"
+
+
+def short(ball: Any) -> str:
+    """Return an upper bound of the size of a ball in few digits, be it ever so small."""
+    return str(ball.abs_upper().str(1, radius=False)) if ball.is_finite() else "inf"
 
 
 # Numbers to balls and back.
@@ -161,7 +174,7 @@ class Kink:
     def __str__(self) -> str:
         gap = self.node.kinks[self.index]
         exact = gap == 0
-        distance = "an exact tie" if exact else f"to within {float(gap.abs_upper()):.0e}"
+        distance = "an exact tie" if exact else f"to within {short(gap)}"
         name = self.node.operation
         return f"{place(self.node, self.index)} is at the kink of {name}, {distance}"
 
@@ -183,9 +196,8 @@ def gradient_of(
                 continue
             before = cotangents.get(parent.serial)
             cotangents[parent.serial] = np.asarray(share if before is None else before + share)
-    return [
-        balls(np.asarray(cotangents.get(leaf.serial, nothing(leaf.shape)))) for leaf in leaves
-    ], kinks
+    arrived = (cotangents.get(leaf.serial, nothing(leaf.shape)) for leaf in leaves)
+    return [each(lambda c: arb(c) if type(c) is int else c, leaf) for leaf in arrived], kinks
 
 
 def _ancestors(result: Enclosed) -> list[Enclosed]:

@@ -21,6 +21,7 @@ from .enclosed import (
     nothing,
     place,
     scaled,
+    short,
     zero_radius,
 )
 
@@ -327,7 +328,7 @@ def order(x: Enclosed, axis: int, name: str = "argsort") -> np.ndarray:
                 where = list(at)
                 where.insert(axis % x.ndim, one)
                 exact = gap == 0
-                how = "an exact tie" if exact else f"to within {float(gap.abs_upper()):.0e}"
+                how = "an exact tie" if exact else f"to within {short(gap)}"
                 raise NotProved(
                     f"{place(node, tuple(where))} is as large as another entry in {name}, {how}",
                     hopeless=exact,
@@ -337,14 +338,66 @@ def order(x: Enclosed, axis: int, name: str = "argsort") -> np.ndarray:
 
 
 def sort(x: Enclosed, axis: int, descending: bool = False) -> Enclosed:
-    """Sort along an axis.
+    """Sort along an axis; entries whose order balls do not tell are a kink."""
+    if x.value.dtype != object and not x.depends:
+        ordered = np.sort(x.value, axis=axis)
+        return constant(np.flip(ordered, axis) if descending else ordered)
+    values = np.moveaxis(balls(x.value), axis, -1)
+    places = np.empty(values.shape, np.intp)
+    result = np.empty(values.shape, object)
+    groups: list[tuple[tuple[int, ...], slice]] = []
+    kinks: dict[tuple[int, ...], Any] = {}
+    for at in np.ndindex(values.shape[:-1]):
+        row = values[at]
+        if not all(ball.is_finite() for ball in row):
+            raise NotProved("entries are not finite in sort")
+        ranked = sorted(range(len(row)), key=lambda k: row[k].mid())
+        places[at] = ranked
+        for start, stop in _together(row[ranked]):
+            result[(*at, slice(start, stop))] = row[ranked[start:stop]]
+            if stop - start == 1:
+                continue
+            groups.append((at, slice(start, stop)))
+            low = sorted(ball.lower() for ball in row[ranked[start:stop]])
+            high = sorted(ball.upper() for ball in row[ranked[start:stop]])
+            for k in range(start, stop):
+                kinks[_moved((*at, k), axis, x.ndim)] = row[ranked[stop - 1]] - row[ranked[start]]
+                result[(*at, k)] = low[k - start].union(high[k - start])
 
-    raises: NotProved where the order is not decided
-    """
-    places = order(x, axis, "sort")
-    if descending:
-        places = np.flip(places, axis)
-    return along_axis(x, places, axis)
+    def pullback(cotangent: np.ndarray) -> tuple[np.ndarray]:
+        arriving = np.moveaxis(cotangent, axis, -1).copy()
+        for at, group in groups:
+            part = [arb(c) if type(c) is int else c for c in arriving[(*at, group)]]
+            hull = part[0]
+            for one in part[1:]:
+                hull = hull.union(one)
+            arriving[(*at, group)] = hull
+        gathered = nothing(values.shape)
+        np.put_along_axis(gathered, places, arriving, -1)
+        return (np.moveaxis(gathered, -1, axis),)
+
+    node = computed(
+        "sort", np.moveaxis(result, -1, axis), (x,), pullback, kinks=kinks if x.depends else {}
+    )
+    return flip(node, (axis,)) if descending else node
+
+
+def _together(ordered: np.ndarray) -> list[tuple[int, int]]:
+    """Cut a row, ordered by midpoints, into groups within which balls do not tell the order."""
+    edges, top = [0], ordered[0].upper()
+    for k in range(1, len(ordered)):
+        if ordered[k].lower() > top:
+            edges.append(k)
+        upper = ordered[k].upper()
+        top = upper if upper > top else top
+    edges.append(len(ordered))
+    return list(zip(edges, edges[1:], strict=False))
+
+
+def _moved(index: tuple[int, ...], axis: int, ndim: int) -> tuple[int, ...]:
+    moved = list(index[:-1])
+    moved.insert(axis % ndim, index[-1])
+    return tuple(moved)
 
 
 def along_axis(x: Enclosed, places: np.ndarray, axis: int) -> Enclosed:
@@ -368,7 +421,7 @@ def best_place(x: Enclosed, axes: tuple[int, ...], keepdims: bool, sign: int) ->
     for column in np.flatnonzero(candidates.sum(axis=0) > 1):
         gap = _closest(balls(rows.value)[:, column], sign)
         if x.depends or not gap == 0:
-            how = "an exact tie" if gap == 0 else f"to within {float(gap.abs_upper()):.0e}"
+            how = "an exact tie" if gap == 0 else f"to within {short(gap)}"
             raise NotProved(f"two entries are as large in {name}, {how}", hopeless=bool(gap == 0))
     places = np.argmax(candidates, axis=0)
     return _as_reduced(constant(places), x, axes, shape, keepdims)
