@@ -149,8 +149,8 @@ def _verdict(
         first = max(wrong, key=lambda s: abs(s.got - s.expected) if s.got == s.got else math.inf)
         at = f"{first.leaf or 'params'}{list(first.index) if first.index else ''}"
         return ProofVerdict.WRONG, (
-            f"{len(wrong):,} of {counted} wrong, the farthest off {at}: got {first.got:.17g}, and "
-            f"the exact derivative is {first.expected:.17g} ± {first.error_bar:.1e}"
+            f"{len(wrong):,} of {counted} wrong, the farthest off {at}: got {first.got!r}, and "
+            f"the exact derivative is {first.expected!r} ± {first.error_bar:.1e}"
         )
     if reason:
         return ProofVerdict.NOT_PROVED, reason

@@ -32,8 +32,8 @@ def report(proof: Any) -> str:
     if proof.suspects:
         lines.append("proved wrong (got, exact derivative):")
         lines += [
-            f"  {s.leaf or 'params'}{list(s.index) if s.index else ''}: got {s.got:.17g}, exact "
-            f"{s.expected:.17g} ± {s.error_bar:.1e}"
+            f"  {s.leaf or 'params'}{list(s.index) if s.index else ''}: got {s.got!r}, exact "
+            f"{s.expected!r} ± {s.error_bar:.1e}"
             for s in proof.suspects[:MOST_SUSPECTS]
         ]
         if len(proof.suspects) > MOST_SUSPECTS:

@@ -115,18 +115,18 @@ def _read(operation: Operation, x: Enclosed) -> None:
     """Let Python have a value, where that is what the balls say too."""
     if x.ties is not None and x.ties.any():
         raise at_a_tie(x)
-    exact = x.value
-    if exact.dtype == object:
-        same = each(lambda ball, number: ball == number, exact, balls(operation.result))
-        if x.depends or not np.all(np.asarray(same, bool)):
-            raise NotProved(
-                "f takes a number out of an array, as float() does, and computes with its rounded "
-                "value: keep it an array"
-            )
-    elif x.depends or not np.array_equal(exact, operation.result):
+    if x.value.dtype.kind == "b" and np.array_equal(x.value, operation.result):
+        return
+    if x.depends:
         raise NotProved(
-            "f takes a number out of an array that rounding has changed: "
-            f"{operation.result} instead of {exact}"
+            "f takes a number out of an array, as float() does, and computes with it in Python: "
+            "keep it an array"
+        )
+    same = each(lambda ball, number: ball == number, balls(x.value), balls(operation.result))
+    if not np.all(same.astype(bool)):
+        raise NotProved(
+            f"f takes {operation.result} out of an array, as float() does, which is a rounded "
+            "value: keep it an array"
         )
 
 

@@ -1,0 +1,358 @@
+"""Gradients enclosed in balls: they hold the truth, and judge candidates by it."""
+
+import math
+
+import numpy as np
+import pytest
+from random_programs import planted_faults, random_program
+
+from gradparity.backends.errors import InvalidParameters, InvalidSetting, ShapeMismatch
+from gradparity.compare import prove_gradient
+from gradparity.models import Quadratic, SimpleNet, TwoLayerNet
+
+flint = pytest.importorskip("flint")
+
+SMOOTH = [program for program in map(random_program, range(60)) if not program.kinks]
+PROVED = [(program, prove_gradient(program.f, program.params)) for program in SMOOTH]
+
+
+def xp_of(x):
+    from array_api_compat import array_namespace
+
+    return array_namespace(x)
+
+
+# Functions of a few numbers, their exact gradients in balls of many bits.
+
+
+def arb(x):
+    return flint.arb(float(x))
+
+
+CLOSED = {
+    "product": (lambda x: x[0] * x[1], lambda a, b: (b, a)),
+    "quotient": (lambda x: x[0] / x[1], lambda a, b: (1 / b, -a / (b * b))),
+    "exp": (lambda x: xp_of(x).exp(x[0] - x[1]), lambda a, b: ((a - b).exp(), -(a - b).exp())),
+    "log": (
+        lambda x: xp_of(x).log(x[0] * x[0] + x[1] * x[1]),
+        lambda a, b: (2 * a / (a * a + b * b), 2 * b / (a * a + b * b)),
+    ),
+    "cancelled": (
+        lambda x: (1 + x[0] * x[0]) - 1 + x[1],
+        lambda a, b: (2 * a, flint.arb(1)),
+    ),
+    "norm": (
+        lambda x: xp_of(x).linalg.vector_norm(x),
+        lambda a, b: (a / (a * a + b * b).sqrt(), b / (a * a + b * b).sqrt()),
+    ),
+    "hypot": (
+        lambda x: xp_of(x).hypot(x[0], x[1]),
+        lambda a, b: (a / (a * a + b * b).sqrt(), b / (a * a + b * b).sqrt()),
+    ),
+    "larger": (
+        lambda x: xp_of(x).maximum(x[0], 3 * x[1]),
+        lambda a, b: (flint.arb(int(a > 3 * b)), flint.arb(3 * int(a < 3 * b))),
+    ),
+    "power": (lambda x: x[0] ** 3 + x[1] ** -2, lambda a, b: (3 * a * a, -2 / (b * b * b))),
+    "tanh": (
+        lambda x: xp_of(x).tanh(x[0]) * x[1],
+        lambda a, b: (b * a.sech() ** 2, a.tanh()),
+    ),
+}
+SIZES = (1e-300, 1e-150, 1e-20, 1e-8, 0.3, 1.0, 7.0, 1e4, 1e9, 1e30, 1e150, 1e300)
+
+
+def closed_cases():
+    rng = np.random.default_rng(4)
+    for name, (f, slopes) in CLOSED.items():
+        for size in SIZES:
+            for _ in range(5):
+                x = size * rng.uniform(0.5, 1.5, 2)
+                if name == "larger":
+                    x[1] = np.nextafter(x[0] / 3, math.inf * rng.choice([-1, 1]))
+                yield name, f, slopes, x
+
+
+def test_enclosures_contain_more_than_500_derivatives_known_in_closed_form():
+    inside = known = count = 0
+    with np.errstate(all="ignore"):
+        for name, f, slopes, x in closed_cases():
+            proof = prove_gradient(f, x)
+            with flint.ctx.workprec(4000):
+                truth = slopes(arb(x[0]), arb(x[1]))
+                for ball, exact in zip(proof.enclosures, truth, strict=True):
+                    count += 1
+                    inside += bool(ball.overlaps(exact))
+                    known += proof.digits >= 15 and ball.rad() <= 1e-15 * abs(exact).mid()
+                    assert ball.overlaps(exact), (name, x)
+    assert count >= 500
+    assert inside == count
+    assert known >= 0.95 * count
+
+
+def test_an_enclosure_of_another_number_is_noticed():
+    proof = prove_gradient(CLOSED["product"][0], np.asarray([3.0, 4.0]))
+    assert not proof.enclosures[0].overlaps(arb(np.nextafter(4.0, 5.0)))
+
+
+def test_value_and_radius_hold_the_enclosure():
+    program, proof = PROVED[3]
+    for value, radius, balls in zip(
+        program.leaves(proof.value),
+        program.leaves(proof.radius),
+        program.leaves(proof.enclosures),
+        strict=True,
+    ):
+        assert value.dtype == radius.dtype == np.float64
+        for index in np.ndindex(value.shape):
+            assert abs(balls[index] - arb(value[index])) <= arb(radius[index])
+
+
+# Programs.
+
+
+def test_smooth_programs_are_proved_and_their_gradients_right():
+    proved = [proof for _, proof in PROVED if proof.verdict == "proved right"]
+    assert len(proved) >= 0.95 * len(PROVED)
+    assert all(proof.digits >= 15 for proof in proved)
+    for program, proof in PROVED:
+        checked = prove_gradient(program.f, program.params, gradient=program.gradient())
+        assert checked.verdict != "proved wrong", str(program)
+        assert (checked.verdict == "proved right") == (proof.verdict == "proved right")
+
+
+def test_planted_faults_are_proved_wrong():
+    for program, proof in PROVED[:25]:
+        faults = planted_faults(program.gradient(), program.seed)
+        name, wrong = faults[program.seed % len(faults)]
+        if proof.verdict == "proved right":
+            checked = prove_gradient(program.f, program.params, gradient=wrong)
+            assert checked.verdict == "proved wrong", (str(program), name)
+
+
+def test_a_fault_that_no_difference_resolves_is_proved_wrong():
+    rng = np.random.default_rng(2)
+    for program, proof in PROVED[:25]:
+        leaves = [leaf.copy() for leaf in program.leaves(proof.value)]
+        chosen = leaves[rng.integers(len(leaves))]
+        places = np.argwhere(chosen)
+        if proof.verdict != "proved right" or not len(places):
+            continue
+        chosen[tuple(places[rng.integers(len(places))])] *= 1 + 1e-13
+        for rtol, verdict in ((1e-14, "proved wrong"), (1e-12, "proved right")):
+            checked = prove_gradient(
+                program.f, program.params, gradient=program.tree(leaves), rtol=rtol
+            )
+            assert checked.verdict == verdict, str(program)
+
+
+def test_programs_at_kinks_contradict_no_gradient_of_a_piece():
+    kinked = [program for program in map(random_program, range(150)) if program.kinks]
+    for program in kinked:
+        proof = prove_gradient(program.f, program.params, gradient=program.gradient())
+        assert proof.verdict != "proved wrong", str(program)
+
+
+# Models.
+
+
+def test_the_models_are_proved_to_15_digits():
+    rng = np.random.default_rng(0)
+    net = TwoLayerNet(30, 12, 10)
+    cases = [
+        (Quadratic().loss, np.asarray([3.0, 4.0]), ()),
+        (SimpleNet().loss, SimpleNet().init(0), (np.asarray([0.6, 0.9]), np.asarray([0, 0, 1.0]))),
+        (net.loss, net.init(0), (rng.random((5, 30)), rng.integers(0, 10, 5))),
+    ]
+    for loss, params, args in cases:
+        proof = prove_gradient(loss, params, *args)
+        assert proof.verdict == "proved right"
+        assert proof.digits >= 15
+    assert proof.value["W1"].shape == proof.radius["W1"].shape == (30, 12)
+
+
+def test_the_exact_gradient_of_the_quadratic_is_exact():
+    proof = prove_gradient(Quadratic().loss, np.asarray([3.0, 4.0]))
+    assert proof.value.tolist() == [6.0, 8.0]
+    assert proof.radius.tolist() == [0.0, 0.0]
+    assert proof.digits == math.inf
+
+
+@pytest.mark.parametrize(("dtype", "error"), [("float64", 1e-14), ("float32", 1e-5)])
+def test_an_engine_in_its_own_dtype_is_proved_right(dtype, error):
+    backend = pytest.importorskip("gradparity.backends").get_backend("torch", dtype=dtype)
+    net, rng = TwoLayerNet(12, 6, 10), np.random.default_rng(0)
+    params, args = net.init(1), (rng.random((4, 12)), rng.integers(0, 10, 4))
+    gradient = backend.value_and_gradient(net.loss)(params, *args)[1]
+    proof = prove_gradient(net.loss, params, *args, gradient=gradient)
+    assert proof.verdict == "proved right", str(proof)
+    assert 0 < proof.relative_error < error
+
+
+def test_differences_are_good_to_eight_digits_or_so_and_no_more():
+    backend = pytest.importorskip("gradparity.backends").get_backend("numerical")
+    model = SimpleNet()
+    params, args = model.init(0), (np.asarray([0.6, 0.9]), np.asarray([0.0, 0.0, 1.0]))
+    gradient = backend.value_and_gradient(model.loss)(params, *args)[1]
+    proof = prove_gradient(model.loss, params, *args, gradient=gradient)
+    assert proof.verdict == "proved wrong"
+    assert 1e-13 < proof.relative_error < 1e-7
+    assert prove_gradient(model.loss, params, *args, gradient=gradient, rtol=1e-6).verdict == (
+        "proved right"
+    )
+
+
+# What a proof says.
+
+
+def test_a_wrong_entry_is_named_with_its_enclosure():
+    def rule(x):
+        wrong = 2 * x
+        wrong[1] *= 1 + 1e-13
+        return wrong
+
+    proof = prove_gradient(lambda x: xp_of(x).sum(x * x), np.arange(1.0, 4.0), gradient=rule)
+    assert proof.verdict == "proved wrong"
+    (suspect,) = proof.suspects
+    assert (suspect.leaf, suspect.index, suspect.expected, suspect.error_bar) == ("", (1,), 4.0, 0)
+    assert "params[1]: got 4.0000000000004" in str(proof)
+
+
+@pytest.mark.parametrize(
+    ("f", "reason"),
+    [
+        (lambda x: xp_of(x).sum(xp_of(x).maximum(x, xp_of(x).zeros_like(x))), "maximum"),
+        (lambda x: xp_of(x).sum(xp_of(x).abs(x)), "abs"),
+        (lambda x: xp_of(x).sum(xp_of(x).where(x > 0, x, 0 * x)), "where"),
+        (lambda x: xp_of(x).sum(xp_of(x).clip(x, min=0.0)), "clip"),
+    ],
+)
+def test_a_kink_is_proved_to_be_one(f, reason):
+    x = np.asarray([1.0, -2.0, 3.0, 0.0])
+    proof = prove_gradient(f, x)
+    assert proof.verdict == "not proved"
+    assert f"kink of {reason}, an exact tie" in proof.reason
+    assert "[3]" in proof.reason
+    x[3] = 5e-324
+    assert prove_gradient(f, x).verdict == "proved right"
+
+
+def test_a_branch_on_a_tie_is_not_proved():
+    def f(x):
+        return x[0] * x[0] if x[0] > 1 else x[0]
+
+    assert prove_gradient(f, np.asarray([2.0])).value.tolist() == [4.0]
+    proof = prove_gradient(f, np.asarray([1.0]))
+    assert proof.verdict == "not proved"
+    assert "exact tie" in proof.reason
+
+
+def test_the_largest_of_equal_logits_is_no_obstacle():
+    def f(x):
+        xp = xp_of(x)
+        shifted = x - xp.max(x)
+        return xp.sum(xp.exp(shifted)[1:]) / xp.sum(xp.exp(shifted))
+
+    proof = prove_gradient(f, np.ones(4))
+    assert proof.verdict == "proved right"
+    np.testing.assert_allclose(proof.value, [-3 / 16, 1 / 16, 1 / 16, 1 / 16], rtol=1e-15)
+
+
+def test_a_choice_that_is_not_taken_may_be_infinite():
+    def f(x):
+        xp = xp_of(x)
+        return xp.sum(xp.where(x > 0, xp.log(x), x))
+
+    with np.errstate(all="ignore"):
+        proof = prove_gradient(f, np.asarray([2.0, -1.0]))
+    assert proof.value.tolist() == [0.5, 1.0]
+
+
+def test_a_number_taken_out_of_an_array_is_not_followed():
+    proof = prove_gradient(lambda x: x[0] * float(x[1]), np.asarray([2.0, 3.0]))
+    assert proof.verdict == "not proved"
+    assert "float()" in proof.reason
+
+
+def test_what_has_no_rule_is_named():
+    proof = prove_gradient(lambda x: xp_of(x).real(xp_of(x).fft.fft(x))[0], np.asarray([2.0, 3.0]))
+    assert proof.verdict == "not proved"
+    assert "fft" in proof.reason
+
+
+def test_operations_on_constants_are_followed_too():
+    def f(x, shift):
+        xp = xp_of(x)
+        return xp.sum(x * xp.exp(shift))
+
+    proof = prove_gradient(f, np.asarray([1.0]), np.asarray([0.1]), digits=40)
+    with flint.ctx.workprec(200):
+        assert proof.enclosures[0].overlaps(arb(0.1).exp())
+        assert proof.enclosures[0].rad() < 1e-40
+
+
+@pytest.mark.parametrize("digits", [15, 60, 300])
+def test_any_number_of_digits_can_be_had(digits):
+    proof = prove_gradient(lambda x: xp_of(x).sum(xp_of(x).exp(x)), np.ones(2), digits=digits)
+    assert proof.verdict == "proved right"
+    assert proof.digits >= digits
+
+
+def wild(x):
+    return xp_of(x).cos(1e60 * xp_of(x).sin(x[0]))
+
+
+def test_precision_is_raised_where_digits_cancel():
+    proof = prove_gradient(wild, np.asarray([0.7]))
+    assert proof.verdict == "proved right"
+    assert proof.precision > 128
+
+
+def test_a_budget_that_ends_is_said():
+    proof = prove_gradient(wild, np.asarray([0.7]), seconds=1e-9)
+    assert proof.verdict == "not proved"
+    assert "budget" in proof.reason
+
+
+def test_matrix_functions_are_enclosed():
+    rng = np.random.default_rng(3)
+    a = rng.normal(size=(3, 3))
+    inverse = np.linalg.inv(a)
+    det = prove_gradient(lambda a: xp_of(a).linalg.det(a), a)
+    np.testing.assert_allclose(det.value, np.linalg.det(a) * inverse.T, rtol=1e-12)
+    inv = prove_gradient(lambda a: xp_of(a).linalg.inv(a)[0, 1], a)
+    np.testing.assert_allclose(inv.value, -np.outer(inverse[0], inverse[:, 1]), rtol=1e-12)
+    symmetric = a @ a.T + np.eye(3)
+    factor = prove_gradient(
+        lambda a: xp_of(a).sum(xp_of(a).log(xp_of(a).linalg.diagonal(xp_of(a).linalg.cholesky(a)))),
+        symmetric,
+    )
+    expected = np.tril(np.linalg.inv(symmetric)) - np.diag(np.diag(np.linalg.inv(symmetric))) / 2
+    np.testing.assert_allclose(factor.value, expected, rtol=1e-12, atol=1e-14)
+
+
+def test_a_singular_matrix_has_the_cofactors_as_slopes_of_its_determinant():
+    proof = prove_gradient(lambda a: xp_of(a).linalg.det(a), np.asarray([[1.0, 2.0], [2.0, 4.0]]))
+    assert proof.verdict == "proved right"
+    assert proof.value.tolist() == [[4.0, -2.0], [-2.0, 1.0]]
+
+
+def test_results_can_be_written_down():
+    import json
+
+    program, proof = PROVED[0]
+    content = json.loads(json.dumps(proof.to_dict(), allow_nan=False))
+    assert content["verdict"] == proof.verdict
+    assert "as written" in str(proof)
+    assert proof._repr_html_().startswith("<p><strong>proved right</strong>")
+
+
+def test_what_cannot_be_proved_about_is_refused():
+    with pytest.raises(InvalidParameters, match="int64"):
+        prove_gradient(lambda x: x, np.arange(3))
+    with pytest.raises(InvalidSetting, match="digits"):
+        prove_gradient(lambda x: x[0], np.ones(1), digits=0)
+    with pytest.raises(ShapeMismatch, match="W"):
+        prove_gradient(lambda p: xp_of(p["W"]).sum(p["W"]), {"W": np.ones(3)}, gradient={})
+    with pytest.raises(ShapeMismatch, match=r"\(2,\)"):
+        prove_gradient(lambda x: x[0], np.ones(3), gradient=np.ones(2))
