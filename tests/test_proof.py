@@ -356,3 +356,15 @@ def test_what_cannot_be_proved_about_is_refused():
         prove_gradient(lambda p: xp_of(p["W"]).sum(p["W"]), {"W": np.ones(3)}, gradient={})
     with pytest.raises(ShapeMismatch, match=r"\(2,\)"):
         prove_gradient(lambda x: x[0], np.ones(3), gradient=np.ones(2))
+
+
+def test_without_the_extra_it_says_what_to_install(monkeypatch):
+    import importlib
+    import sys
+
+    from gradparity.backends.errors import BackendUnavailable
+
+    arithmetic = importlib.import_module("gradparity.compare.proof.arithmetic")
+    monkeypatch.setitem(sys.modules, "flint", None)
+    with pytest.raises(BackendUnavailable, match=r"pip install 'gradparity\[proof\]'"):
+        importlib.reload(arithmetic)

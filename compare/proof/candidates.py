@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 import optree
-from flint import arb
 
 from gradparity.backends.errors import InvalidParameters, ShapeMismatch
 from gradparity.backends.pytrees import PyTree, leaf_names
 
 from ..verdicts import Suspect
+from .arithmetic import arb
 from .enclosing import Enclosure
 
 # Significant bits of a number of each dtype.

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from flint import arb
 
+from .arithmetic import arb
 from .enclosed import (
     Enclosed,
     NotProved,

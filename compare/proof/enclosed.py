@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from flint import arb
 
 from gradparity.backends.errors import GradparityError
+
+from .arithmetic import arb
 
 Cotangents = tuple[np.ndarray | None, ...]
 Pullback = Callable[[np.ndarray], Cotangents]

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from flint import arb, ctx
 
+from .arithmetic import arb, ctx
 from .enclosed import (
     Enclosed,
     Kink,

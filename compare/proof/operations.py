@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from flint import arb, arb_mat
 
+from .arithmetic import arb, arb_mat
 from .elementwise import SHARE, smooth
 from .enclosed import (
     Enclosed,

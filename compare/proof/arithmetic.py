@@ -1,0 +1,12 @@
+"""Ball arithmetic, python-flint's: the one place that asks for it."""
+
+from gradparity.backends.errors import BackendUnavailable
+
+try:
+    from flint import arb, arb_mat, ctx
+except ModuleNotFoundError as error:
+    if error.name != "flint":
+        raise
+    raise BackendUnavailable("proofs need python-flint: pip install 'gradparity[proof]'") from error
+
+__all__ = ["arb", "arb_mat", "ctx"]
