@@ -183,7 +183,10 @@ def plot_growth(
             slope, constant = fit
             # Adding zero turns a rounded -0.0 into 0.0.
             label += f": {labels['slope']} {round(slope, 2) + 0.0:.2f}".replace("-", "−")
-            sizes = np.unique([row.parameters for row in series])
+            # Over what was fitted alone: what lies beyond may well go another way.
+            sizes = np.unique(
+                [row.parameters for row in series if fit_predicted or not row.predicted]
+            )
             ax.plot(sizes, constant * sizes**slope, **look.line)
         ax.plot([], [], label=label, marker=look.marker, **look.line)
         for row in series:

@@ -21,6 +21,7 @@ from .breaking_pages import show_breaking
 from .calculus_pages import show_descent, show_difference, show_gradient, show_step_size
 from .judgement_pages import show_checking, show_kinks, show_price
 from .network_pages import show_losses, show_simple_net, show_two_layer_net
+from .pricing import price
 from .run import Lesson
 from .snippets import SNIPPETS
 from .texts import LANGUAGES
@@ -35,7 +36,7 @@ SHOWN_BY: dict[Callable[[Lesson], Any], Callable[[Lesson, Any], Sequence[Block]]
     sections.two_layer_net: show_two_layer_net,
     chain_rule: show_chain_rule,
     backpropagation: show_backpropagation,
-    sections.price: show_price,
+    price: show_price,
     sections.checking: show_checking,
     break_it: show_breaking,
     sections.kinks: show_kinks,

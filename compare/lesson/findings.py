@@ -12,7 +12,6 @@ from gradparity.models import DescentPath, TrainingRun
 
 from ..checking.gradient_check import GradientCheck
 from ..checking.taylor import TaylorTest
-from ..speed.table import SpeedRow
 
 Function = Callable[[Any], Any]
 Floats = NDArray[np.float64]
@@ -134,33 +133,6 @@ class Trainings:
     read: Sequence[int]
     truth: Sequence[int]
     units: Floats
-
-
-@dataclass(frozen=True)
-class Passes:
-    """The cost of one gradient in evaluations of the loss: counted, or time over time."""
-
-    backend: str
-    parameters: int
-    gradient: float
-    ratio: float
-    predicted: bool = False
-
-
-@dataclass(frozen=True, eq=False)
-class Prices:
-    """Costs of one gradient by size of the net, and of the book's whole training.
-
-    bills: seconds of that training by backend; predicted: those that did not run all its steps
-    steps: of that training; measured_steps: how many of them were run, where any were
-    """
-
-    costs: Sequence[SpeedRow]
-    passes: Sequence[Passes]
-    bills: Mapping[str, float]
-    predicted: frozenset[str]
-    steps: int
-    measured_steps: int
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,55 +1,100 @@
 """Sections 8 to 10 as they stand on the page: the price, the checks, the kinks."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from ..drawing.page import Block, Formula, Listing, Table
-from ..drawing.plots import fit_growth, plot_growth, plot_seconds, seconds
-from .findings import Checks, Kink, Prices
+from ..drawing.languages import Text
+from ..drawing.page import Block, Formula, Listing, Paragraph, Picture, Table
+from ..drawing.plots import plot_growth, plot_seconds, seconds
+from .findings import Checks, Kink
 from .formulas import FORMULAS
 from .function_plots import plot_kink
 from .net_plots import plot_remainders
+from .pricing import Cost, Prices, is_level, is_linear, slope_of
 from .questions import ask
 from .run import BOOK_NET, Lesson, count_parameters, decimals
 
 
 def show_price(lesson: Lesson, found: Prices) -> Sequence[Block]:
     names = list(dict.fromkeys(cost.backend for cost in found.costs))
-    fits = {
-        name: fit_growth([row for row in found.passes if row.backend == name], "ratio")
-        for name in names
-    }
-    slopes = [f"{name} {decimals(round(fit[0], 2))}" for name, fit in fits.items() if fit]
-    steps, parameters = f"{found.steps:,}", count_parameters(BOOK_NET)
-    how = "measured" if found.measured_steps >= found.steps else "scaled"
-    measured = lesson.text(f"price.{how}", measured_steps=f"{found.measured_steps:,}")
-    bills = [f"{name} {seconds(total)}" for name, total in found.bills.items()]
-    growth = {"slopes": lesson.enumerate(slopes), "names": lesson.enumerate(names)}
-    bill = {"steps": steps, "bill": lesson.enumerate(bills)}
-    return (
+    by_name = {name: [cost for cost in found.costs if cost.backend == name] for name in names}
+    slopes = {name: slope_of(costs) for name, costs in by_name.items()}
+    said = [
+        f"{name} {decimals(round(slope, 2) + 0.0, 3)}"
+        for name, slope in slopes.items()
+        if slope is not None
+    ]
+    growth = {"slopes": lesson.enumerate(said), "names": lesson.enumerate(names)}
+    blocks: list[Block] = [
         lesson.paragraph("price.text"),
         lesson.picture(
             "price.growth",
-            lesson.panel("price.passes", plot_growth, found.passes, "ratio", values=growth),
-            lesson.panel("price.seconds", plot_growth, found.costs, values=growth),
+            lesson.panel(
+                "price.passes",
+                plot_growth,
+                found.costs,
+                "ratio",
+                fit_predicted=True,
+                values=growth,
+            ),
+            lesson.panel(
+                "price.seconds", plot_growth, found.costs, fit_predicted=True, values=growth
+            ),
             values=growth,
         ),
-        lesson.picture(
-            "price.bill",
-            lesson.panel(
-                "price.bill",
-                plot_seconds,
-                found.bills,
-                found.predicted,
-                size=(4.8, 2.4),
-                values=bill,
-            ),
-            values={
-                "steps": steps,
-                "parameters": f"{parameters:,}",
-                "evaluations": f"{2 * parameters:,}",
-                "measured": measured if found.measured_steps else "",
-            },
-        ),
+        *(Paragraph(sentence) for sentence in _growth(lesson, by_name)),
+        *(lesson.notice(key, **values) for key, values in _doubts(lesson, found)),
+    ]
+    if found.bills:
+        blocks.append(_bill(lesson, found))
+    return blocks
+
+
+def _growth(lesson: Lesson, by_name: Mapping[str, Sequence[Cost]]) -> list[Text]:
+    """Return the sentences about growth that the measurements bear out."""
+    sentences = []
+    for name, costs in by_name.items():
+        if name == "numerical":
+            key = "price.linear" if is_linear(costs) else "price.not_linear"
+        else:
+            key = "price.level" if is_level(costs) else "price.not_level"
+        ratios = [cost.ratio for cost in costs]
+        sentences.append(
+            lesson.text(key, name=name, low=f"{min(ratios):,.2g}", high=f"{max(ratios):,.2g}")
+        )
+    if any(cost.predicted for costs in by_name.values() for cost in costs):
+        sentences.append(lesson.text("price.open_marks"))
+    return sentences
+
+
+def _doubts(lesson: Lesson, found: Prices) -> list[tuple[str, dict[str, Text]]]:
+    """Return what is to be said of measurements that cannot be relied on."""
+    doubts = []
+    for key, costs in (("price.disturbed", found.disturbed), ("price.left_out", found.left_out)):
+        if costs:
+            named = [f"{cost.backend} ({cost.parameters:,})" for cost in costs]
+            doubts.append((key, {"names": lesson.enumerate(named)}))
+    return doubts
+
+
+def _bill(lesson: Lesson, found: Prices) -> Picture:
+    steps, parameters = f"{found.steps:,}", count_parameters(BOOK_NET)
+    bills = [f"{name} {seconds(total)}" for name, total in found.bills.items()]
+    drawing = lesson.panel(
+        "price.bill",
+        plot_seconds,
+        found.bills,
+        found.predicted,
+        size=(4.8, 2.4),
+        values={"steps": steps, "bill": lesson.enumerate(bills)},
+    )
+    return lesson.picture(
+        "price.bill",
+        drawing,
+        values={
+            "steps": steps,
+            "parameters": f"{parameters:,}",
+            "evaluations": f"{2 * parameters:,}",
+        },
     )
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from array_api_compat import array_namespace
 
 from gradparity.backends.error_bars.derivative import derivative_along
-from gradparity.models import Quadratic, SimpleNet, TwoLayerNet, gradient_descent, shrink
+from gradparity.models import Quadratic, SimpleNet, gradient_descent
 from gradparity.models.functions import (
     cross_entropy,
     cross_entropy_from_logits,
@@ -25,8 +25,6 @@ from gradparity.models.functions import (
 
 from ..checking.check import check_gradient
 from ..checking.taylor import taylor_test
-from ..speed.measuring import measure_speed
-from ..speed.table import SpeedRow
 from .backpropagation import NOTEBOOK_WEIGHTS, backpropagate
 from .findings import (
     Checks,
@@ -36,14 +34,12 @@ from .findings import (
     Gradients,
     Kink,
     Losses,
-    Passes,
-    Prices,
     SixWeights,
     StepSizes,
     Trainings,
 )
 from .notebook_loops import NOTEBOOK_DIFFERENCES, NOTEBOOK_STEP, notebook_descent
-from .run import BOOK_NET, BOOK_STEPS, POCKET_NET, Lesson, count_parameters
+from .run import BOOK_NET, POCKET_NET, Lesson
 
 
 def difference(lesson: Lesson) -> Differences:
@@ -205,48 +201,6 @@ def two_layer_net(lesson: Lesson) -> Trainings:
         read=np.argmax(net.predict(params, x), axis=1).tolist(),
         truth=truth.tolist(),
         units=params["W1"].T[:24].reshape(-1, side, side).astype(np.float64),
-    )
-
-
-def price(lesson: Lesson) -> Prices:
-    """Time gradients of nets of growing size, and add up the bill for the book's training."""
-    sizes = [(7, 2), (28, 50)] if lesson.quick else [(7, 2), (7, 10), (14, 20), (28, 50), (28, 200)]
-    costs: list[SpeedRow] = []
-    # The plain loop: choosing the steps as well would cost some more, the same for every net.
-    engines = [
-        NOTEBOOK_DIFFERENCES if name == "numerical" else backend
-        for name, backend in lesson.backends.items()
-    ]
-    for side, hidden in sizes:
-        net, digits = TwoLayerNet(side**2, hidden), shrink(lesson.digits, side)
-        lesson.progress(f"timing {side**2}-{hidden}-10")
-        costs += measure_speed(
-            net.loss,
-            net.init(0),
-            digits.train_x[:100],
-            digits.train_t[:100],
-            backends=engines,
-            minimum_time=0.005 if lesson.quick else 0.05,
-            time_limit=0.5 if lesson.quick else 2,
-        ).rows
-    full = [row for row in costs if row.parameters == count_parameters(BOOK_NET)]
-    trained = lesson.book_training
-    return Prices(
-        costs=costs,
-        passes=[
-            Passes(row.backend, row.parameters, row.gradient, counted if counted > 1 else row.ratio)
-            for row in costs
-            for counted in [row.evaluations]
-        ],
-        bills={row.backend: BOOK_STEPS * row.gradient for row in full}
-        | {name: BOOK_STEPS / run.steps * run.epoch_seconds.sum() for name, run in trained.items()},
-        predicted=frozenset(
-            name
-            for name in lesson.backends
-            if name not in trained or trained[name].steps < BOOK_STEPS
-        ),
-        steps=BOOK_STEPS,
-        measured_steps=min((run.steps for run in trained.values()), default=0),
     )
 
 
