@@ -5,6 +5,7 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
+from types import SimpleNamespace
 
 import browser as chromium
 import numpy as np
@@ -21,7 +22,10 @@ from gradparity.compare.lesson import run as lesson_run
 from gradparity.compare.lesson import sections as lesson
 from gradparity.compare.lesson import texts as lesson_texts
 from gradparity.compare.lesson.building import SHOWN_BY, build_page, save_page, write_section
+from gradparity.compare.lesson.findings import Kink
 from gradparity.compare.lesson.formulas import typeset
+from gradparity.compare.lesson.judgement_pages import answer_nan, choose_apart, show_kinks
+from gradparity.compare.lesson.network_pages import gap_of, which_gap, which_race
 from gradparity.compare.lesson.pricing import price
 from gradparity.compare.lesson.questions import QUESTIONS, Question
 from gradparity.compare.lesson.run import Lesson, decimals, scientific, spread
@@ -151,6 +155,79 @@ def test_section_6_finds_the_gradient_of_the_notebooks(here):
     assert abs(found.loss + found.by * slope - found.loss_after) > 0.01
     near = np.gradient(found.moved_losses, found.shifts)[len(found.shifts) // 2]
     assert near == pytest.approx(slope, rel=1e-2)
+
+
+def test_what_section_6_says_of_its_gradient_is_so(here):
+    found = lesson.simple_net(here)
+    exact = [gradient for name, gradient in found.gradients.items() if name != "numerical"]
+    for gradient in found.gradients.values():
+        assert np.all(gradient[:, -1] < 0)  # "the gradient's last column is negative"
+        np.testing.assert_allclose(gradient.sum(axis=1), 0, atol=1e-9)  # "each row sums to 0"
+    if exact:  # "the differences' own error is all there is between them"
+        assert spread(exact) < 1e-15
+        assert spread(list(found.gradients.values())) < 1e-9
+
+
+def test_what_section_1_says_of_its_digits_is_so(here):
+    found = lesson.difference(here)
+    for x, exact in found.exact.items():
+        assert -np.log10(abs(found.forward[x] - exact)) == pytest.approx(6, abs=0.1)  # the sixth
+        assert abs(found.central[x] / exact - 1) < 1e-11  # the last few of sixteen digits
+    errors = lesson.step_size(here)
+    assert errors.best["float64"] < 1e-4  # "on the safe side of it"
+
+
+def training(train, test, *losses):
+    return SimpleNamespace(
+        losses=np.array(losses), seconds=1.0, train_accuracy=[train], test_accuracy=[test]
+    )
+
+
+def trained(*runs, digits=(5000, 1000)):
+    by_name = {name: run for name, run in zip(("jax", "torch"), runs, strict=False)}
+    return SimpleNamespace(race=by_name, book=by_name, digits=digits)
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "digits", "said"),
+    [
+        (0.99, 0.92, (5000, 1000), "gap"),
+        (0.860, 0.862, (5000, 1000), "no_gap"),
+        (0.94, 0.93, (5000, 1000), "no_gap"),
+        (0.94, 0.93, (60_000, 10_000), "gap"),
+        (0.80, 0.90, (5000, 1000), "negative_gap"),
+        (1.0, 1.0, (5000, 1000), "no_gap"),
+    ],
+)
+def test_a_gap_is_said_to_be_one_where_chance_cannot_make_it(train, test, digits, said):
+    assert which_gap(*gap_of(trained(training(train, test), digits=digits))) == said
+
+
+@pytest.mark.parametrize(
+    ("others", "said"),
+    [((2.0, 1.0), "race"), ((2.0, 1.0 + 1e-9), "race"), ((2.0, 1.2), "race_apart")],
+)
+def test_curves_are_said_to_be_one_where_nobody_can_see_two(others, said):
+    assert which_race(trained(training(1, 1, 2.0, 1.0), training(1, 1, *others))) == said
+    assert which_race(trained(training(1, 1, 2.0, 1.0))) == "race_alone"
+
+
+@pytest.mark.parametrize(
+    ("answers", "apart", "nan"),
+    [({"jax": 1.0, "torch": 0.0}, True, False), ({"jax": 0.5, "torch": 0.5}, False, False),
+     ({"jax": np.nan, "torch": 0.0}, False, True), ({"jax": 1.0}, False, False)],
+)  # fmt: skip
+def test_engines_are_said_to_choose_as_they_did(here, answers, apart, nan):
+    kinks = [Kink("abs", abs, (-1.0, 1.0), answers)]
+    assert (choose_apart(kinks), answer_nan(kinks)) == (apart, nan)
+    text = "".join(block.to_html() for block in show_kinks(here, kinks))
+    assert ("different choices" in text, "A NaN is no slope" in text) == (apart, nan)
+
+
+def test_central_differences_give_the_mean_of_both_slopes(here):
+    for kink in lesson.kinks(here):
+        if kink.name != "norm":  # the plain central difference, where the step is the same ahead
+            assert kink.answers["numerical"] == pytest.approx(np.mean(kink.one_sided), abs=1e-6)
 
 
 def test_section_7_trains_every_backend_along_one_path(here):
@@ -324,6 +401,8 @@ CHOSEN_BY_MEASUREMENTS = {
     "break_it.readout_unnoticed",
     *(f"price.{which}" for which in ("linear", "not_linear", "level", "not_level", "open_marks")),
     *(f"price.{which}" for which in ("disturbed", "left_out")),
+    *(f"two_layer_net.{which}" for which in ("gap", "no_gap", "negative_gap", "race_apart")),
+    *(f"kinks.{which}" for which in ("apart", "alike", "nan")),
 }
 
 

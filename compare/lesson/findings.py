@@ -125,6 +125,7 @@ class Trainings:
 
     images: some test digits, shape (N, side, side), and what the best net reads in them
     units: weights into some hidden units, shape (N, side, side)
+    digits: how many training and test digits the book's net was tried on
     """
 
     race: Mapping[str, TrainingRun]
@@ -133,6 +134,7 @@ class Trainings:
     read: Sequence[int]
     truth: Sequence[int]
     units: Floats
+    digits: tuple[int, int]
 
 
 @dataclass(frozen=True, eq=False)

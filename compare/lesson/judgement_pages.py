@@ -1,5 +1,6 @@
 """Sections 8 to 10 as they stand on the page: the price, the checks, the kinks."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 from ..drawing.languages import Text
@@ -138,6 +139,7 @@ def show_kinks(lesson: Lesson, found: Sequence[Kink]) -> Sequence[Block]:
                 values={"slopes": lesson.enumerate(slopes)},
             ),
         ),
+        lesson.paragraph("kinks.apart" if choose_apart(found) else "kinks.alike"),
         Table(
             [*lesson.words("kinks", "function", "left", "right"), *absolute.answers],
             [
@@ -149,4 +151,17 @@ def show_kinks(lesson: Lesson, found: Sequence[Kink]) -> Sequence[Block]:
             ],
             lesson.text("kinks.table"),
         ),
+        *([lesson.paragraph("kinks.nan")] if answer_nan(found) else []),
     )
+
+
+def choose_apart(found: Sequence[Kink]) -> bool:
+    """Tell whether two engines answer differently at a kink."""
+    return any(
+        len({round(answer, 6) for answer in kink.answers.values() if not math.isnan(answer)}) > 1
+        for kink in found
+    )
+
+
+def answer_nan(found: Sequence[Kink]) -> bool:
+    return any(math.isnan(answer) for kink in found for answer in kink.answers.values())

@@ -1,5 +1,6 @@
 """Sections 5 to 7 as they stand on the page: losses, six weights, real digits."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -26,6 +27,9 @@ from .run import (
     scientific,
     spread,
 )
+
+# Of the height of a figure: curves that are closer lie on top of each other.
+INVISIBLE = 1e-3
 
 
 def show_losses(lesson: Lesson, found: Losses) -> Sequence[Block]:
@@ -129,7 +133,7 @@ def show_two_layer_net(lesson: Lesson, found: Trainings) -> Sequence[Block]:
         _race(lesson, found),
     ]
     if found.book:
-        blocks.append(_book_training(lesson, found))
+        blocks += _book_training(lesson, found)
     else:
         blocks.append(lesson.notice("two_layer_net.no_autodiff"))
     return (*blocks, _digits(lesson, found))
@@ -141,7 +145,7 @@ def _race(lesson: Lesson, found: Trainings) -> Picture:
     first = next(iter(losses.values()))
     names = lesson.enumerate(list(losses))
     return lesson.picture(
-        "two_layer_net.race" if len(losses) > 1 else "two_layer_net.race_alone",
+        f"two_layer_net.{which_race(found)}",
         lesson.panel(
             "two_layer_net.race",
             plot_loss_curves,
@@ -157,16 +161,24 @@ def _race(lesson: Lesson, found: Trainings) -> Picture:
     )
 
 
-def _book_training(lesson: Lesson, found: Trainings) -> Picture:
+def which_race(found: Trainings) -> str:
+    """Return "race" where all curves are one to the eye, "race_apart" where they are not."""
+    losses = [run.losses for run in found.race.values()]
+    if len(losses) == 1:
+        return "race_alone"
+    return "race" if spread(losses) < INVISIBLE * float(np.max(losses)) else "race_apart"
+
+
+def _book_training(lesson: Lesson, found: Trainings) -> Sequence[Block]:
     accuracies = {name: (run.train_accuracy, run.test_accuracy) for name, run in found.book.items()}
     names = lesson.enumerate(list(found.book))
     finals = [
-        lesson.plain(
+        lesson.text(
             "two_layer_net.final", name=name, train=f"{train[-1]:.1%}", test=f"{test[-1]:.1%}"
         )
         for name, (train, test) in accuracies.items()
     ]
-    return lesson.picture(
+    picture = lesson.picture(
         "two_layer_net.learning",
         lesson.panel(
             "two_layer_net.losses",
@@ -180,6 +192,30 @@ def _book_training(lesson: Lesson, found: Trainings) -> Picture:
             "final": lesson.enumerate(finals),
         },
     )
+    gap, chance = gap_of(found)
+    values = {"gap": f"{abs(gap):.1%}", "chance": f"{chance:.1%}"}
+    return picture, lesson.paragraph(f"two_layer_net.{which_gap(gap, chance)}", **values)
+
+
+def gap_of(found: Trainings) -> tuple[float, float]:
+    """Return how much better the training digits are read, and what of it may be chance.
+
+    Both are shares, the means over all backends; chance is two standard deviations of a difference
+    of two counts.
+    """
+    train, test = (
+        float(np.mean([getattr(run, accuracy)[-1] for run in found.book.values()]))
+        for accuracy in ("train_accuracy", "test_accuracy")
+    )
+    sizes = found.digits
+    variance = train * (1 - train) / sizes[0] + test * (1 - test) / sizes[1]
+    return train - test, 2 * math.sqrt(variance)
+
+
+def which_gap(gap: float, chance: float) -> str:
+    if abs(gap) <= chance:
+        return "no_gap"
+    return "gap" if gap > 0 else "negative_gap"
 
 
 def _digits(lesson: Lesson, found: Trainings) -> Picture:

@@ -201,6 +201,7 @@ def two_layer_net(lesson: Lesson) -> Trainings:
         read=np.argmax(net.predict(params, x), axis=1).tolist(),
         truth=truth.tolist(),
         units=params["W1"].T[:24].reshape(-1, side, side).astype(np.float64),
+        digits=(len(lesson.digits.train_x), len(lesson.digits.test_x)),
     )
 
 
