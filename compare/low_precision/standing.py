@@ -29,7 +29,8 @@ class Standing:
 
     score: the largest error over that of any run, over all statistics; `by` names the statistic
     error, scatter: norm of the error and its root mean square over the runs, over that of the truth
-    entries: the scores of single entries
+    share: the error over the scatter
+    entries: the scores of single entries; entry_bar: the error of each that would score 1
     """
 
     leaf: str
@@ -37,7 +38,9 @@ class Standing:
     by: str
     error: float
     scatter: float
+    share: float
     entries: np.ndarray
+    entry_bar: np.ndarray
 
     @property
     def fits(self) -> bool:
@@ -57,7 +60,8 @@ def standing(rounding: LeafRounding, claimed: np.ndarray, *, seed: int = 0) -> S
     with np.errstate(all="ignore"):
         error = np.where(np.isfinite(claimed), claimed - truth, np.inf)
         floor = rounding.one_rounding
-        entries = _entries(error, runs, floor)
+        entry_bar = _entry_bar(runs, floor)
+        entries = _over(np.abs(error), entry_bar)
         scores = {"single entries": float(np.max(entries, initial=0.0))}
         scores["norm"] = _norm(error, runs, floor)
         for name, sums, one_rounding in _sums(error, runs, truth, floor, seed):
@@ -72,7 +76,9 @@ def standing(rounding: LeafRounding, claimed: np.ndarray, *, seed: int = 0) -> S
             by=found,
             error=_ratio(float(np.linalg.norm(error)), size),
             scatter=_ratio(rounding.leaf, size),
+            share=_ratio(float(np.linalg.norm(error)), rounding.leaf),
             entries=entries,
+            entry_bar=entry_bar,
         )
 
 
@@ -82,8 +88,8 @@ def _ratio(part: float, whole: float) -> float:
     return 0.0 if part == 0.0 else float("inf")
 
 
-def _entries(error: np.ndarray, runs: np.ndarray, floor: np.ndarray) -> np.ndarray:
-    """Return each entry's error, in scatters, over the largest such error of any run."""
+def _entry_bar(runs: np.ndarray, floor: np.ndarray) -> np.ndarray:
+    """Return the scatter of each entry, times the largest error in scatters of any run."""
     squares = runs**2
     together = np.sum(squares, axis=0)
     mean = _smooth(together / len(runs))
@@ -95,7 +101,8 @@ def _entries(error: np.ndarray, runs: np.ndarray, floor: np.ndarray) -> np.ndarr
         bar = max(bar, float(np.max(_over(np.sqrt(square), alone), initial=0.0)))
     # One rounding more or less is none of the claim's faults, whatever the runs show.
     bar = max(bar, 1.0)
-    return _over(np.abs(error), np.sqrt((together + prior) / total)) / bar
+    scatter: np.ndarray = np.sqrt((together + prior) / total) * bar
+    return scatter
 
 
 def _smooth(squares: np.ndarray) -> np.ndarray:
