@@ -7,13 +7,14 @@ if __name__ != "gradparity.backends.rounding":
         "gradparity.backends.rounding"
     )
 
-from .instrument import Cast, Unmeasured
+from .instrument import LOW_PRECISION, Cast, Unmeasured
 from .lifting import CannotLift, Lifted, lift
 from .measuring import measure_rounding
 from .scatter import CONFIDENCE, LeafRounding, Rounding, scatter_margin
 
 __all__ = [
     "CONFIDENCE",
+    "LOW_PRECISION",
     "CannotLift",
     "Cast",
     "LeafRounding",

@@ -62,6 +62,9 @@ class Instrument(Protocol):
     def native(self, leaf: Any, dtype: str | None) -> Any:
         """Return a private array of the framework; a floating one rounded to `dtype` if given."""
 
+    def doubles(self, array: Any) -> np.ndarray:
+        """Return one of the framework's arrays as float64 of NumPy."""
+
     def rounded(
         self, f: Callable[..., Any], params: PyTree, args: tuple[Any, ...], cotangent: PyTree
     ) -> Callable[[int | None], Gradient]:

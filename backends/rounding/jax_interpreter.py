@@ -48,6 +48,9 @@ class JaxInstrument:
                 array = array.astype(dtype)
             return jax.block_until_ready(array)
 
+    def doubles(self, array: Any) -> np.ndarray:
+        return np.asarray(array).astype(np.float64)
+
     def rounded(
         self, f: Callable[..., Any], params: PyTree, args: tuple[Any, ...], cotangent: PyTree
     ) -> Callable[[int | None], Gradient]:

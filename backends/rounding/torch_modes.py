@@ -60,6 +60,9 @@ class TorchInstrument:
             tensor = tensor.to(getattr(torch, dtype))
         return tensor
 
+    def doubles(self, array: Any) -> np.ndarray:
+        return _numpy(array)
+
     def rounded(
         self, f: Callable[..., Any], params: PyTree, args: tuple[Any, ...], cotangent: PyTree
     ) -> Callable[[int | None], Gradient]:

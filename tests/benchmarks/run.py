@@ -25,6 +25,7 @@ BENCHMARKS = (
     "speed_stability",
     "checker",
     "blame",
+    "low_precision",
     "exercises",
 )
 
