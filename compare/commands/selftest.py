@@ -1,10 +1,14 @@
 """`gradparity selftest`: planted faults before gradparity and before other checkers."""
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from .options import Json, Seed
+
+if TYPE_CHECKING:
+    from gradparity.compare.low_precision.selftest import LowPrecisionSelfTest
 
 
 def selftest(
@@ -14,13 +18,31 @@ def selftest(
         typer.Option(help="Functions by name, separated by commas; all by default."),
     ] = None,
     jobs: Annotated[int | None, typer.Option(help="Processes that share the points.")] = None,
+    dtype: Annotated[
+        str | None,
+        typer.Option(
+            help="bfloat16, float16 or float32: faults of every size in gradients of that dtype, "
+            "beside the usual tests of kernels."
+        ),
+    ] = None,
+    plots: Annotated[
+        Path | None,
+        typer.Option(help="With --dtype: folder for a plot of fault size against share found."),
+    ] = None,
     seed: Seed = 0,
     json_file: Json = None,
 ) -> None:
     """Plant faults into right gradients, and count what each checker finds.
 
-    Exits with 0 where gradparity finds 99 % of them and raises no false alarm, else with 1.
+    Exits with 0 where gradparity finds 99 % of them and raises no false alarm, else with 1. With
+    --dtype, with 0 where no right gradient is called wrong and every fault of the whole size is
+    found.
     """
+    if dtype is not None:
+        _in_low_precision(dtype, repeats, functions, plots, seed, json_file)
+        return
+    if plots is not None:
+        raise typer.BadParameter("a plot is drawn with --dtype", param_hint="--plots")
     from gradparity.compare.environment import describe_environment
     from gradparity.compare.selftest.selftest import run_selftest
     from gradparity.models.progress import announced
@@ -80,3 +102,69 @@ def selftest(
     for name in result.left_out:
         console.print(f"Left out: {name}, whose framework is not installed")
     raise typer.Exit(0 if result.passed else 1)
+
+
+def _in_low_precision(
+    dtype: str,
+    repeats: int,
+    functions: str | None,
+    plots: Path | None,
+    seed: int,
+    json_file: Path | None,
+) -> None:
+    from gradparity.backends.rounding import LOW_PRECISION
+    from gradparity.compare.environment import describe_environment
+    from gradparity.compare.low_precision.selftest import run_low_precision_selftest
+    from gradparity.models.progress import announced
+
+    from .files import check_file, write_json
+
+    if dtype not in LOW_PRECISION:
+        raise typer.BadParameter(
+            f"got {dtype!r}, expected one of {', '.join(LOW_PRECISION)}", param_hint="--dtype"
+        )
+    check_file(json_file)
+    with announced("selftest") as announce:
+        result = run_low_precision_selftest(
+            dtype,
+            repeats=repeats,
+            seed=seed,
+            functions=None if functions is None else [n.strip() for n in functions.split(",")],
+            progress=lambda done, total: announce(f"point {done} of {total}", done / total),
+        )
+    write_json(json_file, result.to_dict() | {"environment": describe_environment(seed=seed)})
+    if plots is not None:
+        _draw_found(result, plots)
+    _print_found(result, json_file)
+    raise typer.Exit(0 if result.passed else 1)
+
+
+def _draw_found(result: "LowPrecisionSelfTest", folder: Path) -> None:
+    from gradparity.compare.drawing.drawing import draw
+    from gradparity.compare.low_precision.selftest_plot import plot_found
+
+    folder.mkdir(parents=True, exist_ok=True)
+    alt = f"Share of faults found in {result.dtype}, by their size, for each checker"
+    drawing = draw(f"found-{result.dtype}", alt, plot_found, result, size=(5.6, 4.6))
+    drawing.save(folder)
+
+
+def _print_found(result: "LowPrecisionSelfTest", json_file: Path | None) -> None:
+    from gradparity.compare.low_precision.selftest import CHECKERS, FAULTS
+
+    from .tables import make_console, print_table
+
+    def size(checker: str, fault: str | None) -> str:
+        reliable = result.reliable_from(checker, fault)
+        return "never" if reliable is None else f"{100 * reliable:.3g} %"
+
+    def alarms(checker: str) -> str:
+        wrong, right = result.false_alarms(checker)
+        return f"{wrong} of {right}"
+
+    print_table(
+        make_console(json_file),
+        f"Size from which on 99 % of faults in {result.dtype} are found",
+        ("checker", *FAULTS, "right called wrong"),
+        [(name, *(size(name, fault) for fault in FAULTS), alarms(name)) for name in CHECKERS],
+    )

@@ -25,7 +25,8 @@ SIZE = 12
 
 
 def _factor(right: np.ndarray, size: float, generator: Generator) -> np.ndarray:
-    return right * (1.0 + size)
+    wrong: np.ndarray = right * (1.0 + size)
+    return wrong
 
 
 def _shrunk_row(right: np.ndarray, size: float, generator: Generator) -> np.ndarray:
@@ -35,11 +36,14 @@ def _shrunk_row(right: np.ndarray, size: float, generator: Generator) -> np.ndar
 
 
 def _missing_mean(right: np.ndarray, size: float, generator: Generator) -> np.ndarray:
-    return right - size * np.sqrt(np.mean(right**2))
+    wrong: np.ndarray = right - size * np.sqrt(np.mean(right**2))
+    return wrong
 
 
 def _noise(right: np.ndarray, size: float, generator: Generator) -> np.ndarray:
-    return right + size * np.sqrt(np.mean(right**2)) * generator.normal(size=right.shape)
+    typical = np.sqrt(np.mean(right**2))
+    wrong: np.ndarray = right + size * typical * generator.normal(size=right.shape)
+    return wrong
 
 
 def _one_entry(right: np.ndarray, size: float, generator: Generator) -> np.ndarray:
@@ -126,9 +130,12 @@ class LowPrecisionSelfTest:
         return alarms == 0 and all(count.found == count.tried for count in whole)
 
     def share_found(
-        self, checker: str, fault: str | None = None
+        self, checker: str, fault: str | None = None, *, doubted: bool = False
     ) -> tuple[list[float], list[float]]:
-        """Return the sizes, and the share of faults of each size that a checker found."""
+        """Return the sizes, and the share of faults of each size that a checker found.
+
+        doubted: count those too of which it could not tell
+        """
         sizes = sorted({count.size for count in self.counts if count.fault != RIGHT})
         shares = []
         for size in sizes:
@@ -140,7 +147,8 @@ class LowPrecisionSelfTest:
                 and count.fault != RIGHT
                 and fault in (None, count.fault)
             ]
-            shares.append(sum(c.found for c in of_size) / sum(c.tried for c in of_size))
+            found = sum(c.found + doubted * c.not_told for c in of_size)
+            shares.append(found / sum(c.tried for c in of_size))
         return sizes, shares
 
     def false_alarms(self, checker: str) -> tuple[int, int]:

@@ -121,7 +121,8 @@ def _quotient(part: float, whole: float) -> float:
 
 def _accuracy(rounding: Rounding, arrays: Sequence[np.ndarray]) -> Accuracy:
     shares, ulps = [], []
-    worst, where = -1.0, ("", ())
+    worst = -1.0
+    where: tuple[str, tuple[int, ...]] = ("", ())
     for leaf, array in zip(rounding.leaves, arrays, strict=True):
         error = np.nan_to_num(np.abs(np.asarray(array) - leaf.truth), nan=np.inf)
         if 0.0 < leaf.leaf < np.inf:
