@@ -85,7 +85,8 @@ def private_numpy(leaf: Any, dtype: str | None = None) -> np.ndarray:
     raises: InvalidParameters for complex numbers and for what is no number
     """
     if hasattr(leaf, "detach"):  # torch refuses to hand over a tensor that requires a gradient
-        leaf = leaf.detach().cpu().numpy()
+        leaf = leaf.detach().cpu()
+        leaf = (leaf.float() if str(leaf.dtype) == "torch.bfloat16" else leaf).numpy()
     array = np.array(leaf, order="C", copy=True)
     if array.dtype.kind not in "biuf" and "float" not in array.dtype.name:
         raise InvalidParameters(

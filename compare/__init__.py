@@ -34,7 +34,7 @@ _MODULES = {
     "BackendConformance": "conformance.conformance",
     "Comparison": "agreement.comparison",
     "Disagreement": "agreement.comparison",
-    "GradientCheck": "checking.check",
+    "GradientCheck": "checking.result",
     "Proof": "proof.proof",
     "SpeedRow": "speed.table",
     "SpeedTable": "speed.table",

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from gradparity.backends import Backend
 
     from .agreement.comparison import Comparison
-    from .checking.gradient_check import GradientCheck
+    from .checking.result import GradientCheck
 
 LEFT_OUT = "gradparity left out"
 

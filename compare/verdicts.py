@@ -14,16 +14,17 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Suspect:
-    """One gradient entry that is wrong by more than the arbiter's error bar.
+    """One gradient entry that is wrong by more than the error bar of what is right.
 
     leaf: path such as "W1" or "layers[0].b", "" for a bare array; index: position in the leaf
-    got: the candidate's derivative; expected: the arbiter's, known to within error_bar
+    got: the candidate's derivative; expected: what f has, known to within error_bar; complex
+    numbers where the parameter is complex
     backend: whose gradient it is, where several are compared
     """
 
     leaf: str
     index: tuple[int, ...]
-    got: float
-    expected: float
+    got: float | complex
+    expected: float | complex
     error_bar: float
     backend: str | None = None

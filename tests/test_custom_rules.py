@@ -145,13 +145,13 @@ def test_wrong_torch_functions_are_called_by_their_fault(torch, torch_point, rul
     check = check_gradient(loss, *torch_point, gradient=torch_gradient(loss))
     assert check.verdict == "differ"
     assert check.pattern == pattern
-    assert [leaf.name for leaf in check.leaves if leaf.verdict == "differ"] == ["weights"]
+    assert [leaf.leaf for leaf in check.leaves if leaf.verdict == "differ"] == ["weights"]
 
 
-def test_torch_s_own_float32_tensors_are_checked_in_float64(torch, torch_point, load_backend):
+def test_torch_s_own_float32_tensors_are_checked_as_float32(torch, torch_point, load_backend):
     loss = torch_product("right")
     single = load_backend("torch", dtype="float32")
     params, x = single.asarray(torch.to_numpy(torch_point))
     check = check_gradient(loss, params, x, gradient=torch_gradient(loss))
     assert check.verdict == "agree", str(check)
-    assert check.resolution < 1e-9
+    assert 1e-7 < check.resolution < 1e-5  # the rounding of float32 is part of it

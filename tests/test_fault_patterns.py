@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gradparity.compare import check_gradient
-from gradparity.compare.checking.fault_patterns import is_rounded_to_float32, repairs, stray_repairs
+from gradparity.compare.checking.patterns import is_rounded_to, repairs, stray_repairs
 
 RNG = np.random.default_rng(0)
 BATCH = 11
@@ -60,7 +60,7 @@ FAULTS = {
     "flipped": changed("tall", lambda leaf: leaf[::-1]),
     "detached (zero)": changed("second", lambda leaf: 0 * leaf),
     "rounded to float32": changed("tall", lambda leaf: leaf.astype(np.float32).astype(float)),
-    "NaN": changed("bias", lambda leaf: np.nan * leaf),
+    "not a number": changed("bias", lambda leaf: np.nan * leaf),
     "one entry": changed("second", one_entry),
     "detached (None)": changed("bias", lambda leaf: None),
     "unsummed broadcast": changed("bias", lambda leaf: np.tile(leaf / BATCH, (BATCH, 1))),
@@ -72,7 +72,7 @@ def test_the_pattern_is_guessed_and_the_leaf_named(pattern):
     check = check_gradient(loss, PARAMS, X, gradient=FAULTS[pattern])
     (wrong,) = (leaf for leaf in check.leaves if leaf.verdict == "differ")
     assert wrong.pattern == check.pattern == pattern
-    assert FAULTS[pattern][wrong.name] is not RIGHT[wrong.name]
+    assert FAULTS[pattern][wrong.leaf] is not RIGHT[wrong.leaf]
     assert pattern in str(check)
 
 
@@ -159,6 +159,6 @@ def test_a_leaf_of_the_wrong_shape_is_brought_into_the_right_one(name):
 
 
 def test_round_numbers_are_no_evidence_of_float32():
-    assert is_rounded_to_float32(RIGHT["tall"].astype(np.float32).astype(float))
-    assert not is_rounded_to_float32(RIGHT["tall"])
-    assert not is_rounded_to_float32(np.array([0.5, 2.0, -1.0]))
+    assert is_rounded_to(RIGHT["tall"].astype(np.float32).astype(float), np.float32)
+    assert not is_rounded_to(RIGHT["tall"], np.float32)
+    assert not is_rounded_to(np.array([0.5, 2.0, -1.0]), np.float32)

@@ -94,7 +94,7 @@ def test_a_remainder_in_which_two_terms_cancel_is_not_called_right():
         assert test.verdict is not Verdict.AGREE
 
 
-MALFORMED = {"None": None, "a shape": np.ones(2), "a dict": {"x": np.ones(3)}}
+MALFORMED = {"None": None, "a shape": np.ones(2), "a dict": {"x": np.ones(3), "y": np.ones(3)}}
 
 
 @pytest.mark.parametrize("name", MALFORMED)

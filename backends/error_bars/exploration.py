@@ -1,6 +1,7 @@
 """Decide where a function of one variable has to be sampled to differentiate it at 0."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -12,6 +13,8 @@ from .samples import NEIGHBOURS, Samples
 
 # Steps from an eighth of the scale down to 1/250,000 of it show at once where phi is smooth.
 LADDER = (3, 6, 9, 12, 15)
+# After these the caller is asked: three pairs and five.
+QUESTIONS = (9, 15)
 FIRST_LOOK = 18
 NEXT_LOOK = 12
 # A bar as short as this, relative to the derivative, is worth no further evaluation.
@@ -33,12 +36,14 @@ class Move:
     levels: tuple[float, ...]
 
 
-def explore(samples: Samples) -> Reading:
-    """Sample until the error bar is short or does not get any shorter."""
+def explore(samples: Samples, enough: Callable[[Reading], bool]) -> Reading:
+    """Sample until the error bar is short or does not get any shorter, or the caller has enough."""
+    reach = samples.step(LADDER[0])
     for rung in LADDER:
         samples.pair(rung)
+        if rung in QUESTIONS and enough(reading := read(samples, reach)):
+            return reading
     samples.look(FIRST_LOOK)
-    reach = samples.step(LADDER[0])
     reading = read(samples, reach)
     tried: set[Move] = set()
     failures = 0

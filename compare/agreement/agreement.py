@@ -10,10 +10,11 @@ from gradparity.backends import Backend
 from gradparity.backends.base import ModelFunction
 from gradparity.backends.pytrees import PyTree
 
+from ..checking.checker import check_seed
 from ..ports.entrants import DEFAULT_BACKENDS, entrants
 from ..ports.layouts import Rename, Transpose
 from ..verdicts import Verdict
-from .case import Case
+from .comparing import compare
 from .comparison import Comparison, Disagreement
 from .engines import point_for
 
@@ -30,29 +31,32 @@ def compare_gradients(
 ) -> Comparison:
     """Compare gradients of f(params, *args) by several backends, and find who is wrong.
 
-    First the values are compared, then the gradients entry by entry; the arbiter, error-barred
-    differences of f, decides who is to blame, also where all agree.
+    First the values are compared, then every engine's whole gradient is checked as
+    `check_gradient` does it, differences and forward mode included: also where all agree, slopes
+    of f with error bars decide who is wrong.
 
     f: a function over the array API; or a mapping such as {"jax": f_jax, "torch": f_torch} of
         native implementations, functions or torch modules that return the loss, or the loss and a
-        dict of intermediate values to compare in order
+        dict of intermediate values to compare in order. Keys are backends, or such as
+        "torch:compiled" where several are of one
     params: pytree of floating arrays; for a mapping also one pytree for each of its keys
-    backends: names or Backend values; those of the default that are not installed are left out,
-        and a mapping's default is its keys
+    backends: names or Backend values; those of the default that are not installed, or cannot
+        evaluate f, are left out, and a mapping's default is its keys
     dtype: of backends given by name, "float64" or "float32"
-    seed: of the arbiter's directions and of samples
+    seed: of the random directions and of samples
     rename: for each implementation, from the leaf's name in params to its own, both dotted
     transpose: for each implementation, the leaves whose axes it keeps reversed (torch's nn.Linear
         has (out, in)), or a mapping from leaf to the axes that permute_dims leads to its own with
     raises: BackendUnavailable for a backend asked for by name, InvalidSetting, InvalidParameters,
         NonScalarLoss, ShapeMismatch; what f raises if it fails in every backend
     """
+    check_seed(seed)
     taking_part = entrants(f, params, backends, dtype, rename, transpose)
     single = any(engine.backend.dtype == "float32" for engine in taking_part.engines)
     point = point_for(taking_part.params, args, "float32" if single else "float64")
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # those of the first calls are in the notes
-        return Case(taking_part, point, dtype, seed).settle()
+        return compare(taking_part, point, dtype, seed)
 
 
 def assert_gradients_agree(

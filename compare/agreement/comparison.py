@@ -1,11 +1,13 @@
 """The result of comparing the gradients of several backends."""
 
 import math
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from gradparity.backends.errors import GradparityError
 
+from ..checking.result import LeafCheck
+from ..strict_json import strict
 from ..verdicts import Suspect, Verdict
 
 
@@ -46,7 +48,7 @@ class Convention:
 class SecondOpinion:
     """Whether another way to the gradient inside one backend gives the same.
 
-    way: such as "forward mode" or "jit"; wrong: the way that the arbiter found wrong, if any
+    way: such as "forward mode" or "jit"; wrong: the way that was found wrong, if any
     """
 
     backend: str
@@ -61,11 +63,13 @@ class Comparison:
 
     blamed: backends whose gradient, or value where there are three, is wrong
     suspects: the wrong entries, each with its backend; pattern: a guess at what happened
-    evaluations: calls of f by the arbiter; smoothness: the worst that it met
-    resolution: the arbiter's error bar over the size of what it measured, the worst; NaN if unused
+    evaluations: calls of f by the checks; smoothness: the worst that it met
+    leaves: for each leaf, what is said of the worst backend's
+    resolution: the smallest error of a leaf, relative to its size, that would have been seen; of
+        the worst leaf and backend, NaN where nothing was judged
     differences: every pair of backends and leaf; aliases: a backend's own names for leaves
     values: f as each backend computes it; left_out: backends not compared, with the reason
-    seed: of the arbiter's directions and of samples
+    seed: of the random directions and of samples
     """
 
     verdict: Verdict
@@ -77,6 +81,7 @@ class Comparison:
     seed: int
     parameters: int
     values: tuple[tuple[str, float], ...]
+    leaves: tuple[LeafCheck, ...] = ()
     differences: tuple[LeafDifference, ...] = ()
     conventions: tuple[Convention, ...] = ()
     second_opinions: tuple[SecondOpinion, ...] = ()
@@ -95,7 +100,7 @@ class Comparison:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields for JSON; numbers that JSON lacks become "nan", "inf" or "-inf"."""
-        content: dict[str, Any] = _plain(self)
+        content: dict[str, Any] = strict(self)
         for pairs in ("values", "left_out", "aliases"):
             content[pairs] = dict(content[pairs])
         content["aliases"] = {name: dict(leaves) for name, leaves in content["aliases"].items()}
@@ -110,13 +115,3 @@ class Disagreement(GradparityError, AssertionError):
     def __init__(self, comparison: Comparison) -> None:
         super().__init__(str(comparison))
         self.comparison = comparison
-
-
-def _plain(value: Any) -> Any:
-    if is_dataclass(value):
-        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
-    if isinstance(value, tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(float(value))
-    return str(value) if isinstance(value, Verdict) else value

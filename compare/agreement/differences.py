@@ -2,27 +2,39 @@
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gradparity.backends.precision import UNIT_ROUNDOFF
+
+from ..checking.candidate import rounding_bounds
+from ..checking.checker import Checker
+from ..checking.thresholds import DIGITS
 from .comparison import LeafDifference
-from .engines import Answer, Point
+from .engines import Answer, Engine
+
+if TYPE_CHECKING:
+    from .comparing import Opinion
 
 
 def leaf_differences(
-    answers: Mapping[str, Answer], point: Point, round_off: Callable[[str, str], float]
+    opinions: Mapping[str, "Opinion"],
+    answers: Mapping[str, Answer],
+    checkers: Mapping[str, Checker],
 ) -> Iterator[LeafDifference]:
-    """Yield the largest difference of every pair of engines in every leaf that is not empty.
-
-    round_off: how much is none for two labels, relative to the leaf's largest entry
-    """
-    for (first, mine), (second, theirs) in itertools.combinations(answers.items(), 2):
-        for leaf, name in enumerate(point.names):
-            known = np.intersect1d(mine.known(leaf), theirs.known(leaf))
+    """Yield the largest difference of every pair of engines in every leaf that is not empty."""
+    read = {label: answers[label].read(checkers[label].function).slopes for label in opinions}
+    for first, second in itertools.combinations(opinions, 2):
+        for position, leaf in enumerate(checkers[first].function.leaves):
+            known = np.intersect1d(
+                answers[first].known(position, leaf.size),
+                answers[second].known(position, leaf.size),
+            )
             if not known.size:
                 continue
-            a, b = (given.leaves[leaf].reshape(-1)[known] for given in (mine, theirs))
+            a, b = (read[label][position][known] for label in (first, second))
             with np.errstate(invalid="ignore"):
                 distance = np.where(a == b, 0.0, np.abs(a - b))  # infinities of one sign are equal
             distance[np.isnan(a) & np.isnan(b)] = 0.0
@@ -30,19 +42,29 @@ def leaf_differences(
             worst = int(np.argmax(distance))
             size = float(np.fmax(np.abs(a), np.abs(b)).max())
             largest = float(distance[worst])
-            # The size is 0 where the one gradient is zero and the other is NaN.
+            # A leaf that is zero but for rounding is measured against the whole gradient.
+            total = max(float(np.nanmax(np.abs(one), initial=0.0)) for one in read[first])
             relative = largest / (size or math.nan) if largest else 0.0
-            # A leaf that f does not depend on holds what cancelling slopes of f's size leave.
-            reach = float(np.abs(point.leaves[leaf]).max()) or 1.0
-            residue = round_off(first, second) * abs(mine.value) / reach
-            index = np.unravel_index(known[worst], point.leaves[leaf].shape)
+            granted = _granted(opinions[first].engine, opinions[second].engine, a, b)
+            dust = UNIT_ROUNDOFF["float64"] * max(total, abs(answers[first].value) / leaf.scale)
+            beyond = not (largest <= granted[worst] or largest <= 64 * dust)
             yield LeafDifference(
                 first,
                 second,
-                name,
+                leaf.name,
                 int(known.size),
                 largest,
                 relative,
-                tuple(map(int, index)),
-                not (relative <= round_off(first, second) or largest <= residue),
+                leaf.index(int(known[worst])),
+                beyond,
             )
+
+
+def _granted(first: Engine, second: Engine, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Return how much of a difference is rounding, or the error of differences."""
+    if first.differences or second.differences:
+        (granted,) = rounding_bounds([np.fmax(np.abs(a), np.abs(b))], [DIGITS])
+        return granted
+    unit = max(UNIT_ROUNDOFF[engine.backend.dtype] for engine in (first, second))
+    (granted,) = rounding_bounds([np.fmax(np.abs(a), np.abs(b))], [32 * unit])
+    return granted

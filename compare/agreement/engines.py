@@ -21,7 +21,8 @@ from gradparity.backends.pytrees import (
     unflatten,
 )
 
-from ..checking.candidate import read_candidate
+from ..checking.candidate import Candidate, read_candidate
+from ..checking.function import Function
 from ..ports.layouts import Layout
 from ..speed.evaluations import Evaluations, OutOfTime
 from ..speed.timed_gradient import loop_evaluations
@@ -74,6 +75,11 @@ class Engine:
         return self.backend.cheap_mode == "forward"
 
     @property
+    def differences(self) -> bool:
+        """Tell whether the backend differences f, and has the errors of that."""
+        return isinstance(self.backend, NumericalDifference)
+
+    @property
     def has_other_ways(self) -> bool:
         """Tell whether the backend has rules of its own for more than its gradient."""
         kind = type(self.backend)
@@ -122,20 +128,21 @@ class Engine:
 class Answer:
     """What an engine says about f at a point.
 
-    gradient: as the engine returned it; leaves: as float64, NaN where there is nothing to use
+    gradient: as the engine returned it
     entries: for each leaf the flat indices that it was asked for, None for all of them
     """
 
     value: float
     gradient: PyTree
-    leaves: tuple[np.ndarray, ...]
     entries: list[np.ndarray] | None = None
 
-    def known(self, position: int) -> np.ndarray:
+    def known(self, position: int, size: int) -> np.ndarray:
         """Return the flat indices of a leaf for which the engine gave an answer."""
-        if self.entries is not None:
-            return self.entries[position]
-        return np.arange(self.leaves[position].size)
+        return np.arange(size) if self.entries is None else self.entries[position]
+
+    def read(self, function: Function) -> Candidate:
+        """Return the gradient lined up with the leaves of the function that it is of."""
+        return read_candidate(self.gradient, function.leaves)
 
 
 def point_for(params: PyTree, args: tuple[PyTree, ...], dtype: str) -> Point:
@@ -182,9 +189,7 @@ def answer(engine: Engine, point: Point, seed: int = 0) -> Answer:
         value, gradient = backend.value_and_gradient(f)(params, *args)
     except OutOfTime:
         return _sampled_answer(engine, params, args, seed)
-    shapes = [leaf.shape for leaf in point.leaves]
-    leaves = read_candidate(gradient, point.names, shapes).leaves
-    return Answer(_number(value), gradient, leaves)
+    return Answer(_number(value), gradient)
 
 
 def _sampled_answer(engine: Engine, params: PyTree, args: tuple[PyTree, ...], seed: int) -> Answer:
@@ -219,7 +224,7 @@ def _sampled_answer(engine: Engine, params: PyTree, args: tuple[PyTree, ...], se
     gradient = [np.full(leaf.shape, np.nan) for leaf in leaves]
     for leaf, indices, slope in zip(gradient, entries, slopes, strict=True):
         leaf.reshape(-1)[indices] = slope
-    return Answer(_number(value), unflatten(structure, gradient), tuple(gradient), entries)
+    return Answer(_number(value), unflatten(structure, gradient), entries)
 
 
 def _number(value: Any) -> float:

@@ -1,16 +1,21 @@
 """Other ways to the same gradient inside one backend, and where they lead elsewhere."""
 
+import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from gradparity.backends import Backend
+from gradparity.backends.precision import EPSILON
 from gradparity.backends.pytrees import PyTree, flatten, private_numpy, unflatten
 
-from .engines import Engine, Point
+from ..checking.checker import Checker
+from ..verdicts import Suspect, Verdict
+from .comparison import SecondOpinion
+from .engines import Answer, Engine, Point
 
 Entry: TypeAlias = tuple[int, int]
 """The position of a leaf, and a flat index into it."""
@@ -21,29 +26,64 @@ FEW_ENTRIES = 32
 DIRECTIONS = 2
 # Round-off of a sum over a network: some hundreds of roundings of its absolute terms.
 ROUNDINGS = 1_000
-EPSILON = 2.0**-52
-# A wrong rule shows in any entry that differs; the arbiter is asked about each of them.
+# A wrong rule shows in any entry that differs; slopes of f are measured for each of them.
 MOST_ENTRIES = 3
 
+Differences: TypeAlias = tuple[tuple[Entry, float], ...]
+"""Entries where another way says something else, and what; the worst ones."""
 
-@dataclass(frozen=True)
-class OtherWay:
-    """What another way to the gradient says, at the entries where it says something else.
 
-    found: (entry, its derivative) for the entries that differ the most; empty where none does
+def hear_other_ways(
+    engine: Engine, checker: Checker, given: Answer, point: Point, seed: int
+) -> Iterator[tuple[SecondOpinion, tuple[Suspect, ...]]]:
+    """Yield what each other way of the backend says, and its wrong entries if it is wrong.
+
+    given: the backend's own gradient in float64; ways that f does not admit are left out
     """
+    candidate = given.read(checker.function)
+    if candidate.problems:
+        return
+    finite = all(np.isfinite(leaf).all() for leaf in candidate.slopes)
+    regular = finite and checker.directions.kinds <= {"smooth"}
+    for name, found in _other_ways(engine, point, candidate.slopes, seed):
+        if name == FORWARD_MODE and not regular:
+            # Forward mode adds up 0 * inf from an infinite slope at any other entry.
+            found = tuple((entry, slope) for entry, slope in found if not math.isnan(slope))
+        ways = {}
+        if found:
+            ways = {"its gradient": None, name: dict(found)}
+        wrong, suspects = [], []
+        for way, changed in ways.items():
+            check = _check_entries(checker, candidate.slopes, [e for e, _ in found], changed or {})
+            if check.verdict is Verdict.DIFFER:
+                wrong.append(way)
+                suspects += [replace(one, backend=engine.label) for one in check.suspects]
+        opinion = SecondOpinion(engine.label, name, not found, " and ".join(wrong) or None)
+        yield opinion, tuple(suspects)
 
-    name: str
-    found: tuple[tuple[Entry, float], ...]
+
+def _check_entries(
+    checker: Checker,
+    slopes: Sequence[np.ndarray],
+    entries: Sequence[Entry],
+    changed: dict[Entry, float],
+) -> Any:
+    """Check some entries of a gradient, of which some are another way's."""
+    leaves = [leaf.copy() for leaf in slopes]
+    for (leaf, entry), slope in changed.items():
+        leaves[leaf][entry] = slope
+    only: list[np.ndarray] = [
+        np.array([entry for where, entry in entries if where == leaf], int)
+        for leaf in range(len(leaves))
+    ]
+    shapes = [leaf.shape for leaf in checker.function.leaves]
+    shaped = [leaf.reshape(shape) for leaf, shape in zip(leaves, shapes, strict=True)]
+    return checker.check(unflatten(checker.function.structure, shaped), only=only)
 
 
-def other_ways(
+def _other_ways(
     engine: Engine, point: Point, gradient: Sequence[np.ndarray], seed: int
-) -> Iterator[OtherWay]:
-    """Yield what each other way of the backend says; ways that f does not admit are left out.
-
-    gradient: the backend's own, float64 leaves
-    """
+) -> Iterator[tuple[str, Differences]]:
     backend = engine.backend
     params, args = engine.native(point)
     with warnings.catch_warnings():
@@ -54,31 +94,31 @@ def other_ways(
                 leaves = [private_numpy(leaf) for leaf in flatten(way(params, *args))[0]]
             except Exception:  # not every f can be traced, nor is every rule written twice
                 continue
-            yield OtherWay(name, _largest_differences(gradient, leaves))
+            yield name, _largest_differences(gradient, leaves)
         if type(backend).pushforward is not Backend.pushforward:
             forward = _Forward(backend, engine.value_of, point, params, args)
             try:
                 found = forward.disagreements(gradient, seed)
             except Exception:
                 return
-            yield OtherWay(FORWARD_MODE, found)
+            yield FORWARD_MODE, found
 
 
 def _largest_differences(
     gradient: Sequence[np.ndarray], other: Sequence[np.ndarray]
-) -> tuple[tuple[Entry, float], ...]:
+) -> Differences:
     found = []
     for position, (mine, theirs) in enumerate(zip(gradient, other, strict=True)):
-        mine, theirs = mine.reshape(-1), theirs.reshape(-1).astype(np.float64)
-        for index in differing_entries(mine, theirs, ROUNDINGS * EPSILON)[:MOST_ENTRIES]:
+        theirs = theirs.reshape(-1).astype(np.float64)
+        for index in _differing_entries(mine, theirs)[:MOST_ENTRIES]:
             found.append(((position, int(index)), float(theirs[index])))
     return tuple(found)
 
 
-def differing_entries(first: np.ndarray, second: np.ndarray, relative: float) -> np.ndarray:
-    """Return the indices where two flat leaves differ, the worst first.
+def _differing_entries(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Return the indices where two flat leaves differ by more than round-off, the worst first.
 
-    relative: how much is no difference, over the largest finite entry; NaN differs from numbers
+    Round-off is counted in the largest finite entry; NaN differs from numbers.
     """
     finite = np.isfinite(first) & np.isfinite(second)
     size = max((np.abs(leaf[finite]).max(initial=0.0) for leaf in (first, second)), default=0.0)
@@ -86,7 +126,7 @@ def differing_entries(first: np.ndarray, second: np.ndarray, relative: float) ->
         distance = np.abs(first - second)
     same = (first == second) | (np.isnan(first) & np.isnan(second))
     distance = np.where(finite, distance, np.where(same, 0.0, np.inf))
-    candidates = np.flatnonzero(distance > relative * size)
+    candidates = np.flatnonzero(distance > ROUNDINGS * EPSILON * size)
     return candidates[np.argsort(-distance[candidates], kind="stable")]
 
 
@@ -100,9 +140,7 @@ class _Forward:
     params: PyTree
     args: tuple[PyTree, ...]
 
-    def disagreements(
-        self, gradient: Sequence[np.ndarray], seed: int
-    ) -> tuple[tuple[Entry, float], ...]:
+    def disagreements(self, gradient: Sequence[np.ndarray], seed: int) -> Differences:
         flat = np.concatenate([leaf.reshape(-1) for leaf in gradient])
         rng = np.random.default_rng(seed)
         if self.point.size <= FEW_ENTRIES:

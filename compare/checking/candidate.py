@@ -1,6 +1,8 @@
-"""A gradient handed over by anyone, as float64 leaves beside those of the parameters."""
+"""A derivative handed over by anyone, lined up with the leaves that it belongs to."""
 
-from collections.abc import Sequence
+import difflib
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,11 +10,15 @@ import numpy as np
 import optree
 
 from gradparity.backends.checks import is_floating
-from gradparity.backends.errors import InvalidParameters
-from gradparity.backends.pytrees import PyTree, leaf_names, private_numpy
+from gradparity.backends.errors import InvalidParameters, InvalidSetting
+from gradparity.backends.precision import dtype_name, unit_roundoff
+from gradparity.backends.pytrees import PyTree, is_array, leaf_names, private_numpy
+
+from .function import Leaf, complex_numpy, framework_of
+from .score import norm
+from .thresholds import ROUNDINGS
 
 NO_GRADIENT = "None"
-EPSILONS = {"float64": 2.0**-52, "float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}
 
 
 @dataclass(frozen=True)
@@ -29,47 +35,65 @@ class Problem:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A gradient whose leaves line up with those of the parameters.
+    """A derivative whose leaves line up with those of the parameters.
 
-    leaves: float64, the shape of the parameter; zeros where there is nothing to use
-    epsilons: the spacing of each leaf's own dtype at 1, which its round-off is counted in
+    slopes: flat float64, zeros where there is nothing to use; a complex leaf as pairs
+    units: the unit roundoff of each leaf's own dtype; dtypes: their names
+    convention: what a complex gradient is, "torch" for df/dx + i df/dy, "jax" for its conjugate
     problems: by the position of the leaf; -1 for a leaf that the parameters do not have
     strays: leaves whose shape is not the parameter's, as they came, by position
+    remarks: how it was lined up, where that was not by name
     """
 
-    leaves: tuple[np.ndarray, ...]
-    epsilons: tuple[float, ...]
+    slopes: tuple[np.ndarray, ...]
+    units: tuple[float, ...]
+    dtypes: tuple[str, ...]
+    convention: str
     problems: tuple[tuple[int, Problem], ...]
-    strays: dict[int, np.ndarray]
+    strays: Mapping[int, np.ndarray]
+    remarks: tuple[str, ...] = ()
 
 
-def read_candidate(
-    gradient: PyTree, names: Sequence[str], shapes: Sequence[tuple[int, ...]]
-) -> Candidate:
-    """Line a gradient up with the parameters by the paths of its leaves.
+def read_candidate(gradient: PyTree, leaves: Sequence[Leaf]) -> Candidate:
+    """Line a derivative up with its leaves by their paths, or else by their order.
 
     Lists and tuples count alike: torch.autograd.grad returns a tuple whatever it was given.
-
-    names, shapes: of the leaves of the parameters
     """
+    names = [leaf.name for leaf in leaves]
     offered = _by_path(gradient)
+    remarks: tuple[str, ...] = ()
+    if set(offered) != set(names):
+        offered, remarks = _by_order(offered, leaves)
+    convention = "jax" if framework_of(offered.values()) == "jax" else "torch"
     problems: list[tuple[int, Problem]] = []
-    leaves, epsilons, strays = [], [], {}
-    for position, (name, shape) in enumerate(zip(names, shapes, strict=True)):
-        array, epsilon, problem = _read_leaf(name, name in offered, offered.get(name), shape)
+    slopes, units, dtypes, strays = [], [], [], {}
+    for position, leaf in enumerate(leaves):
+        array, given, problem = _read_leaf(leaf, leaf.name in offered, offered.get(leaf.name))
         if problem is not None:
             problems.append((position, problem))
-        if array is not None and array.shape != shape:
-            strays[position] = array
-            array = None
-        leaves.append(np.zeros(shape) if array is None else array)
-        epsilons.append(epsilon)
+        if array is not None and array.shape != leaf.shape:
+            strays[position], array = array, None
+        slopes.append(_flat(array, leaf, convention))
+        units.append(unit_roundoff(given))
+        dtypes.append(dtype_name(given))
     strangers = [name for name, leaf in offered.items() if name not in names and leaf is not None]
     if strangers:
-        listed = ", ".join(strangers[:4]) + (", ..." if len(strangers) > 4 else "")
-        text = f"got {len(strangers)} leaves that the parameters do not have: {listed}"
-        problems.append((-1, Problem("", text, "structure")))
-    return Candidate(tuple(leaves), tuple(epsilons), tuple(problems), strays)
+        problems.append((-1, Problem("", _strange(strangers, names), "structure")))
+    return Candidate(
+        tuple(slopes), tuple(units), tuple(dtypes), convention, tuple(problems), strays, remarks
+    )
+
+
+def _strange(strangers: Sequence[str], names: Sequence[str]) -> str:
+    if strangers == [""]:
+        return (
+            f"got one array or number, expected a pytree like params, with the leaves "
+            f"{', '.join(names[:4])}{', ...' if len(names) > 4 else ''}"
+        )
+    listed = ", ".join(strangers[:4]) + (", ..." if len(strangers) > 4 else "")
+    text = f"got {len(strangers)} leaves that the parameters do not have: {listed}"
+    close = difflib.get_close_matches(strangers[0], names, 1)
+    return f"{text}; did you mean {close[0]}?" if close else text
 
 
 def _by_path(tree: PyTree) -> dict[str, Any]:
@@ -78,29 +102,138 @@ def _by_path(tree: PyTree) -> dict[str, Any]:
     return dict(zip(leaf_names(numbers), leaves, strict=True))
 
 
+def _by_order(
+    offered: dict[str, Any], leaves: Sequence[Leaf]
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Return the leaves under the parameters' names where their number and shapes leave one way."""
+    given = list(offered.values())
+    if len(given) == 1 and len(leaves) > 1 and is_array(given[0]):
+        sizes = [leaf.size for leaf in leaves]
+        if tuple(given[0].shape) == (sum(sizes),):
+            cuts = np.cumsum([0, *sizes])
+            parts = [given[0][cuts[k] : cuts[k + 1]] for k in range(len(sizes))]
+            shaped = [part.reshape(leaf.shape) for part, leaf in zip(parts, leaves, strict=True)]
+            names = dict(zip((leaf.name for leaf in leaves), shaped, strict=True))
+            return names, ("the gradient is one flat vector: it was cut up in the leaves' order",)
+    fits = len(given) == len(leaves) and all(
+        is_array(one) and tuple(one.shape) == leaf.shape
+        for one, leaf in zip(given, leaves, strict=True)
+    )
+    # Under names of its own a leaf may be meant for another: only one difference is a spelling.
+    own = [name for name in offered if name not in {leaf.name for leaf in leaves}]
+    if not fits or len({leaf.shape for leaf in leaves}) < len(leaves) and len(own) < len(leaves):
+        return offered, ()
+    renamed = {leaf.name: one for leaf, one in zip(leaves, given, strict=True)}
+    pairs = ", ".join(
+        f"{theirs} as {leaf.name or 'params'}"
+        for theirs, leaf in zip(offered, leaves, strict=True)
+        if theirs != leaf.name
+    )
+    return renamed, (f"the gradient has other names: it was read in order, {pairs}",)
+
+
 def _read_leaf(
-    name: str, offered: bool, leaf: Any, shape: tuple[int, ...]
-) -> tuple[np.ndarray | None, float, Problem | None]:
-    exact = EPSILONS["float64"]
+    leaf: Leaf, offered: bool, given: Any
+) -> tuple[np.ndarray | None, Any, Problem | None]:
+    name, shape = leaf.name, leaf.shape
     if not offered:
-        return None, exact, Problem(name, f"got no such leaf, expected shape {shape}", "structure")
-    if leaf is None:
-        return None, exact, Problem(name, f"got None, expected shape {shape}", NO_GRADIENT)
-    if getattr(leaf, "is_sparse", False):  # torch gives such gradients for embeddings
-        leaf = leaf.to_dense()
+        return None, 0.0, Problem(name, f"got no such leaf, expected shape {shape}", "structure")
+    if given is None:
+        return None, 0.0, Problem(name, f"got None, expected shape {shape}", NO_GRADIENT)
+    if getattr(given, "is_sparse", False):  # torch gives such gradients for embeddings
+        given = given.to_dense()
+    is_complex = dtype_name(given).startswith("complex") or isinstance(given, complex)
     try:
-        array = private_numpy(leaf)
+        array = complex_numpy(given) if is_complex else private_numpy(given)
     except (InvalidParameters, TypeError, ValueError, RuntimeError) as error:
-        return None, exact, Problem(name, f"{error}", "dtype")
-    epsilon = EPSILONS.get(array.dtype.name, exact)
-    values = array.astype(np.float64)
+        return None, 0.0, Problem(name, f"{error}", "dtype")
+    if is_complex and not leaf.is_complex:
+        text = f"got complex numbers ({array.dtype}), expected real ones as the parameter's"
+        return None, given, Problem(name, text, "dtype")
+    if not is_complex and not is_floating(array.dtype) and not isinstance(given, int):
+        text = f"got dtype {array.dtype}, expected floating numbers"
+        return array.astype(np.float64), given, Problem(name, text, "dtype")
+    values = array if is_complex else array.astype(np.float64, copy=False)
     if values.shape != shape:
-        text = f"got shape {values.shape}, expected {shape}"
-        return values, epsilon, Problem(name, text, "shape")
-    if not is_floating(array.dtype) and not isinstance(leaf, int):
-        return (
-            values,
-            epsilon,
-            Problem(name, f"got dtype {array.dtype}, expected floating numbers", "dtype"),
+        return values, given, Problem(name, f"got shape {values.shape}, expected {shape}", "shape")
+    return values, given, None
+
+
+def _flat(array: np.ndarray | None, leaf: Leaf, convention: str) -> np.ndarray:
+    if array is None:
+        return np.zeros(leaf.size)
+    if not leaf.is_complex:
+        return array.reshape(-1)
+    whole = np.ascontiguousarray(array, np.complex128)
+    whole = whole.conj() if convention == "jax" else whole
+    return whole.reshape(-1).view(np.float64)
+
+
+def rounding_bounds(slopes: Sequence[np.ndarray], units: Sequence[float]) -> tuple[np.ndarray, ...]:
+    """Return what rounding is assumed to do to each entry where nobody has measured it.
+
+    slopes: of the reference, or else of the claim itself
+    """
+    granted = []
+    for leaf, unit in zip(slopes, units, strict=True):
+        finite = np.where(np.isfinite(leaf), np.abs(leaf), 0.0)
+        finite += norm(finite) / math.sqrt(max(leaf.size, 1))
+        finite *= ROUNDINGS * unit
+        granted.append(finite)
+    return tuple(granted)
+
+
+def accepted(
+    tolerance: PyTree | None, rtol: float | None, leaves: Sequence[Leaf]
+) -> tuple[np.ndarray, ...] | None:
+    """Return the absolute error that the caller accepts of each leaf's entries, without rtol.
+
+    tolerance: a number, a number for each leaf, or arrays; None for nothing but rounding
+    raises: InvalidSetting for NaN, negative, misspelt or misshapen ones
+    """
+    if rtol is not None and not (isinstance(rtol, float | int) and 0 <= rtol < math.inf):
+        raise InvalidSetting(f"rtol: got {rtol!r}, expected a finite number that is not negative")
+    if tolerance is None:
+        return None
+    if isinstance(tolerance, float | int) and not isinstance(tolerance, bool):
+        return tuple(_accepted_in("tolerance", tolerance, leaf) for leaf in leaves)
+    given = _by_path(tolerance)
+    names = [leaf.name for leaf in leaves]
+    for name in given:
+        if name not in names:
+            close = difflib.get_close_matches(name, names, 1)
+            raise InvalidSetting(
+                f"tolerance: got leaf {name or 'params'!r}, expected one of "
+                f"{', '.join(names[:6]) or 'params'}"
+                + (f"; did you mean {close[0]}?" if close else "")
+            )
+    for name in names:
+        if name not in given:
+            raise InvalidSetting(
+                f"tolerance: got none for leaf {name or 'params'}, expected one for each leaf, or "
+                "a single number for all"
+            )
+    return tuple(
+        _accepted_in(f"tolerance of {leaf.name or 'params'}", given[leaf.name], leaf)
+        for leaf in leaves
+    )
+
+
+def _accepted_in(what: str, value: Any, leaf: Leaf) -> np.ndarray:
+    try:
+        array = np.asarray(private_numpy(value), np.float64)
+    except (InvalidParameters, TypeError, ValueError) as error:
+        raise InvalidSetting(f"{what}: {error}; expected numbers") from None
+    if not (np.isfinite(array).all() and (array >= 0).all()):
+        raise InvalidSetting(
+            f"{what}: got {float(array.reshape(-1)[np.argmin(np.nan_to_num(array, nan=-1.0))])}, "
+            "expected finite numbers that are not negative"
         )
-    return values, epsilon, None
+    if array.shape not in ((), leaf.shape):
+        raise InvalidSetting(
+            f"{what}: got shape {array.shape}, expected a number or shape {leaf.shape}"
+        )
+    whole = np.broadcast_to(array, leaf.shape)
+    if leaf.is_complex:
+        whole = np.repeat(whole.reshape(*leaf.shape, 1), 2, axis=-1)
+    return np.ascontiguousarray(whole).reshape(-1)

@@ -1,6 +1,5 @@
 """The Taylor test: a second opinion on a gradient, from how fast f leaves its tangent."""
 
-import dataclasses
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,15 +9,15 @@ import numpy as np
 
 from gradparity.backends import Backend
 from gradparity.backends.error_bars.noise import difference_table_noise
+from gradparity.backends.precision import EPSILON
 from gradparity.backends.pytrees import PyTree
 
+from ..strict_json import strict
 from ..verdicts import Verdict
-from .black_box import BlackBox
-from .candidate import read_candidate
-from .directions import Region, restrict, whole_leaf
-from .meter import Meter
-from .quick_slope import EPSILON
-from .trial import Trial
+from .candidate import Candidate, read_candidate, rounding_bounds
+from .function import Direction, Function, Span
+from .score import Directions, norm
+from .thresholds import DIGITS
 
 # Steps from 1/8 of the parameters' own size downwards, each half the last.
 FIRST_LEVEL, LAST_LEVEL = 3, 30
@@ -33,8 +32,6 @@ FITTED, FEWEST = 6, 4
 RIGHT, WRONG = 1.8, 1.2
 # A power of the step is a straight line; two terms of opposite sign bend it by more than this.
 STRAIGHT = 0.35
-# Where the remainder is noise at every step, the tangent explains so many digits of f's change.
-DIGITS = 1e-4
 
 
 @dataclass(frozen=True)
@@ -72,10 +69,8 @@ class TaylorTest:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields for JSON; numbers that JSON lacks become "nan", "inf" or "-inf"."""
-        return {
-            key: [_plain(item) for item in value] if isinstance(value, tuple) else _plain(value)
-            for key, value in dataclasses.asdict(self).items()
-        }
+        content: dict[str, Any] = strict(self)
+        return content
 
 
 def taylor_test(
@@ -92,51 +87,54 @@ def taylor_test(
     f. The price is that it names no entry, that it sees half the digits, and that a small leaf may
     hide behind a large one; `check_gradient` does better. Arguments and errors are its.
     """
-    black_box = BlackBox(f, params, args, backend)
+    function = Function(f, params, args, backend)
     if callable(gradient):
-        gradient = black_box.call(gradient)
-    candidate = read_candidate(gradient, black_box.names, [np.shape(x) for x in black_box.leaves])
-    trial = Trial(Meter(black_box, seed, 0), candidate)
+        gradient = function.call(gradient)
+    candidate = read_candidate(gradient, function.leaves)
     if candidate.problems:
         problem = candidate.problems[0][1]
         where = f"{problem.leaf}: " if problem.leaf else ""
-        return _untested(trial, Verdict.DIFFER, f"{where}{problem.text}")
-    if not all(np.isfinite(leaf).all() for leaf in trial.original):
-        return _untested(
-            trial, Verdict.CANNOT_TELL, "the gradient holds numbers that are not finite"
-        )
-    if not math.isfinite(black_box.value):
-        return _untested(trial, Verdict.CANNOT_TELL, f"f is {black_box.value} at the parameters")
-    return _measure(trial)
+        return _untested(function, seed, Verdict.DIFFER, f"{where}{problem.text}")
+    if not all(np.isfinite(leaf).all() for leaf in candidate.slopes):
+        reason = "the gradient holds numbers that are not finite"
+        return _untested(function, seed, Verdict.CANNOT_TELL, reason)
+    if function.blocked:
+        return _untested(function, seed, Verdict.CANNOT_TELL, function.blocked)
+    return _measure(function, candidate, seed)
 
 
-def _untested(trial: Trial, verdict: Verdict, reason: str) -> TaylorTest:
-    nan, black_box = math.nan, trial.black_box
-    calls, seed = black_box.evaluations, trial.meter.seed
+def _untested(function: Function, seed: int, verdict: Verdict, reason: str) -> TaylorTest:
+    nan, calls = math.nan, function.evaluations
     return TaylorTest(verdict, reason, nan, (), (), (), None, nan, nan, calls, seed)
 
 
-def _measure(trial: Trial) -> TaylorTest:
-    black_box, weights = trial.black_box, trial.weights(0)
-    whole = [whole_leaf(leaf, flat.size).spans[0] for leaf, flat in enumerate(trial.gradient)]
-    direction = restrict(weights, Region(tuple(span for span in whole if span.size)))
-    phi = black_box.along(direction)
+def _measure(function: Function, candidate: Candidate, seed: int) -> TaylorTest:
+    weights = Directions(function, seed).weights(0)
+    direction: Direction = {
+        Span(leaf, 0, flat.size): weights[leaf]
+        for leaf, flat in enumerate(candidate.slopes)
+        if flat.size
+    }
+    terms = [flat * weights[leaf] for leaf, flat in enumerate(candidate.slopes)]
+    granted = rounding_bounds(candidate.slopes, candidate.units)
+    allowance = norm(np.concatenate([g * w for g, w in zip(granted, weights, strict=True)]))
+    phi = function.along(direction)
     steps = np.array([2.0**-level for level in range(FIRST_LEVEL, LAST_LEVEL + 1)])
     values = np.array([phi(step) for step in steps])
     inside = np.isfinite(values)
     steps, values = steps[inside], values[inside]
-    noise = _noise(phi, values, black_box.value)
-    slope_of_g = trial.predicted(direction)
-    changes = values - black_box.value
+    noise = _noise(phi, values, function.value)
+    slope_of_g = float(sum(term.sum() for term in terms))
+    changes = values - function.value
     remainders = np.abs(changes - steps * slope_of_g)
     # Round-off in the gradient's own dtype is no fault; nor is what it adds to the remainder.
-    clear = remainders > CLEAR * noise + 2 * steps * trial.allowance(direction)
+    clear = remainders > CLEAR * noise + 2 * steps * allowance
     chosen = np.flatnonzero(clear)[-FITTED:]
-    size = trial.size(direction)
+    size = norm(np.concatenate(terms))
     if len(chosen) >= FEWEST:
         slope, bend = _slope(steps[chosen], remainders[chosen])
         seen = remainders[chosen[-1]] / steps[chosen[-1]]
-        verdict, reason = _judge(slope, phi, black_box.value, steps[chosen], remainders[chosen])
+        verdict, reason = _judge(slope, phi, function.value, steps[chosen], remainders[chosen])
         if bend > STRAIGHT:
             verdict = Verdict.CANNOT_TELL
             reason = "the remainder follows no single power of the step: two terms cancel in it"
@@ -155,8 +153,8 @@ def _measure(trial: Trial) -> TaylorTest:
         fitted,
         noise,
         float(seen / size) if size else math.nan,
-        black_box.evaluations,
-        trial.meter.seed,
+        function.evaluations,
+        seed,
     )
 
 
@@ -202,9 +200,3 @@ def _judge_noise(seen: float, size: float, some: bool, steps: int) -> tuple[Verd
     if seen <= DIGITS * size or size == 0:
         return Verdict.AGREE, "the gradient leaves no remainder but noise, as f is straight"
     return Verdict.CANNOT_TELL, "the noise of f hides what the gradient would explain"
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    return str(value) if isinstance(value, Verdict) else value

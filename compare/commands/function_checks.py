@@ -11,7 +11,7 @@ from gradparity.backends.registry import backend_names
 from gradparity.compare import GradientCheck, check_gradient
 from gradparity.models.progress import Announce
 
-from ..checking.black_box import FunctionFailed
+from ..checking.function import FunctionFailed
 from ..conformance.isolation import describe
 from ..places import place_of
 from ..user_functions import Arguments

@@ -9,7 +9,7 @@ from gradparity.models import SimpleNet, TwoLayerNet
 from gradparity.models.functions import cross_entropy_from_logits, sigmoid, softmax
 
 from ..checking.check import check_gradient
-from ..checking.gradient_check import GradientCheck
+from ..checking.result import GradientCheck
 from .findings import Floats
 from .graphs import Graph, draw_parabola, draw_simple_net
 from .notebook_loops import notebook_gradient

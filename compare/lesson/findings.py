@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from gradparity.backends.error_bars.estimate import Estimate
 from gradparity.models import DescentPath, TrainingRun
 
-from ..checking.gradient_check import GradientCheck
+from ..checking.result import GradientCheck
 from ..checking.taylor import TaylorTest
 
 Function = Callable[[Any], Any]

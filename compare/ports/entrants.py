@@ -23,12 +23,14 @@ class Entrants:
 
     params: common to all; left_out: default backends that are not installed, with the reason
     own: for a native implementation that came with parameters of its own, those
+    by_name: whether somebody asked for these backends, who wants to know if one fails
     """
 
     engines: tuple[Engine, ...]
     params: PyTree
     left_out: tuple[tuple[str, str], ...] = ()
     own: Mapping[str, NativeTree] = field(default_factory=dict)
+    by_name: bool = True
 
 
 def entrants(
@@ -52,9 +54,14 @@ def entrants(
             )
         chosen, left_out = _load(backends, dtype)
         shared = tuple(Engine(label, backend, f) for label, backend in _labelled(chosen))
-        return Entrants(shared, params, left_out)
-    chosen, left_out = _load(tuple(f) if backends is DEFAULT_BACKENDS else backends, dtype)
-    labelled = _labelled(chosen)
+        return Entrants(shared, params, left_out, by_name=backends is not DEFAULT_BACKENDS)
+    left_out: tuple[tuple[str, str], ...] = ()
+    if backends is DEFAULT_BACKENDS:
+        # What stands before a colon is the backend; the whole is the implementation's name.
+        labelled = [(name, get_backend(name.partition(":")[0], dtype=dtype)) for name in f]
+    else:
+        chosen, left_out = _load(backends, dtype)
+        labelled = _labelled(chosen)
     _check_names("backends", [label for label, _ in labelled], f)
     for what, named in (("rename", rename), ("transpose", transpose)):
         _check_names(what, named or {}, f)

@@ -1,4 +1,4 @@
-"""Tell rounding errors from differences: they scatter around zero from point to point."""
+"""Whether engines compute one value, and who stands against the others."""
 
 import itertools
 import math
@@ -6,19 +6,20 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..checking.candidate import EPSILONS
+from gradparity.backends.precision import UNIT_ROUNDOFF
+
 from .engines import Engine, Point, answer
 
-# The last few operations of f round the value itself.
-FINAL_ROUNDINGS = 8
+# The last few operations of f round the value itself: this many roundings of it are none.
+FINAL_ROUNDINGS = 16
+# Two algorithms for one function differ by this much of its value: 90 roundings of log_ndtr.
+ANOTHER_ALGORITHM = 2.0**-40
 # Twice as much float32 noise as was seen at a few points, and room for another algorithm.
 SHADOW_MARGIN = 16
 NEIGHBOURS = 6
 # Rounding errors of neighbouring points scatter around zero; the mean of seven lies within eight
 # standard deviations of it except once in 100,000 times.
 SYSTEMATIC = 8
-# float32 gradients cancel intermediate values that nobody sees; f over x stands in for them.
-CANCELLED = 64
 
 
 def odd_ones_out(
@@ -47,38 +48,19 @@ def odd_ones_out(
     )
 
 
-def float32_fault_persists(engine: Engine, point: Point, leaf: int, entry: int, seed: int) -> bool:
-    """Tell whether a float32 gradient is off from its float64 shadow by more than round-off.
-
-    leaf, entry: where; its error has to be there at neighbouring points as well, and to be larger
-    than float32 makes it where intermediate values of the size of f cancel
-    """
-    shadow = engine.in_dtype("float64")
-
-    def slope(of: Engine, at: Point) -> float:
-        return float(answer(of, at, seed).leaves[leaf].reshape(-1)[entry])
-
-    points = [point, *_neighbours(point, math.sqrt(EPSILONS["float32"]), seed)]
-    gradient = answer(shadow, point, seed)
-    size = float(np.abs(point.leaves[leaf]).max(initial=0.0)) or 1.0
-    unit = max(float(np.nanmax(np.abs(gradient.leaves[leaf]))), abs(gradient.value) / size)
-    errors = [slope(engine, at) - slope(shadow, at) for at in points]
-    if not math.isfinite(errors[0]):
-        return True
-    return _is_systematic(errors) and abs(errors[0]) > CANCELLED * EPSILONS["float32"] * unit
-
-
 def _agree(
     pair: tuple[Engine, Engine], values: tuple[float, float], point: Point, seed: int
 ) -> bool:
     if not all(map(math.isfinite, values)):
         return np.array_equal(values[0], values[1], equal_nan=True)
-    difference = abs(values[0] - values[1])
-    epsilon = max(EPSILONS[engine.backend.dtype] for engine in pair)
-    if difference <= FINAL_ROUNDINGS * epsilon * max(map(abs, values)):
+    difference, size = abs(values[0] - values[1]), max(map(abs, values))
+    unit = max(UNIT_ROUNDOFF[engine.backend.dtype] for engine in pair)
+    if difference <= max(FINAL_ROUNDINGS * unit, ANOTHER_ALGORITHM) * size:
         return True
-    neighbours = _neighbours(point, math.sqrt(epsilon), seed)
-    if difference <= SHADOW_MARGIN * epsilon * max(_float32_noise(e, neighbours) for e in pair):
+    neighbours = _neighbours(point, math.sqrt(2 * unit), seed)
+    single = UNIT_ROUNDOFF["float32"]
+    noise = max(_float32_noise(engine, neighbours) for engine in pair)
+    if difference <= SHADOW_MARGIN * unit / single * noise:
         return True
     nearby = [_value(pair[0], near) - _value(pair[1], near) for near in neighbours]
     return not _is_systematic([values[0] - values[1], *nearby])
@@ -91,18 +73,17 @@ def _is_systematic(errors: Sequence[float]) -> bool:
 
 
 def _float32_noise(engine: Engine, points: Sequence[Point]) -> float:
-    """Return the largest error of float32 runs in units of float32's spacing at 1; 0 if unknown."""
+    """Return the largest error of float32 runs; 0 where it is unknown."""
     try:
         coarse, fine = engine.in_dtype("float32"), engine.in_dtype("float64")
         errors = [abs(_value(coarse, point) - _value(fine, point)) for point in points]
     except Exception:  # the engine, or f, has no float32; what else is known has to do
         return 0.0
-    finite = [error for error in errors if math.isfinite(error)]
-    return max(finite, default=0.0) / EPSILONS["float32"]
+    return max((error for error in errors if math.isfinite(error)), default=0.0)
 
 
 def _value(engine: Engine, point: Point) -> float:
-    return engine.value(point) if engine.pays_for_each_entry else answer(engine, point).value
+    return engine.value(point) if engine.differences else answer(engine, point).value
 
 
 def _neighbours(point: Point, distance: float, seed: int) -> list[Point]:

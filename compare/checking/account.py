@@ -1,0 +1,287 @@
+"""Account for a claim by slopes alone: it fits as a whole, or is taken apart until it is known."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from gradparity.backends.precision import EPSILON
+
+from .found import Found, LegalEntry, WrongEntry
+from .function import Span
+from .score import Claim, Directions, Region, Score, resolution
+from .slope import Slope
+from .thresholds import (
+    BEND,
+    CLOSE,
+    CLOSER,
+    CONFIRMED,
+    FIRST_NEIGHBOURS,
+    GRAINS,
+    LISTED,
+    NEIGHBOURS,
+    OTHER_SCALE,
+    SHORTER,
+    SMALL,
+    WRONG,
+)
+
+# Directions of later rounds, so that they have nothing to do with the first two.
+CONFIRMING_ROUNDS = (20, 21)
+CONFIRMING_FACTORS = (1.0, OTHER_SCALE)
+
+
+@dataclass(frozen=True)
+class Account:
+    """Judges claims about one function by its slopes.
+
+    last: the number of evaluations after which the budget is spent
+    entries: whether single entries are judged, or only leaves
+    """
+
+    directions: Directions
+    last: int
+    entries: bool = True
+
+    def of(self, claim: Claim) -> Found:
+        """Judge all that is open, along two independent random directions."""
+        found = Found()
+        for round_ in (0, 1):
+            region = tuple(span for span in claim.whole() if span.leaf not in found.wrong_leaves)
+            if region:
+                found += self._region(claim, region, round_)
+                claim = claim.without(found.decided_by_leaf())
+        return found
+
+    def at_once(self, claim: Claim) -> Found | None:
+        """Return what is found where the claim fits as a whole, and as finely as promised."""
+        found = Found()
+        for round_ in (0, 1):
+            score = self.directions.score(claim, claim.whole(), round_)
+            if not (score.fits and score.resolved):
+                return None
+            found += Found(score.resolution)
+        return found
+
+    def _region(self, claim: Claim, region: Region, round_: int) -> Found:
+        region = tuple(span for span in region if claim.is_open(span))
+        if not region:
+            return Found()
+        if self.directions.function.evaluations > self.last:
+            return self._unknown(region, "the budget of evaluations was spent")
+        if self.entries and len(region) == 1 and region[0].size == 1:
+            return self.entry(claim, region[0].leaf, region[0].start)
+        score = self.directions.score(claim, region, round_)
+        if score.fits and score.resolved:
+            return Found(score.resolution)
+        if score.fits and score.is_limited:  # parts have smaller slopes and the same noise
+            return Found(score.resolution)
+        if score.slope.kind == "smooth" and not score.slope.noisy:
+            # Kinks around, not noise: shorter steps stay between them.
+            shorter = self.directions.score(claim, region, round_, SHORTER)
+            if shorter.fits and shorter.resolved:
+                return Found(shorter.resolution)
+        if score.is_wrong and score.slope.kind == "smooth" and self.entries:
+            found = self._chase(claim, region, round_, score)
+            if found.wrong:
+                return found
+        return self._parts(claim, region, round_, score)
+
+    def _chase(self, claim: Claim, region: Region, round_: int, score: Score) -> Found:
+        """Name wrong entries one after the other until the rest fits, or enough are known."""
+        found = Found()
+        while score.is_wrong and score.slope.kind == "smooth":
+            one = self._follow(claim, region, round_, score)
+            if not one.wrong:
+                break
+            found += one
+            claim = claim.without(found.decided_by_leaf())
+            region = tuple(
+                span
+                for span in region
+                if claim.is_open(span) and not self._is_known(found, span.leaf)
+            )
+            if not region or self.directions.function.evaluations > self.last:
+                return found
+            score = self.directions.score(claim, region, round_)
+        return found + self._region(claim, region, round_) if found.wrong else found
+
+    def _parts(self, claim: Claim, region: Region, round_: int, score: Score) -> Found:
+        """Judge the halves of a region that does not fit, or is not resolved."""
+        halves = self._halves(claim, region)
+        if halves is None:
+            (span,) = region
+            if score.fits:
+                return Found(score.resolution)
+            if math.isnan(score.z):
+                return self._unknown(region, f"no slope could be measured ({score.slope.kind})")
+            return self._unknown(region, f"off by {score.z:.2g} bars, {score.slope.kind} there")
+        found = Found()
+        for half in halves:
+            if all(self._is_known(found, span.leaf) for span in half):
+                break  # the leaves are wrong, and more need not be known
+            found += self._region(claim.without(found.decided_by_leaf()), half, round_)
+        if found.legal or not found.all_fits:
+            return found
+        if not score.is_wrong or score.slope.kind != "smooth":
+            return found
+        # Each part is within its bar, the whole is not: spread over entries, if it is so again.
+        if self.is_wrong_again(claim, region):
+            return found + Found(wrong_leaves=frozenset(span.leaf for span in region))
+        return found + self._unknown(region, "its parts fit, the whole does not")
+
+    def _is_known(self, found: Found, leaf: int) -> bool:
+        """Tell whether enough wrong entries of a leaf are known: all of a small one."""
+        small = self.directions.function.leaves[leaf].size <= LISTED
+        return found.wrong_in(leaf) >= CONFIRMED and not small
+
+    def is_wrong_again(self, claim: Claim, region: Region) -> bool:
+        """Tell whether a region is wrong along further directions, at unrelated steps."""
+        for round_, factor in zip(CONFIRMING_ROUNDS, CONFIRMING_FACTORS, strict=True):
+            again = self.directions.score(claim, region, round_, factor, hurry=False)
+            if not (again.is_wrong and again.slope.kind == "smooth"):
+                return False
+        return True
+
+    def _halves(self, claim: Claim, region: Region) -> tuple[Region, Region] | None:
+        if len(region) > 1:
+            # The large leaves apart from the small ones, whose slopes they drown.
+            order = sorted(region, key=lambda span: claim.sizes[span.leaf])
+            middle = len(order) // 2
+            return tuple(order[:middle]), tuple(order[middle:])
+        (span,) = region
+        if not self.entries or span.size == 1:
+            return None
+        left, right = span.halves()
+        return (left,), (right,)
+
+    def _follow(self, claim: Claim, region: Region, round_: int, score: Score) -> Found:
+        """Follow what is off into the half that holds the most of it, down to an entry.
+
+        Slopes of halves add up to that of the whole, so that one of them needs no measurement.
+        """
+        off = score.got - score.slope.value
+        bar = score.slope.bar
+        while not (len(region) == 1 and region[0].size == 1):
+            halves = self._halves(claim, region)
+            assert halves is not None
+            first = self.directions.score(claim, halves[0], round_, known=abs(off))
+            if first.slope.kind != "smooth" or not first.slope.known:
+                return Found()
+            part = first.got - first.slope.value
+            if abs(part) >= abs(off - part):
+                region, off, bar = halves[0], part, first.slope.bar
+            else:
+                region, off, bar = halves[1], off - part, bar + first.slope.bar
+            if abs(off) < WRONG / 2 * bar:
+                return Found()  # spread too thinly to be followed
+        (span,) = region
+        found = self.entry(claim, span.leaf, span.start)
+        return found if found.wrong else Found()
+
+    def entry(self, claim: Claim, leaf: int, entry: int) -> Found:
+        """Judge one entry by differences, at two unrelated steps unless it fits at once."""
+        got = float(claim.slopes[leaf][entry])
+        tolerance = float(claim.tolerance[leaf][entry])
+        described = self.directions.function.leaves[leaf]
+        own = abs(float(described.array.reshape(-1)[entry]))
+        other = OTHER_SCALE * described.scale
+        if 0 < own < SMALL * described.scale:
+            other = 2 * OTHER_SCALE * own  # the edge of a domain may be as near as it is small
+        slopes: list[Slope] = []
+        done = ((leaf, entry),)
+        typical = claim.sizes[leaf] / described.scale / math.sqrt(claim.slopes[leaf].size)
+        for step in (described.scale, other):
+            slope = self.slope_of_entry(leaf, entry, step)
+            slopes.append(slope)
+            bar = slope.bar + tolerance
+            if slope.distance(got) <= bar and math.isfinite(bar):
+                size = max(abs(got), typical, abs(slope.low), abs(slope.high))
+                spread = bar if slope.kind == "kink" else slope.spread + tolerance
+                total = claim.total / described.scale or slope.rise
+                rho = resolution(spread, size, total) if total else 0.0
+                legal = (
+                    (LegalEntry(leaf, entry, got, (slope.low, slope.high)),)
+                    if slope.kind == "kink"
+                    else ()
+                )
+                return Found({leaf: rho}, {leaf: rho}, legal=legal, decided=done)
+        clear = all(slope.distance(got) >= WRONG * (slope.bar + tolerance) for slope in slopes)
+        if clear and _consistent(*slopes):
+            best = min(slopes, key=lambda slope: slope.bar)
+            if nearby := self._nearby(leaf, entry, got, best):
+                return Found(legal=(LegalEntry(leaf, entry, got, nearby),), decided=done)
+            wrong = WrongEntry(leaf, entry, got, best.value, best.reach)
+            return Found(wrong=(wrong,), wrong_leaves=frozenset((leaf,)), decided=done)
+        if not math.isfinite(got) and all(s.kind == "kink" for s in slopes):
+            best = min(slopes, key=lambda slope: slope.bar)
+            legal = (LegalEntry(leaf, entry, got, (best.low, best.high)),)
+            return Found(legal=legal, decided=done)
+        return Found(unknown=((leaf, _doubt(described.index(entry), got, slopes)),), decided=done)
+
+    def _nearby(
+        self, leaf: int, entry: int, got: float, slope: Slope
+    ) -> tuple[float, float] | None:
+        """Return the slopes at points around, if f has kinks there and `got` lies between them.
+
+        Where several kinks meet, f may be smooth along each entry and not in between, as the
+        largest minus the smallest of equal numbers is; engines return a slope that f has next to
+        the point (the generalized gradient: F. H. Clarke, "Optimization and Nonsmooth Analysis").
+        """
+        if slope.kind == "jump":
+            return None
+        near = [self._slope_beside(leaf, entry, k, CLOSER) for k in range(FIRST_NEIGHBOURS)]
+        far = [self._slope_beside(leaf, entry, k, CLOSE) for k in range(FIRST_NEIGHBOURS)]
+        size = max(map(abs, (slope.low, slope.high, got)))
+        # What bends smoothly is straighter the closer one looks; kinks that meet are not.
+        scale = self.directions.function.leaves[leaf].scale
+        noise = GRAINS * EPSILON * abs(self.directions.function.value) / (CLOSER / 64 * scale)
+        if np.ptp(near) < max(BEND * size, GRAINS * noise) or np.ptp(near) < np.ptp(far) / 4:
+            return None
+        low, high = min(slope.low, *near), max(slope.high, *near)
+        for neighbour in range(FIRST_NEIGHBOURS, NEIGHBOURS):
+            if low <= got <= high:
+                return low, high
+            one = self._slope_beside(leaf, entry, neighbour, CLOSER)
+            low, high = min(low, one), max(high, one)
+        return (low, high) if low <= got <= high else None
+
+    def _slope_beside(self, leaf: int, entry: int, neighbour: int, distance: float) -> float:
+        """Return the slope by one entry at a random point beside the given one."""
+        leaves = self.directions.function.leaves
+        rng = np.random.default_rng([self.directions.seed, leaf, entry, neighbour])
+        away = {
+            Span(k, 0, other.size): distance * other.scale * rng.uniform(-1, 1, other.size)
+            for k, other in enumerate(leaves)
+        }
+        here, step = away[Span(leaf, 0, leaves[leaf].size)], distance / 64 * leaves[leaf].scale
+        values = []
+        for shift in (step, -2 * step):
+            here[entry] += shift
+            values.append(self.directions.function.along(away)(1.0))
+        return (values[0] - values[1]) / (2 * step)
+
+    def slope_of_entry(self, leaf: int, entry: int, step: float) -> Slope:
+        """Return the slope by one entry, per unit of it."""
+        direction = {Span(leaf, entry, entry + 1): np.ones(1)}
+        return self.directions.measure(direction, step)
+
+    @staticmethod
+    def _unknown(region: Region, why: str) -> Found:
+        return Found(unknown=tuple((span.leaf, why) for span in region))
+
+
+def _consistent(first: Slope, second: Slope) -> bool:
+    """Tell whether two measurements of one slope do not contradict each other."""
+    gap = max(first.low - second.high, second.low - first.high, 0.0)
+    return gap <= 2 * (first.bar + second.bar)
+
+
+def _doubt(index: tuple[int, ...], got: float, slopes: list[Slope]) -> str:
+    place = f"[{', '.join(map(str, index))}] " if index else ""
+    if any(slope.kind in ("jump", "not finite") for slope in slopes):
+        kind = next(slope.kind for slope in slopes if slope.kind in ("jump", "not finite"))
+        what = "f jumps there" if kind == "jump" else "its slope is not finite there"
+        return f"{place}got {got:.6g}, and {what}"
+    best = min(slopes, key=lambda slope: slope.bar)
+    return f"{place}got {got:.6g}, measured {best.value:.6g} ± {best.spread:.1e}"

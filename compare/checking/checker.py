@@ -1,0 +1,337 @@
+"""Check candidates for the derivative of one function at one point."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from gradparity.backends import Backend
+from gradparity.backends.errors import InvalidSetting
+from gradparity.backends.precision import UNIT_ROUNDOFF
+from gradparity.backends.pytrees import PyTree, flatten, is_array
+
+from .account import CONFIRMING_ROUNDS, Account
+from .candidate import NO_GRADIENT, Candidate, accepted, read_candidate, rounding_bounds
+from .conclusion import Case, Judged, conclude
+from .disputes import Certificate, certify, compare
+from .found import Found, LegalEntry, WrongEntry
+from .function import Function, Span
+from .patterns import Witness
+from .reference import Reference, reference_of
+from .result import GradientCheck
+from .score import Claim, Directions, norm
+from .slope import KINDS
+from .thresholds import CONFIRMED, DRAWN, DRAWS, MOST_EVALUATIONS, ROUNDINGS
+
+DOUBLE = UNIT_ROUNDOFF["float64"]
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What a candidate is granted and judged by; see `Checker.check`."""
+
+    bounds: Sequence[np.ndarray] | None = None
+    rtol: float = 0.0
+    rounding: float = 0.0
+    only: Sequence[np.ndarray] | None = None
+
+    @property
+    def accepted(self) -> str:
+        """Say which errors the caller accepts."""
+        parts = ["the given tolerance"] * (self.bounds is not None)
+        return " and ".join(parts + [f"rtol {self.rtol:g}"] * bool(self.rtol))
+
+
+class Checker:
+    """Checks candidates for the gradient of f at one point; what is known of f serves them all.
+
+    f, params, args, backend, cotangent: as in `Function`
+    seed: of the random directions; budget: calls of f after which a search ends
+    """
+
+    def __init__(
+        self,
+        f: Callable[..., Any],
+        params: PyTree,
+        *args: PyTree,
+        seed: int = 0,
+        backend: str | Backend | None = None,
+        cotangent: PyTree | None = None,
+        budget: int = MOST_EVALUATIONS,
+        claim: str = "gradient",
+    ) -> None:
+        check_seed(seed)
+        self.function = Function(f, params, args, backend, cotangent)
+        self.directions = Directions(self.function, seed)
+        self.budget, self.claim = budget, claim
+        self.certificates: dict[str, Certificate] = {}
+        self.reference: Reference | None = None
+        self.search_references = True
+        self._reported = 0
+        shapes = [np.shape(leaf) for leaf in flatten((params, args))[0] if is_array(leaf)]
+        self._counts = tuple({length for shape in shapes for length in shape})
+
+    def check(
+        self,
+        gradient: PyTree | Callable[..., PyTree],
+        tolerance: PyTree | None = None,
+        rtol: float | None = None,
+        rounding: float = 0.0,
+        only: Sequence[np.ndarray] | None = None,
+    ) -> GradientCheck:
+        """Return the verdict on one candidate; its `evaluations` are those since the last one.
+
+        rounding: what the candidate's own method loses, relatively, more than its dtype does
+        only: the entries of each leaf to be judged, flat; None for all
+        """
+        bounds = accepted(tolerance, rtol, self.function.leaves)
+        terms = Terms(bounds, rtol or 0.0, rounding, only)
+        if not callable(gradient):
+            return self._check(gradient, terms)
+        given = self.function.call(gradient)
+        check = self._check(given, terms)
+        again = self._again(gradient, given)
+        if again:
+            return replace(
+                check,
+                verdict=type(check.verdict).DIFFER,
+                reason=f"the {self.claim} changes from call to call: it {again}",
+            )
+        if check.verdict == "differ" and not self.function.is_double:
+            exact = self._check(self.function.call_in_float64(gradient), terms)
+            if exact.verdict == "agree":
+                dtype = self.function.dtype
+                note = f"in float64 it is right: only {dtype} is at fault"
+                return replace(check, notes=(note, *check.notes))
+        return check
+
+    def _again(self, rule: Callable[..., PyTree], first: PyTree) -> str:
+        """Say where a second call gives something else than rounding explains."""
+        leaves = self.function.leaves
+        one = read_candidate(first, leaves)
+        two = read_candidate(self.function.call(rule), leaves)
+        for position, leaf in enumerate(leaves):
+            a, b = one.slopes[position], two.slopes[position]
+            (granted,) = rounding_bounds([a], [max(one.units[position], DOUBLE)])
+            apart = ~((np.abs(a - b) <= granted) | (np.isnan(a) & np.isnan(b)) | (a == b))
+            if apart.any():
+                entry = int(np.argmax(np.where(apart, np.abs(a - b), -1.0)))
+                place = (leaf.name or "") + (str(list(leaf.index(entry))) if leaf.shape else "")
+                return f"gives {a[entry]:.6g} and {b[entry]:.6g} at {place} for the same input"
+        return ""
+
+    def _check(self, gradient: PyTree, terms: Terms) -> GradientCheck:
+        candidate = read_candidate(gradient, self.function.leaves)
+        account = Account(self.directions, self.function.evaluations + self.budget)
+        # Where the whole is of another form, there is not one number to judge.
+        unread = [
+            leaf
+            for leaf, problem in candidate.problems
+            if leaf >= 0 and problem.pattern != NO_GRADIENT  # it stands for zeros
+        ]
+        judged = Judged()
+        if not self.function.blocked and len(unread) < len(self.function.leaves):
+            judged = self._judge(account, candidate, unread, terms)
+        spent = self.function.evaluations - self._reported
+        self._reported = self.function.evaluations
+        return conclude(
+            Case(
+                self.function,
+                self.directions.seed,
+                candidate,
+                self.claim,
+                spent,
+                terms.accepted,
+                max(self.directions.kinds, key=KINDS.index, default="smooth"),
+                self._counts,
+            ),
+            judged,
+        )
+
+    def _judge(
+        self,
+        account: Account,
+        candidate: Candidate,
+        unread: Sequence[int],
+        terms: Terms,
+    ) -> Judged:
+        certificate = self._certificate(load=False)
+        claim = self._claim(candidate, certificate, terms, unread)
+        found, claim = self._not_finite(account, claim)
+        if certificate is None and claim.whole():
+            if fits := account.at_once(claim):
+                return Judged(found + fits, claim)
+            # Something is wrong or hard to see: now any engine that is installed may help.
+            certificate = self._certificate(load=True)
+            if certificate is not None:
+                claim = self._claim(candidate, certificate, terms, unread)
+                found, claim = self._not_finite(account, claim)
+        judged = self._settle(account, claim, certificate, candidate.units) + found
+        return replace(judged, witnesses=self._witnesses(judged))
+
+    def _witnesses(self, judged: Judged) -> dict[int, list[Witness]]:
+        """Measure slopes through the first wrong leaves that no reference explains."""
+        covered = judged.certificate.spread if judged.certificate else {}
+        witnesses: dict[int, list[Witness]] = {}
+        for leaf in [leaf for leaf in judged.found.wrong_leaves if leaf not in covered][:CONFIRMED]:
+            size = self.function.leaves[leaf].size
+            if judged.claim is None or size == 1 or judged.found.wrong_in(leaf) == 1:
+                continue
+            whole = replace(judged.claim, open=(None,) * len(self.function.leaves))
+            for round_ in CONFIRMING_ROUNDS:
+                score = self.directions.score(whole, (Span(leaf, 0, size),), round_)
+                weights = self.directions.weights(round_)[leaf]
+                wrong = abs(score.got - score.slope.value)
+                bar = score.slope.bar + score.rounding
+                if score.slope.kind == "smooth" and score.slope.known:
+                    witness = Witness(weights, score.slope.value, bar, wrong)
+                    witnesses.setdefault(leaf, []).append(witness)
+        return witnesses
+
+    def _settle(
+        self,
+        account: Account,
+        claim: Claim,
+        certificate: Certificate | None,
+        units: Sequence[float],
+    ) -> Judged:
+        """Compare what is certified entry by entry; account for the rest by slopes alone."""
+        if certificate is None:
+            return Judged(account.of(claim), claim)
+        claim = self._with_measured_rounding(claim, certificate, units)
+        rest = {leaf: range(claim.slopes[leaf].size) for leaf in certificate.spread}
+        found = compare(account, claim, certificate) + account.of(claim.without(rest))
+        return Judged(found, claim, certificate)
+
+    # The reference.
+
+    def _certificate(self, load: bool) -> Certificate | None:
+        if self.reference is None and self.search_references:
+            self.reference = reference_of(self.function, load)
+            self.search_references = not load
+        return None if self.reference is None else self.certify(self.reference)
+
+    def certify(self, reference: Reference) -> Certificate:
+        """Return what slopes of f say of a reference; it is measured once."""
+        if reference.engine not in self.certificates:
+            units = [DOUBLE] * len(reference.slopes)
+            claim = self.claim_of(reference.slopes, rounding_bounds(reference.slopes, units))
+            account = Account(self.directions, self.function.evaluations + self.budget)
+            self.certificates[reference.engine] = certify(account, claim)
+        return self.certificates[reference.engine]
+
+    # The claim.
+
+    def claim_of(
+        self,
+        slopes: Sequence[np.ndarray],
+        granted: Sequence[np.ndarray],
+        reference: Sequence[np.ndarray] = (),
+        slack: Sequence[float] = (),
+        rtol: float = 0.0,
+    ) -> Claim:
+        """Return numbers as a claim about this function."""
+        sizes = []
+        for position, leaf in enumerate(self.function.leaves):
+            own = np.where(np.isfinite(slopes[position]), slopes[position], 0.0)
+            other = norm(reference[position]) if reference else 0.0
+            sizes.append(leaf.scale * max(norm(own), other))
+        return Claim(
+            tuple(slopes),
+            tuple(granted),
+            tuple(sizes),
+            (None,) * len(sizes),
+            tuple(slack) or (0.0,) * len(sizes),
+            rtol,
+        )
+
+    def _claim(
+        self,
+        candidate: Candidate,
+        certificate: Certificate | None,
+        terms: Terms,
+        unread: Sequence[int],
+    ) -> Claim:
+        known = certificate.claim.slopes if certificate else ()
+        granted = list(rounding_bounds(known or candidate.slopes, candidate.units))
+        if terms.rounding:
+            method = [terms.rounding / ROUNDINGS] * len(granted)
+            granted = list(rounding_bounds(known or candidate.slopes, method))
+        slack = [terms.rtol + ROUNDINGS * terms.rounding] * len(granted)
+        for leaf, bound in enumerate(terms.bounds or ()):
+            granted[leaf] = granted[leaf] + bound
+            size = max(norm(candidate.slopes[leaf]), norm(known[leaf]) if known else 0.0)
+            slack[leaf] += norm(bound) / size if size else math.inf
+        claim = self.claim_of(candidate.slopes, granted, known, slack, terms.rtol)
+        claim = claim.without({leaf: range(claim.slopes[leaf].size) for leaf in unread})
+        if terms.only is None:
+            return claim
+        rest = {
+            leaf: np.setdiff1d(np.arange(claim.slopes[leaf].size), entries)
+            for leaf, entries in enumerate(terms.only)
+        }
+        return claim.without({leaf: entries for leaf, entries in rest.items() if len(entries)})
+
+    def _with_measured_rounding(
+        self, claim: Claim, certificate: Certificate, units: Sequence[float]
+    ) -> Claim:
+        """Grant disputed entries what the rounding of the inputs does to the reference."""
+        reference = certificate.claim.slopes
+        disputed = [
+            leaf
+            for leaf, unit in enumerate(units)
+            if unit > DOUBLE
+            and leaf in certificate.spread
+            and (np.abs(claim.slopes[leaf] - reference[leaf]) > claim.tolerance[leaf]).any()
+        ]
+        granted = list(claim.tolerance)
+        for draw in range(DRAWS if disputed else 0):
+            moved = self.reference.moved(max(units), draw) if self.reference else None
+            if moved is None:
+                return claim
+            for leaf in disputed:
+                change = DRAWN * np.abs(moved[leaf] - reference[leaf])
+                granted[leaf] = np.maximum(granted[leaf], claim.tolerance[leaf] + change)
+        return replace(claim, tolerance=tuple(granted))
+
+    def _not_finite(self, account: Account, claim: Claim) -> tuple[Found, Claim]:
+        """Judge entries that are no numbers, a few in each leaf, and take them out of the claim."""
+        found = Found()
+        slopes, decided = list(claim.slopes), {}
+        for leaf, given in enumerate(claim.slopes):
+            bad = np.flatnonzero(~np.isfinite(given) & _open(claim, leaf))
+            if not bad.size:
+                continue
+            decided[leaf] = bad
+            slopes[leaf] = np.where(np.isfinite(given), given, 0.0)
+            for entry in bad[:CONFIRMED]:
+                found += self._not_a_number(account, leaf, int(entry), float(given[entry]))
+            if len(bad) > CONFIRMED and leaf not in found.wrong_leaves:
+                why = f"{len(bad)} entries are not finite, of which {CONFIRMED} were looked at"
+                found += Found(unknown=((leaf, why),))
+        if not decided:
+            return found, claim
+        return found, replace(claim, slopes=tuple(slopes)).without(decided)
+
+    def _not_a_number(self, account: Account, leaf: int, entry: int, got: float) -> Found:
+        described = self.function.leaves[leaf]
+        slope = account.slope_of_entry(leaf, entry, described.scale)
+        if slope.kind == "smooth" and slope.known:
+            wrong = WrongEntry(leaf, entry, got, slope.value, slope.reach)
+            return Found(wrong=(wrong,), wrong_leaves=frozenset((leaf,)))
+        if slope.kind == "kink":
+            return Found(legal=(LegalEntry(leaf, entry, got, (slope.low, slope.high)),))
+        where = f"{list(described.index(entry))} " if described.shape else ""
+        return Found(unknown=((leaf, f"{where}is {got}, and so may be the slope of f"),))
+
+
+def check_seed(seed: int) -> None:
+    if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
+        raise InvalidSetting(f"seed: got {seed!r}, expected an integer that is not negative")
+
+
+def _open(claim: Claim, leaf: int) -> np.ndarray:
+    mask = claim.open[leaf]
+    return np.ones(claim.slopes[leaf].size, bool) if mask is None else mask

@@ -1,0 +1,546 @@
+"""A function at a point: evaluated in float64 on private copies, along directions, and counted."""
+
+import functools
+import math
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gradparity.backends import Backend, get_backend
+from gradparity.backends.checks import check_same_shapes, check_scalar, is_floating
+from gradparity.backends.errors import (
+    BackendUnavailable,
+    GradparityError,
+    ImpureFunction,
+    InvalidParameters,
+    InvalidSetting,
+)
+from gradparity.backends.precision import EPSILON, UNIT_ROUNDOFF, dtype_name
+from gradparity.backends.pytrees import (
+    Array,
+    PyTree,
+    flatten,
+    is_array,
+    leaf_names,
+    private_numpy,
+    tree_map,
+    unflatten,
+)
+
+from .thresholds import CALLS_BEFORE_COMPILING, LAST_BITS
+
+FRAMEWORKS = {"jax": "jax", "jaxlib": "jax", "torch": "torch"}
+
+
+class FunctionFailed(GradparityError, RuntimeError):
+    """The function to differentiate raised an error at the given parameters."""
+
+
+@dataclass(frozen=True)
+class Span:
+    """Neighbouring entries of one leaf, as flat indices."""
+
+    leaf: int
+    start: int
+    stop: int
+
+    @property
+    def size(self) -> int:
+        return self.stop - self.start
+
+    def halves(self) -> tuple["Span", "Span"]:
+        middle = (self.start + self.stop) // 2
+        return Span(self.leaf, self.start, middle), Span(self.leaf, middle, self.stop)
+
+
+Direction = Mapping[Span, np.ndarray]
+"""How fast the entries of each span move; all other entries stay where they are."""
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """One leaf that entries of a claim belong to, as real float64 numbers.
+
+    array: read-only; a complex leaf has a last axis more, of real and imaginary parts
+    scale: a power of two near the typical size of its entries, by which they move
+    """
+
+    name: str
+    array: np.ndarray
+    scale: float
+    is_complex: bool = False
+
+    @property
+    def size(self) -> int:
+        return self.array.size
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.array.shape[:-1] if self.is_complex else self.array.shape
+
+    def index(self, entry: int) -> tuple[int, ...]:
+        return tuple(
+            int(i) for i in np.unravel_index(entry // (2 if self.is_complex else 1), self.shape)
+        )
+
+
+class Function:
+    """A real function of some leaves, of which nothing is known but its values.
+
+    f may give one real number, or, with a cotangent, arrays: then it is <cotangent, f>. The
+    framework whose arrays the parameters are, or which f turns out to want, evaluates f, as it is,
+    in float64; the leaves are private copies, and an f that changes its inputs is refused.
+
+    leaves: what moves; value, again: f at the point, evaluated twice
+    evaluations: how often f has been called; where JAX compiles f, this counts its runs
+    edges: what f raised at moved points, with the number of times
+    raises: InvalidParameters for no parameters, integers or NaN; NonScalarLoss; ImpureFunction;
+        FunctionFailed when f raises at `params`
+    """
+
+    def __init__(
+        self,
+        f: Callable[..., Any],
+        params: PyTree,
+        args: tuple[PyTree, ...] = (),
+        backend: str | Backend | None = None,
+        cotangent: PyTree | None = None,
+    ) -> None:
+        self.given, self.structure = flatten(params)
+        self.leaves = read_leaves(self.given, leaf_names(params))
+        self.f, self.given_args, self.cotangent = f, args, cotangent
+        self.evaluations = 0
+        self.edges: dict[str, int] = {}
+        self.backend = _choose_backend(backend, (self.given, args))
+        self._compiled: Callable[..., Any] | None = None
+        self.value = self._first_value(named=backend is not None)
+        self.again = self._number(self._evaluate(self._native))
+
+    def _first_value(self, named: bool) -> float:
+        tried: list[Exception] = []
+        for engine in (self.backend, *(() if named else _other_engines(self.backend))):
+            self.backend = engine
+            self._prepare()
+            try:
+                with np.errstate(all="ignore"):
+                    value = self._evaluate(self._native)
+                break
+            except GradparityError:
+                raise
+            except Exception as error:
+                tried.append(error)
+        else:
+            raise self._failure(tried[0]) from tried[0]
+        wanted = framework_of((value,))
+        if wanted and not named and wanted != self.backend.name:
+            # A JAX function takes NumPy arrays, and would compute in float32 all the same.
+            self.backend = float64_backend(wanted)
+            return self._first_value(named=True)
+        self._check_purity()
+        return self._number(value)
+
+    def _prepare(self) -> None:
+        self._native = [self._to_native(leaf.array) for leaf in self.leaves]
+        self.args = native_args(self.backend, self.given_args)
+        self.scalar = self.scalar_for(self.backend)
+        self._eager = self.backend._scoped(self.scalar)
+        self._compiled = None
+
+    def scalar_for(self, backend: Backend) -> Callable[..., Any]:
+        """Return the real function of a list of real leaves, in a backend's arrays."""
+        cotangent = None
+        if self.cotangent is not None:
+            (cotangent,) = native_args(backend, (self.cotangent,))
+        return scalarised(self.f, self.structure, self.given, cotangent)
+
+    def _evaluate(self, leaves: list[Array]) -> Any:
+        self.evaluations += 1
+        if self._compiled is None and self.evaluations > CALLS_BEFORE_COMPILING:
+            compiled = self.backend.compile(self.scalar)
+            self._compiled = self._eager if compiled is self.scalar else compiled
+        run = self._compiled or self._eager
+        try:
+            return run(leaves, *self.args)
+        except Exception:
+            if run is self._eager:
+                raise
+            # Not every function can be traced: one that branches on values runs eagerly.
+            self._compiled = self._eager
+            return self._eager(leaves, *self.args)
+
+    def _to_native(self, array: np.ndarray) -> Array:
+        if self.backend.xp is np:
+            view = array.view()
+            view.flags.writeable = False
+            return view
+        return self.backend.asarray(array)
+
+    def _moved_native(self, array: np.ndarray) -> Array:
+        """Return an array that nobody else holds as a native one, without a copy where it can."""
+        if self.backend.xp is np:
+            return array
+        return self.backend._scoped(self.backend._to_native)(array)
+
+    def _check_purity(self) -> None:
+        given = [leaf for leaf in flatten(self.given_args)[0] if is_array(leaf)]
+        used = [leaf for leaf in flatten(self.args)[0] if is_array(leaf)]
+        pairs = [
+            *(
+                (leaf.name, native, leaf.array)
+                for leaf, native in zip(self.leaves, self._native, strict=True)
+            ),
+            *(
+                ("an argument", native, original)
+                for native, original in zip(used, given, strict=True)
+            ),
+        ]
+        for name, native, original in pairs:
+            if native is not original and not _same(native, original):
+                raise ImpureFunction(
+                    f"{name or 'params'}: {name_of(self.f)} changed it in place; expected a pure "
+                    "function: work on a copy, for instance x = x + 0"
+                )
+
+    def _failure(self, error: Exception) -> Exception:
+        shapes = ", ".join(f"{leaf.name or 'params'} {leaf.shape}" for leaf in self.leaves[:4])
+        return FunctionFailed(
+            f"{name_of(self.f)} raised {type(error).__name__} on float64 arrays of "
+            f"{self.backend.requirement} ({shapes}){_user_line(error)}: {error}; expected a "
+            "number. If it wants another framework's arrays, pass those, or backend='torch' or "
+            "'jax'"
+        )
+
+    def _number(self, value: Any) -> float:
+        check_scalar(self.f, value)
+        # torch warns when a tensor that requires a gradient becomes a number.
+        return float(value.detach() if hasattr(value, "detach") else value)
+
+    def at(self, moved: Mapping[int, np.ndarray]) -> float:
+        """Return f with some leaves replaced; NaN where it raises, which is noted in `edges`."""
+        leaves = list(self._native)
+        for position, leaf in moved.items():
+            leaves[position] = self._moved_native(leaf)
+        try:
+            with np.errstate(all="ignore"):
+                value = self._evaluate(leaves)
+        except (GradparityError, TimeoutError, MemoryError):
+            raise
+        except Exception as error:  # the edge of a domain, or the user's own error: it is reported
+            text = f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
+            self.edges[text] = self.edges.get(text, 0) + 1
+            return math.nan
+        return self._number(value)
+
+    def along(self, direction: Direction) -> Callable[[float], float]:
+        """Return `shift -> f(point + shift * direction)`."""
+
+        def value(shift: float) -> float:
+            if shift == 0.0:
+                return self.value
+            moved: dict[int, np.ndarray] = {}
+            for span, weights in direction.items():
+                leaf = self.leaves[span.leaf].array
+                whole = span.size == leaf.size and span.leaf not in moved
+                if whole:
+                    new = weights * shift
+                    new += leaf.reshape(-1)
+                    moved[span.leaf] = new.reshape(leaf.shape)
+                else:
+                    copy = moved.setdefault(span.leaf, leaf.copy())
+                    copy.reshape(-1)[span.start : span.stop] += shift * weights
+            return self.at(moved)
+
+        return value
+
+    def resolution(self, direction: Direction) -> float:
+        """Return the spacing of shifts that the entries can tell apart."""
+        spacings = []
+        for span, weights in direction.items():
+            moved = np.abs(self.leaves[span.leaf].array.reshape(-1)[span.start : span.stop])
+            weight = float(np.abs(weights).max(initial=0.0))
+            if weight:
+                spacings.append(EPSILON * float(moved.max(initial=0.0)) / weight)
+        return max(spacings, default=0.0)
+
+    @property
+    def is_random(self) -> bool:
+        """Tell whether two values at one point differ by more than another order of summation."""
+        if math.isnan(self.value) and math.isnan(self.again):
+            return False
+        return not abs(self.again - self.value) <= LAST_BITS * max(abs(self.value), abs(self.again))
+
+    @property
+    def blocked(self) -> str:
+        """Say why no derivative can be measured here, "" where one can."""
+        if self.is_random:
+            return (
+                f"f gives {self.value:.10g} and {self.again:.10g} at the same point: fix its "
+                "seed, or call model.eval()"
+            )
+        if not math.isfinite(self.value):
+            return f"f is {self.value} at the parameters: there is no derivative to compare with"
+        return ""
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Say what f raised at moved points."""
+        return tuple(
+            f"f raised {text} at {times} points nearby, which count as beyond its domain"
+            for text, times in list(self.edges.items())[:2]
+        )
+
+    @property
+    def dtype(self) -> str:
+        """The dtype of the parameters as they were handed over; the coarsest, where they differ."""
+        names = [dtype_name(leaf) for leaf in self.given]
+        return max(names, key=lambda name: UNIT_ROUNDOFF.get(name, 0.0))
+
+    @property
+    def is_double(self) -> bool:
+        return UNIT_ROUNDOFF.get(self.dtype, EPSILON) <= EPSILON
+
+    @property
+    def unsteadiness(self) -> float:
+        return 0.0 if self.is_random else abs(self.again - self.value)
+
+    def call(self, rule: Callable[..., Any]) -> Any:
+        """Return rule(params, *args) for private copies, in the dtype that was handed over."""
+        native = [
+            private_native(self.backend, leaf, kept)
+            for leaf, kept in zip(self.given, self._native, strict=True)
+        ]
+        args = tuple(
+            tree_map(lambda leaf: private_native(self.backend, leaf, leaf), arg)
+            for arg in self.given_args
+        )
+        run = self.backend._scoped(rule) if self.is_double else rule
+        return run(unflatten(self.structure, native), *args)
+
+    def call_in_float64(self, rule: Callable[..., Any]) -> Any:
+        """Return rule(params, *args) for float64 arrays of the framework that evaluates f."""
+        leaves = [self._to_native(leaf.array.copy()) for leaf in self.leaves]
+        assembled = unflatten(self.structure, _assembled(leaves, self.given))
+        return self.backend._scoped(rule)(assembled, *self.args)
+
+    def perturbed(self, size: float, seed: Sequence[int]) -> float:
+        """Return f with all parameters and arguments off by up to `size`, relatively."""
+        rng = np.random.default_rng(seed)
+
+        def moved(leaf: Any) -> Any:
+            if not (is_array(leaf) and is_floating(leaf.dtype)):
+                return leaf
+            array = private_numpy(leaf, "float64")
+            return self._moved_native(array * (1 + size * rng.uniform(-1, 1, array.shape)))
+
+        args = tuple(tree_map(moved, arg) for arg in self.given_args)
+        leaves = [moved(leaf.array) for leaf in self.leaves]
+        self.evaluations += 1
+        try:
+            return self._number(self._eager(leaves, *args))
+        except Exception:
+            return math.nan
+
+
+def read_leaves(given: Sequence[Any], names: Sequence[str]) -> tuple[Leaf, ...]:
+    """Return private, read-only float64 copies.
+
+    raises: InvalidParameters for leaves that are not finite floating numbers, or for none at all
+    """
+    leaves = []
+    for name, leaf in zip(names, given, strict=True):
+        where = f"leaf {name}" if name else "params"
+        if getattr(getattr(leaf, "device", None), "type", "") == "meta":
+            raise InvalidParameters(
+                f"{where}: got a tensor on torch's meta device, which holds no numbers; expected "
+                "one on a device with memory, such as leaf.to_empty(device='cpu')"
+            )
+        is_complex = dtype_name(leaf).startswith("complex") or isinstance(leaf, complex)
+        try:
+            array = complex_numpy(leaf) if is_complex else private_numpy(leaf)
+        except (InvalidParameters, TypeError, ValueError) as error:
+            raise InvalidParameters(f"{where}: {error}") from None
+        except RuntimeError as error:  # torch.func's wrappers hold no numbers
+            raise InvalidParameters(
+                f"{where}: cannot be read as numbers ({str(error).partition('.')[0]}); check "
+                "outside of vmap, grad and jit"
+            ) from None
+        if not is_complex and not is_floating(array.dtype):
+            raise InvalidParameters(
+                f"{where}: got dtype {array.dtype}, expected floating numbers; convert them, for "
+                "instance with .astype('float64'), or pass them as an argument after params"
+            )
+        if is_complex:
+            array = array.view(np.float64).reshape(*array.shape, 2)
+        array = np.ascontiguousarray(array, np.float64).reshape(array.shape)
+        if not np.isfinite(array).all():
+            first = np.argwhere(~np.isfinite(array))[0]
+            raise InvalidParameters(
+                f"{where}: got {array[tuple(first)]} at index {tuple(map(int, first))}, expected "
+                "finite numbers; there is no derivative at such a point"
+            )
+        array.flags.writeable = False
+        leaves.append(Leaf(name, array, typical_size(array), is_complex))
+    if not any(leaf.size for leaf in leaves):
+        raise InvalidParameters(
+            f"params: got {len(leaves)} leaves without a single entry, expected a pytree with at "
+            "least one number to differentiate by"
+        )
+    return tuple(leaves)
+
+
+def typical_size(leaf: np.ndarray) -> float:
+    """Return a power of two near the median size of the entries that are not 0; 1 for zeros.
+
+    A step that is a power of two is not rounded when it is added to a number of its scale.
+    """
+    sizes = np.abs(leaf[leaf != 0])
+    if not sizes.size:
+        return 1.0
+    return math.ldexp(1.0, max(math.frexp(float(np.median(sizes)))[1], -1000))
+
+
+def complex_numpy(leaf: Any) -> np.ndarray:
+    if hasattr(leaf, "detach"):
+        leaf = leaf.detach().cpu().resolve_conj().numpy()
+    return np.array(leaf, np.complex128, order="C", copy=True)
+
+
+def scalarised(
+    f: Callable[..., Any], structure: Any, given: Sequence[Any], cotangent: PyTree | None
+) -> Callable[..., Any]:
+    """Return f as a real function of a list of real arrays.
+
+    cotangent: the structure of f's output, native; None where f gives one real number
+    """
+
+    def scalar(leaves: list[Array], *args: PyTree) -> Any:
+        output = f(unflatten(structure, _assembled(leaves, given)), *args)
+        if cotangent is None:
+            check_scalar(f, output)
+            return output
+        return real_product(cotangent, output)
+
+    functools.update_wrapper(scalar, f, assigned=("__name__", "__qualname__"), updated=())
+    return scalar
+
+
+def real_product(cotangent: PyTree, output: PyTree) -> Any:
+    """Return the sum of the products of two trees, the real part of it where they are complex."""
+    check_same_shapes("cotangent", cotangent, "the output of f", output)
+    total: Any = 0.0
+    for weight, leaf in zip(flatten(cotangent)[0], flatten(output)[0], strict=True):
+        if not is_array(leaf):
+            total = total + weight * leaf
+        elif "complex" in dtype_name(leaf):
+            weight = weight if is_array(weight) else np.asarray(weight)
+            total = total + (weight.real * leaf.real + weight.imag * leaf.imag).sum()
+        else:
+            total = total + (weight * leaf).sum()
+    return total
+
+
+def _assembled(leaves: Sequence[Array], given: Sequence[Any]) -> list[Any]:
+    """Return what f is to get: complex numbers from their parts, Python numbers as they were."""
+    whole: list[Any] = []
+    for leaf, original in zip(leaves, given, strict=True):
+        if dtype_name(original).startswith("complex") or isinstance(original, complex):
+            leaf = leaf[..., 0] + 1j * leaf[..., 1]
+        elif isinstance(original, float) and isinstance(leaf, np.ndarray):
+            leaf = float(leaf)
+        whole.append(leaf)
+    return whole
+
+
+def native_args(backend: Backend, args: tuple[PyTree, ...]) -> tuple[PyTree, ...]:
+    """Return private, float64 copies of arguments in the backend's arrays."""
+
+    def native(leaf: Any) -> Any:
+        if not is_array(leaf):
+            return leaf
+        if dtype_name(leaf).startswith("complex"):
+            return backend._scoped(backend.xp.asarray)(complex_numpy(leaf))
+        if not is_floating(leaf.dtype) and framework_of((leaf,)):
+            return leaf  # integers, booleans, random keys
+        copy = backend.asarray(leaf)
+        if isinstance(copy, np.ndarray):
+            copy.flags.writeable = False
+        return copy
+
+    return tuple(tree_map(native, arg) for arg in args)
+
+
+def private_native(backend: Backend, leaf: Any, native: Any) -> Any:
+    """Return a copy of a leaf in its own dtype, of its own framework or else of the backend's."""
+    if hasattr(leaf, "detach"):
+        copy = leaf.detach().clone()
+        return copy.requires_grad_() if leaf.requires_grad else copy
+    if not is_array(leaf) or framework_of((leaf,)):
+        return leaf  # numbers; JAX's arrays cannot be changed
+    copy = np.array(leaf, copy=True)
+    if backend.name == "torch":  # a torch rule for parameters that came as NumPy arrays
+        return backend.xp.asarray(copy) if copy.dtype.kind in "fciub" else native
+    return copy
+
+
+def _choose_backend(chosen: str | Backend | None, trees: PyTree) -> Backend:
+    if isinstance(chosen, Backend):
+        if chosen.dtype != "float64":
+            raise InvalidSetting(
+                f"backend {chosen.name!r}: got dtype {chosen.dtype!r}, expected 'float64': "
+                "differences in less have too few digits to judge a gradient by"
+            )
+        return chosen
+    return float64_backend(chosen or framework_of(flatten(trees)[0]) or "numerical")
+
+
+def _other_engines(first: Backend) -> Iterator[Backend]:
+    """Yield what else may evaluate a function that does not take NumPy's arrays."""
+    for name in ("torch", "jax"):
+        if name != first.name and name in sys.modules and first.name == "numerical":
+            try:
+                yield float64_backend(name)
+            except BackendUnavailable:
+                continue
+
+
+@functools.cache
+def float64_backend(name: str) -> Backend:
+    # To look through all entry points takes longer than to check a small gradient.
+    return get_backend(name, dtype="float64")
+
+
+def framework_of(leaves: Any) -> str | None:
+    """Return the backend whose arrays are among the leaves, without importing anything."""
+    for leaf in leaves:
+        for kind in type(leaf).__mro__:
+            name = FRAMEWORKS.get(kind.__module__.partition(".")[0])
+            if name and is_array(leaf):
+                return name
+    return None
+
+
+def name_of(f: Callable[..., Any]) -> str:
+    return getattr(f, "__name__", None) or type(f).__name__
+
+
+def _user_line(error: Exception) -> str:
+    """Say where the user's own code raised, the innermost line outside of installed packages."""
+    trace, where = error.__traceback__, ""
+    while trace is not None:
+        path = trace.tb_frame.f_code.co_filename
+        if "site-packages" not in path and "gradparity" not in trace.tb_frame.f_globals.get(
+            "__name__", ""
+        ):
+            where = f" at {path}:{trace.tb_lineno}"
+        trace = trace.tb_next
+    return where
+
+
+def _same(native: Any, original: Any) -> bool:
+    if dtype_name(original).startswith("complex"):
+        return np.array_equal(complex_numpy(native), complex_numpy(original), equal_nan=True)
+    array = private_numpy(native)
+    return np.array_equal(array, private_numpy(original), equal_nan=array.dtype.kind == "f")

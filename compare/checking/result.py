@@ -1,0 +1,90 @@
+"""The result of checking a derivative: one frozen record for every kind of claim."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from ..strict_json import strict
+from ..verdicts import Suspect, Verdict
+from .candidate import Problem
+
+
+@dataclass(frozen=True)
+class Kink:
+    """An entry at which f has no derivative, and every slope in the interval is legal."""
+
+    leaf: str
+    index: tuple[int, ...]
+    got: float
+    interval: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class LeafCheck:
+    """What a check says about one leaf.
+
+    error: how far off it is, the norm of what is wrong over the leaf's norm; NaN where unknown
+    resolution: the smallest error of the leaf, relative to its size, that would have been seen:
+        bars of f's slopes, noise, and the rounding granted; NaN if it was not judged
+    entry_resolution: the same for a single entry of typical size
+    pattern: a guess at what is wrong, "" if nothing is
+    more: whether more entries are wrong than are listed among the suspects
+    """
+
+    leaf: str
+    shape: tuple[int, ...]
+    verdict: Verdict
+    error: float
+    resolution: float
+    entry_resolution: float
+    pattern: str = ""
+    more: bool = False
+
+
+@dataclass(frozen=True)
+class GradientCheck:
+    """Whether a derivative is right, and if not, how far off it is and where.
+
+    claim: what was checked, such as "gradient" or "Jacobian"
+    reason: the verdict in one sentence
+    suspects: wrong entries with what is right and its bar, each once, the worst first
+    pattern: a guess at what happened; problems: leaves of the wrong structure, shape or dtype
+    kinks: entries where f has no derivative, with the interval of legal values
+    unknown: what could not be judged, and why; notes: what else there is to know
+    evaluations: calls of f; smoothness: the worst met
+    resolution: of the worst leaf, relative; see LeafCheck
+    value: of f; seed: of the random directions; reference: the engine whose gradient was certified
+    """
+
+    verdict: Verdict
+    reason: str
+    suspects: tuple[Suspect, ...]
+    pattern: str
+    problems: tuple[Problem, ...]
+    leaves: tuple[LeafCheck, ...]
+    kinks: tuple[Kink, ...]
+    unknown: tuple[str, ...]
+    notes: tuple[str, ...]
+    evaluations: int
+    smoothness: str
+    resolution: float
+    value: float
+    seed: int
+    claim: str = "gradient"
+    reference: str = ""
+
+    @property
+    def entry_resolution(self) -> float:
+        """The smallest error of a single entry of typical size that would have been seen."""
+        known = [leaf.entry_resolution for leaf in self.leaves]
+        return max((one for one in known if not math.isnan(one)), default=math.nan)
+
+    def __str__(self) -> str:
+        from .report import report
+
+        return report(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields for JSON; numbers that JSON lacks become "nan", "inf" or "-inf"."""
+        content: dict[str, Any] = strict(self)
+        return content

@@ -1,0 +1,234 @@
+"""How a claim compares with the slope along one direction: z, and the resolution rho."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from .function import Direction, Leaf, Span
+from .slope import Directional, Slope, measure
+from .thresholds import DIGITS, ENOUGH, FITS, SMALL, VISIBLE, WRONG, ZERO
+
+Region = tuple[Span, ...]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Numbers that say they are a derivative, and what their rounding may amount to.
+
+    slopes: for each leaf, flat, float64; tolerance: how much each may be off, granted
+    sizes: a size of each leaf's slope, from the claim and from the reference: norms of the
+        entries times their leaf's scale
+    open: for each leaf, which entries are still to be judged; None for all
+    slack: for each leaf, what the caller accepts, relative to the size; rtol: the part of it that
+        is granted to the leaf as a whole, beside the tolerance of its entries
+    """
+
+    slopes: tuple[np.ndarray, ...]
+    tolerance: tuple[np.ndarray, ...]
+    sizes: tuple[float, ...]
+    open: tuple[np.ndarray | None, ...]
+    slack: tuple[float, ...]
+    rtol: float = 0.0
+
+    @property
+    def total(self) -> float:
+        return max(self.sizes, default=0.0)
+
+    def resolves(self, leaf: int, resolution: float) -> bool:
+        """Tell whether a resolution is as fine as "agree" promises, or as the caller wants."""
+        return resolution <= DIGITS + self.slack[leaf]
+
+    def without(self, decided: Mapping[int, Sequence[int]]) -> "Claim":
+        """Return the claim without the entries that have been judged, by leaf."""
+        masks = list(self.open)
+        for leaf, entries in decided.items():
+            mask = masks[leaf]
+            mask = np.ones(self.slopes[leaf].size, bool) if mask is None else mask.copy()
+            mask[list(entries)] = False
+            masks[leaf] = mask
+        return replace(self, open=tuple(masks))
+
+    def is_open(self, span: Span) -> bool:
+        mask = self.open[span.leaf]
+        return mask is None or bool(mask[span.start : span.stop].any())
+
+    def whole(self) -> Region:
+        """Return the spans of all leaves that have open entries."""
+        spans = (Span(leaf, 0, slopes.size) for leaf, slopes in enumerate(self.slopes))
+        return tuple(span for span in spans if span.size and self.is_open(span))
+
+
+@dataclass(frozen=True)
+class Score:
+    """A claim before the slope along one direction.
+
+    z: its distance from the interval, over bar and rounding: up to 1 it fits, from 8 on it is
+        wrong, between them nobody can tell; NaN where nothing is known
+    resolution: for each leaf of the region, bar and rounding over the size of its slope
+    resolved: whether that is fine enough in all of them
+    """
+
+    z: float
+    slope: Slope
+    got: float
+    resolution: Mapping[int, float]
+    rounding: float
+    resolved: bool
+
+    @property
+    def fits(self) -> bool:
+        return self.z <= FITS
+
+    @property
+    def is_limited(self) -> bool:
+        """Tell whether noise or the rounding granted decides what can be seen, not the steps."""
+        return self.slope.noisy or self.rounding > self.slope.spread
+
+    @property
+    def is_wrong(self) -> bool:
+        return self.z >= WRONG
+
+
+class Directions:
+    """Random directions through all leaves, and the scores of claims along them.
+
+    kinds: what f was like along all that were measured
+    """
+
+    def __init__(self, function: Directional, seed: int) -> None:
+        self.function = function
+        self.seed = seed
+        self.kinds: set[str] = set()
+        self._drawn: tuple[int, list[np.ndarray]] | None = None
+
+    def weights(self, round_: int) -> list[np.ndarray]:
+        """Return random weights for each leaf, flat, scaled so that all leaves count alike.
+
+        Signs are random, so that faults do not add up or cancel systematically. Sizes are spread
+        over 0.5...1 times the leaf's scale: with equal sizes, two opposite faults, such as those
+        of a transposed pair, would cancel in every second direction. In odd rounds, entries that
+        are small beside their leaf move by their own size: they may be near the edge of a domain.
+        """
+        if self._drawn is None or self._drawn[0] != round_:
+            rng = np.random.default_rng([self.seed, round_])
+            self._drawn = (round_, [_draw(rng, leaf, round_) for leaf in self.function.leaves])
+        return self._drawn[1]
+
+    def measure(
+        self,
+        direction: Direction,
+        factor: float = 1.0,
+        enough: Callable[[Slope], bool] | None = None,
+    ) -> Slope:
+        """Measure a slope, and note in `kinds` what f is like there."""
+        slope = measure(self.function, direction, factor, enough)
+        self.kinds.add(slope.kind)
+        return slope
+
+    def score(
+        self,
+        claim: Claim,
+        region: Region,
+        round_: int,
+        factor: float = 1.0,
+        signs: Sequence[np.ndarray] | None = None,
+        hurry: bool = True,
+        known: float = 0.0,
+    ) -> Score:
+        """Score a claim along the random direction of a round, restricted to a region.
+
+        signs: that the weights get instead of random ones, and zeros; hurry: stop as soon as the
+        claim is known to fit, or, with `known` the distance that is to be explained, as soon as a
+        sixteenth of it would be seen
+        """
+        drawn = self.weights(round_)
+        direction, got, granted = {}, 0.0, [0.0]
+        sizes: dict[int, float] = {}
+        for span in region:
+            weights = drawn[span.leaf][span.start : span.stop]
+            if signs is not None:
+                weights = np.abs(weights) * signs[span.leaf][span.start : span.stop]
+            mask = claim.open[span.leaf]
+            if mask is not None:
+                weights = np.where(mask[span.start : span.stop], weights, 0.0)
+            slopes = claim.slopes[span.leaf][span.start : span.stop]
+            direction[span] = weights
+            got += float(slopes @ weights)
+            granted.append(norm(claim.tolerance[span.leaf][span.start : span.stop] * weights))
+            share = math.sqrt(span.size / claim.slopes[span.leaf].size)
+            sizes[span.leaf] = max(norm(slopes * weights), share * claim.sizes[span.leaf])
+            granted.append(claim.rtol * sizes[span.leaf])
+        rounding = math.hypot(*granted)
+        goals = iter(ENOUGH)
+
+        def enough(slope: Slope) -> bool:
+            goal = next(goals)
+            if slope.kind != "smooth" or not slope.known:
+                return False
+            if known:
+                return slope.bar + rounding <= known / (2 * WRONG)
+            fits = slope.distance(got) <= slope.bar + rounding
+            return fits and slope.bar <= goal * max(min(sizes.values()), rounding)
+
+        slope = self.measure(direction, factor, enough if hurry or known else None)
+        spread = slope.spread + rounding
+        if len(region) == 1 and slope.known:
+            (leaf,) = sizes
+            sizes[leaf] = max(sizes[leaf], abs(slope.low), abs(slope.high))
+        total = claim.total or slope.rise
+        if not total and not claim.total and slope.known:
+            spread = 0.0  # f has one value wherever it was called
+        known_to = {leaf: resolution(spread, size, total) for leaf, size in sizes.items()}
+        return Score(
+            _z(slope, got, rounding),
+            slope,
+            got,
+            known_to,
+            rounding,
+            all(claim.resolves(leaf, rho) for leaf, rho in known_to.items()),
+        )
+
+
+def resolution(spread: float, size: float, total: float) -> float:
+    """Return rho: bar and rounding over the size of a slope.
+
+    A slope that is zero but for rounding is measured against the whole gradient's, if it would
+    have been seen beside that.
+    total: of the whole gradient, or what f rises by, where that is zero
+    """
+    if not math.isfinite(spread):
+        return math.inf
+    if size <= ZERO * total and spread <= VISIBLE * total or not size:
+        return spread / total if total else (math.inf if spread else 0.0)
+    return spread / size
+
+
+def _z(slope: Slope, got: float, rounding: float) -> float:
+    distance, bar = slope.distance(got), slope.bar + rounding
+    if not math.isfinite(distance):
+        return math.nan
+    return distance / bar if bar else (math.inf if distance else 0.0)
+
+
+def _draw(rng: np.random.Generator, leaf: Leaf, round_: int) -> np.ndarray:
+    array, scale = leaf.array.reshape(-1), leaf.scale
+    weights = rng.random(array.size)
+    weights -= 0.5
+    weights += np.copysign(0.5, weights)
+    weights *= scale
+    if round_ % 2:
+        own = np.abs(array)
+        small = (own > 0) & (own < SMALL * scale)
+        if small.any():
+            weights[small] *= own[small] / scale
+    return weights
+
+
+def norm(array: np.ndarray) -> float:
+    """Return the Euclidean norm, whose squares neither overflow nor underflow."""
+    peak = float(np.abs(array).max(initial=0.0))
+    if not peak or not math.isfinite(peak):
+        return peak
+    return peak * float(np.linalg.norm((array / peak).reshape(-1)))

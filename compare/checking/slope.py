@@ -1,0 +1,167 @@
+"""The slope of a function along a direction: an interval, and a bar that holds."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+
+from gradparity.backends.error_bars.derivative import derivative_at_zero
+from gradparity.backends.error_bars.estimate import Estimate
+
+from .function import Direction, Leaf
+from .thresholds import GRAINS, LONGEST_STEP
+
+KINDS = ("smooth", "kink", "jump", "not finite")
+# The significant bits of bfloat16, float16 and float32.
+BITS = (8, 11, 24)
+# Numbers of so few bits are round ones, and show no dtype.
+ROUND_BITS = 12
+
+
+# Where f is constant, steps of so many times the scale tell whether it ever changes.
+# No round numbers: a value at one of them would look like one of a smaller dtype.
+FAR = (1.0471975511965976, 8.539734222673566, 63.43494882292201)
+
+
+class Directional(Protocol):
+    """What a claim is about: it varies along directions in the space of its leaves."""
+
+    @property
+    def leaves(self) -> tuple[Leaf, ...]: ...
+
+    @property
+    def evaluations(self) -> int: ...
+
+    @property
+    def unsteadiness(self) -> float: ...
+
+    @property
+    def blocked(self) -> str: ...
+
+    @property
+    def remarks(self) -> tuple[str, ...]: ...
+
+    value: float
+
+    def along(self, direction: Direction) -> Callable[[float], float]: ...
+
+    def resolution(self, direction: Direction) -> float: ...
+
+
+@dataclass(frozen=True)
+class Slope:
+    """The one-sided derivatives along a direction, from the lower to the higher.
+
+    bar: each of them is known to within it; infinite where nothing is known
+    noisy: what noise limits, which no shorter step and no smaller region makes clearer
+    grain: the spacing of the values where all are numbers of a smaller dtype, else 0
+    rise: the largest change of f that was seen, over the longest step: a slope on the scale of
+        the point, where the one at it is 0
+    """
+
+    low: float
+    high: float
+    bar: float
+    kind: str
+    noisy: bool = False
+    grain: float = 0.0
+    rise: float = 0.0
+
+    @property
+    def value(self) -> float:
+        return self.low / 2 + self.high / 2
+
+    @property
+    def spread(self) -> float:
+        """How far a legal slope may be from another, bars included."""
+        return self.bar + (self.high - self.low)
+
+    @property
+    def reach(self) -> float:
+        """How far a legal slope may be from `value`, bars included."""
+        return self.bar + (self.high - self.low) / 2
+
+    @property
+    def known(self) -> bool:
+        return math.isfinite(self.bar) and math.isfinite(self.low) and math.isfinite(self.high)
+
+    def distance(self, got: float) -> float:
+        """Return how far a claimed slope is from the interval; NaN if nothing is known."""
+        if not (self.known and math.isfinite(got)):
+            return math.nan
+        return max(self.low - got, got - self.high, 0.0)
+
+    def scaled(self, unit: float) -> "Slope":
+        return replace(self, low=self.low * unit, high=self.high * unit, bar=self.bar * unit)
+
+
+def measure(
+    function: Directional,
+    direction: Direction,
+    factor: float = 1.0,
+    enough: Callable[[Slope], bool] | None = None,
+) -> Slope:
+    """Measure the slope along a direction whose weights are of the size of what they move.
+
+    factor: of the steps; enough: told what a few evaluations say, stops there if it says so
+    """
+    phi, seen = function.along(direction), []
+
+    def value(shift: float) -> float:
+        seen.append(phi(shift))
+        return seen[-1]
+
+    def conclusion(estimate: Estimate) -> Slope:
+        grain = granularity(seen)
+        finite = [one for one in seen if math.isfinite(one)]
+        rise = (max(finite) - min(finite)) / (LONGEST_STEP * factor) if finite else 0.0
+        # Eight grains, over the longest step of the ladder; the same for values that change in
+        # their last bits from call to call.
+        floor = GRAINS * (grain + function.unsteadiness) / (LONGEST_STEP * factor)
+        if estimate.smoothness == "kink":
+            low, high = sorted(estimate.one_sided)
+            return Slope(
+                low, high, max(estimate.one_sided_error) + floor, "kink", grain=grain, rise=rise
+            )
+        error = estimate.error + floor
+        noise = 0.0 if math.isnan(estimate.noise) else estimate.noise
+        noisy = floor > estimate.error or noise * GRAINS > error * LONGEST_STEP * factor
+        value, kind = estimate.value, estimate.smoothness
+        if kind == "jump":  # the branch that f is on at the point has a slope
+            value, error = min(
+                zip(estimate.one_sided, estimate.one_sided_error, strict=True),
+                key=lambda side: side[1] if math.isfinite(side[0]) else math.inf,
+            )
+        return Slope(value, value, error, kind, noisy, grain, rise)
+
+    estimate = derivative_at_zero(
+        value,
+        factor,
+        resolution=function.resolution(direction),
+        enough=enough and (lambda estimate: enough(conclusion(estimate))),
+    )
+    if function.blocked == "" and len(set(seen)) == 1:
+        # Is f constant, or only on the scale of the point, or at the grain of its values?
+        for far in FAR:
+            value(far * factor)
+            value(-far * factor)
+    return conclusion(estimate)
+
+
+def granularity(values: Sequence[float]) -> float:
+    """Return the spacing of values that all are numbers of a smaller dtype, else 0."""
+    finite = np.array([value for value in values if math.isfinite(value)])
+    mantissas, exponents = np.frexp(finite)
+    round_ones = len(np.unique(finite)) < 2 or bool((finite % 1 == 0).all())
+    if not finite.any() or round_ones and _fits(mantissas, ROUND_BITS):
+        return 0.0  # a constant of few bits, and small integers, show no dtype
+    for bits in BITS:
+        if _fits(mantissas, bits):
+            return math.ldexp(1.0, int(exponents[finite != 0].max()) - bits)
+    return 0.0
+
+
+def _fits(mantissas: np.ndarray, bits: int) -> bool:
+    return bool((np.ldexp(mantissas, bits) % 1 == 0).all())

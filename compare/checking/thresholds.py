@@ -1,0 +1,49 @@
+"""Every number that decides a verdict, with its origin."""
+
+# A slope fits within its bar. Bars of the estimator held in all of 5,000 cases tried, so that a
+# distance of eight bars, twice at unrelated steps, is no accident of one of them.
+FITS = 1.0
+WRONG = 8.0
+# "agree" promises four digits of every leaf: half of float32's, and what users call "the same".
+DIGITS = 1e-4
+# A claim that fits in so many digits after 6 evaluations, or after 10, needs no more of them.
+ENOUGH = (1e-9, 1e-6)
+# Roundings granted to an entry, of its own size and of its leaf's typical size: what sums of some
+# hundred products lose, measured on 20 networks in float32 (the largest seen: 5.3).
+ROUNDINGS = 8.0
+# What the rounding of the inputs does to a reference was drawn at random: two draws see a quarter
+# of the worst.
+DRAWS = 2
+DRAWN = 4.0
+# A leaf whose slope is this much smaller than the whole gradient's is zero but for rounding ...
+ZERO = 2.0**-40
+# ... and is known to be, if a slope of this part of the whole would have been seen.
+VISIBLE = 1e-10
+# Steps so much shorter stay between the kinks of a network of rectified units.
+SHORTER = 2.0**-10
+# Confirming steps: no power of two, so that none of them coincides with the first ones.
+OTHER_SCALE = 0.375
+# An entry is small beside its leaf, and moves by its own size too.
+SMALL = 1 / 16
+# Values that all are numbers of a smaller dtype have its spacing as noise: eight of them, over
+# the longest step, an eighth of the scale.
+GRAINS = 8.0
+LONGEST_STEP = 1 / 8
+# Two values of f at one point that differ by less are summed in another order, not random.
+LAST_BITS = 2.0**-40
+# Wrong entries of a leaf that are confirmed by measurement, and that are listed.
+CONFIRMED = 3
+LISTED = 12
+# Legal entries at kinks that are looked at one by one in each leaf.
+MOST_LEGAL = 16
+# Points around a place where kinks may meet; eight of them show whether there is more to see ...
+NEIGHBOURS = 128
+FIRST_NEIGHBOURS = 8
+# ... so near that f is straight between its kinks, at two distances in units of the scale ...
+CLOSE, CLOSER = 2.0**-20, 2.0**-30
+# ... and a smooth slope does not change by so much of itself.
+BEND = 2.0**-10
+# Calls of f after which a search ends with what is known.
+MOST_EVALUATIONS = 3000
+# Calls after which compiling f pays back: JAX takes as long to compile a small f as for these.
+CALLS_BEFORE_COMPILING = 30
