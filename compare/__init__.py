@@ -16,7 +16,7 @@ if __name__ != "gradparity.compare":
     )
 
 if TYPE_CHECKING:
-    from . import variants
+    from . import transforms, variants
     from .agreement.agreement import assert_gradients_agree, compare_gradients
     from .agreement.comparison import Comparison, Disagreement
     from .checking.check import GradientCheck, check_gradient
@@ -72,6 +72,7 @@ __all__ = [
     "module_loss",
     "prove_gradient",
     "taylor_test",
+    "transforms",
     "variants",
 ]
 
@@ -79,8 +80,8 @@ __all__ = [
 if not TYPE_CHECKING:  # it would let type checkers accept every name
 
     def __getattr__(name: str) -> Any:
-        if name == "variants":
-            return importlib.import_module(".variants", __name__)
+        if name in ("transforms", "variants"):
+            return importlib.import_module(f".{name}", __name__)
         if name not in _MODULES:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         return getattr(importlib.import_module(f".{_MODULES[name]}", __name__), name)

@@ -325,5 +325,10 @@ def test_names_that_nobody_has_are_refused(settings, message):
 
 def test_a_module_with_other_parameters_is_refused():
     params, x, t = linear_case()
-    with pytest.raises(InvalidSetting, match="'bias', 'weight' without a counterpart"):
-        compare_gradients({"jax": jax_linear, "torch": nn.Linear(3, 2)}, params, x, t)
+    with pytest.raises(InvalidSetting, match="'0.bias', .*'1.weight' without a counterpart"):
+        compare_gradients(
+            {"jax": jax_linear, "torch": nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 2))},
+            params,
+            x,
+            t,
+        )

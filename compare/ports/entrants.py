@@ -12,7 +12,7 @@ from gradparity.backends.pytrees import PyTree, flatten, is_array, private_numpy
 
 from ..agreement.engines import Engine
 from .layouts import Rename, Transpose, layout_of
-from .native_trees import NativeTree, is_module, module_loss, native_tree
+from .native_trees import OWN_PARAMETERS, NativeTree, is_module, module_loss, native_tree
 
 DEFAULT_BACKENDS = ("numerical", "jax", "torch")
 
@@ -67,16 +67,30 @@ def entrants(
         _check_names(what, named or {}, f)
     trees = params if isinstance(params, Mapping) and set(params) == set(f) else {}
     own = {label: native_tree(trees[label]) for label, _ in labelled if label in trees}
-    common = _common(trees[labelled[0][0]]) if own else params
+    common = _common(trees[labelled[0][0]]) if own else _plain(params)
     engines = []
     for label, backend in labelled:
-        tree = own.get(label) or (native_tree(f[label]) if is_module(f[label]) else None)
+        tree = own.get(label) or _known_tree(f[label])
         layout = layout_of(
             label, common, tree, (rename or {}).get(label), (transpose or {}).get(label, ())
         )
         function = module_loss(f[label]) if is_module(f[label]) else f[label]
         engines.append(Engine(label, backend, function, layout))
     return Entrants(tuple(engines), common, left_out, own)
+
+
+def _known_tree(f: Any) -> NativeTree | None:
+    """Return the parameters of a module, or of the model that a function was made of."""
+    if is_module(f):
+        return native_tree(f)
+    model = getattr(f, OWN_PARAMETERS, None)
+    return None if model is None else native_tree(model)
+
+
+def _plain(params: PyTree) -> PyTree:
+    """Return params that came as a model as a dict by the names of its leaves."""
+    model = isinstance(flatten(params)[1], FrameworkStructure)
+    return _common(params) if model else params
 
 
 def _load(

@@ -10,10 +10,12 @@ import numpy as np
 from gradparity.backends.errors import InvalidSetting, ShapeMismatch
 from gradparity.backends.pytrees import Array, PyTree, flatten, leaf_names, unflatten
 
+from ..transforms import Made
+from .matching import matched
 from .native_trees import NativeTree, dotted_names
 
 Axes: TypeAlias = tuple[int, ...]
-Rename: TypeAlias = Mapping[str, str]
+Rename: TypeAlias = Mapping[str, str | Made]
 Transpose: TypeAlias = Mapping[str, Sequence[int]] | Collection[str]
 
 MOST_PERMUTED_AXES = 4  # a kernel of two spatial axes has 24 orders; more axes have hundreds
@@ -23,14 +25,16 @@ MOST_PERMUTED_AXES = 4  # a kernel of two spatial axes has 24 orders; more axes 
 class Layout:
     """How one implementation holds the parameters, leaf by leaf in common order.
 
-    names: its own, dotted as in "layers.0.weight"
+    names: its own, dotted as in "layers.0.weight"; of several where a leaf goes into several
     axes: those that `permute_dims` turns each common leaf into its own with
     build: puts its own leaves, in common order, into its own pytree
+    mixed: the positions of common leaves that its own are made of in another way
     """
 
     names: tuple[str, ...]
     axes: tuple[Axes, ...]
     build: Callable[[Sequence[Array]], PyTree] = field(repr=False)
+    mixed: frozenset[int] = frozenset()
 
     def native(self, params: PyTree, xp: Any) -> PyTree:
         """Return the implementation's pytree for a common one, with arrays of the namespace xp."""
@@ -52,7 +56,7 @@ class Layout:
 
         First each leaf with its axes reversed, then all of them, then every other order of axes.
         """
-        matrices = [k for k, axes in enumerate(self.axes) if len(axes) >= 2]
+        matrices = [k for k, axes in enumerate(self.axes) if len(axes) >= 2 and k not in self.mixed]
         every = self
         for position in matrices:
             backwards = range(len(self.axes[position]))[::-1]
@@ -78,9 +82,13 @@ def layout_of(
 ) -> Layout:
     """Return how an implementation holds params, from its own pytree or from a rename map.
 
+    Where the own pytree is known, what rename does not name is matched by itself, as far as
+    shapes, order and the conventions of layers leave one way.
+
     own: its parameters, for their names and shapes; None where they follow from params: the same
         pytree, or with a rename map a flat dict under the new names
-    rename: from the common to its own name; the other way round is understood
+    rename: from the common to its own name (the other way round is understood), or from its own
+        name to what that leaf is made of
     transpose: the leaves whose axes are reversed, or from leaf to the axes that `permute_dims`
         turns the common leaf into its own with
     raises: InvalidSetting for names that nobody has, ShapeMismatch naming the leaf
@@ -88,24 +96,83 @@ def layout_of(
     leaves, structure = flatten(params)
     common = dotted_names(params)
     spelled = dict(zip(leaf_names(params), common, strict=True)) | {name: name for name in common}
-    renamed = _renamed(backend, spelled, rename or {})
-    names = tuple(renamed.get(name, name) for name in common)
-    positions = {**{n: k for k, n in enumerate(names)}, **_positions(spelled, common)}
-    axes = _axes(backend, leaves, positions, transpose)
+    made = {name: leaf for name, leaf in (rename or {}).items() if isinstance(leaf, Made)}
+    plain = {left: right for left, right in (rename or {}).items() if isinstance(right, str)}
+    sources = _sources(backend, spelled, made)
+    renamed = _renamed(backend, spelled, plain)
+    shapes = dict(zip(common, (tuple(np.shape(leaf)) for leaf in leaves), strict=True))
+    found = _matched(shapes, own, renamed, transpose, made, sources)
+    renamed = {**{name: other for name, (other, _) in found.items()}, **renamed}
+    mixed = frozenset(common.index(name) for name in sources)
+    names = tuple(sources.get(name) or renamed.get(name, name) for name in common)
+    whole = [k for k in range(len(common)) if k not in mixed]
+    positions = {**{names[k]: k for k in whole}, **_positions(spelled, common)}
+    axes = list(_axes(backend, leaves, positions, transpose))
+    for name, (_, turned) in found.items():
+        if common.index(name) not in _named(transpose, positions):
+            axes[common.index(name)] = turned
     if own is not None:
-        _check_own(backend, common, names, leaves, axes, own)
-        order = [names.index(name) for name in own.names]
-        return Layout(names, axes, lambda native: own.build([native[k] for k in order]))
-    if renamed:
-        return Layout(names, axes, lambda native: dict(zip(names, native, strict=True)))
-    return Layout(names, axes, lambda native: unflatten(structure, native))
+        kept = [(common[k], names[k], leaves[k], axes[k]) for k in whole]
+        _check_own(backend, kept, own, made)
+
+    def own_leaves(native: Sequence[Array]) -> dict[str, Array]:
+        by_name = {names[k]: native[k] for k in whole}
+        for name, leaf in made.items():
+            by_name[name] = leaf.of([native[common.index(spelled[n])] for n in leaf.names])
+        return by_name
+
+    def build(native: Sequence[Array]) -> PyTree:
+        if own is not None:
+            by_name = own_leaves(native)
+            return own.build([by_name[name] for name in own.names])
+        return own_leaves(native) if renamed or made else unflatten(structure, native)
+
+    return Layout(names, tuple(axes), build, mixed)
+
+
+def _sources(backend: str, spelled: Mapping[str, str], made: Mapping[str, Made]) -> dict[str, str]:
+    """Return the common leaves that own ones are made of, each with the names of these."""
+    sources: dict[str, list[str]] = {}
+    for name, leaf in made.items():
+        for source in leaf.names:
+            if source not in spelled:
+                raise InvalidSetting(
+                    f"rename for backend {backend!r}: {name!r} is made of {source!r}; expected a "
+                    f"leaf of params: {_listed(spelled.values())}"
+                )
+            sources.setdefault(spelled[source], []).append(name)
+    return {source: " and ".join(names) for source, names in sources.items()}
+
+
+def _matched(
+    shapes: Mapping[str, tuple[int, ...]],
+    own: NativeTree | None,
+    renamed: Mapping[str, str],
+    transpose: Transpose,
+    made: Mapping[str, Made],
+    sources: Mapping[str, str],
+) -> dict[str, tuple[str, Axes]]:
+    """Match by themselves the leaves that nobody named; none where that is not needed."""
+    if own is None:
+        return {}
+    own_shapes = {name: tuple(leaf.shape) for name, leaf in zip(own.names, own.leaves, strict=True)}
+    taken = {*renamed.values(), *made}
+    rest = {n: shape for n, shape in shapes.items() if n not in renamed and n not in sources}
+    other = {name: shape for name, shape in own_shapes.items() if name not in taken}
+    if rest == other:
+        return {}  # the same names and shapes: what they say is what is meant
+    return matched(rest, other) or {}
+
+
+def _named(transpose: Transpose, positions: Mapping[str, int]) -> set[int]:
+    return {positions[name] for name in transpose if name in positions}
 
 
 def _positions(spelled: Mapping[str, str], common: Sequence[str]) -> dict[str, int]:
     return {spelling: common.index(name) for spelling, name in spelled.items()}
 
 
-def _renamed(backend: str, spelled: Mapping[str, str], rename: Rename) -> dict[str, str]:
+def _renamed(backend: str, spelled: Mapping[str, str], rename: Mapping[str, str]) -> dict[str, str]:
     """Return the map from common names to own ones."""
     renamed = {}
     for left, right in rename.items():
@@ -145,20 +212,21 @@ def _axes(
 
 def _check_own(
     backend: str,
-    common: Sequence[str],
-    names: Sequence[str],
-    leaves: Sequence[Array],
-    axes: Sequence[Axes],
+    kept: Sequence[tuple[str, str, Array, Axes]],
     own: NativeTree,
+    made: Mapping[str, Made],
 ) -> None:
+    names = [*(name for _, name, _, _ in kept), *made]
     if sorted(own.names) != sorted(names):
         raise InvalidSetting(
             f"backend {backend!r} has parameters {_listed(set(own.names) - set(names))} without a "
-            f"counterpart, and lacks {_listed(set(names) - set(own.names))}; expected one for each "
-            f"other: rename={{{backend!r}: {{common name: own name}}}}"
+            f"counterpart, and lacks {_listed(set(names) - set(own.names))}, and shapes and the "
+            "conventions of layers leave more than one way, or none; expected one for each other: "
+            f"rename={{{backend!r}: {{common name: own name}}}}, or own name: "
+            "transforms.fused(...) and its like"
         )
     shapes = {name: tuple(leaf.shape) for name, leaf in zip(own.names, own.leaves, strict=True)}
-    for common_name, name, leaf, order in zip(common, names, leaves, axes, strict=True):
+    for common_name, name, leaf, order in kept:
         shape = tuple(np.shape(leaf)[axis] for axis in order)
         if shape != shapes[name]:
             raise ShapeMismatch(

@@ -1,11 +1,12 @@
 """The parameters of a native implementation, in whatever it keeps them."""
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from gradparity.backends.checks import is_floating
+from gradparity.backends.errors import InvalidSetting
 from gradparity.backends.pytrees import Array, PyTree, flatten, is_array, tree_paths, unflatten
 
 
@@ -52,14 +53,54 @@ def is_module(f: Any) -> bool:
     return callable(getattr(f, "named_parameters", None))
 
 
-def module_loss(module: Any, loss: Callable[..., Any] | None = None) -> Callable[..., Any]:
-    """Return `f(params, *args)` for a torch.nn.Module, evaluated by `torch.func.functional_call`.
+def module_loss(model: Any, loss: Callable[..., Any] | None = None) -> Callable[..., Any]:
+    """Return `f(params, *args)` for a model, as compare_gradients takes it.
 
-    params: dict from the module's names to tensors, all that are to be differentiated; what else
-        the module holds is copied in their dtype, so that the module itself never changes
-    loss: called with the module's output for the first argument, and with the other arguments;
-        None where the module takes all arguments and returns the loss itself
+    model: a torch.nn.Module, whose params are a dict by its names, all that are to be
+        differentiated (what else it holds is copied in their dtype, so that it never changes);
+        `(flax.linen module, variables)`, with the params of the variables; an nnx or Equinox
+        module, which is its own params
+    loss: as check_module has it: `loss(model(args[0]), *args[1:])`, for nnx and Equinox
+        `loss(model, *args)`; None for a torch module that takes all arguments and returns the loss
+    returns: a function that knows its model: its parameters are matched by themselves
     """
+    if is_module(model):
+        f = _torch_loss(model, loss)
+        own: Any = model
+    elif loss is None:
+        raise InvalidSetting(
+            f"got {type(model).__name__} without a loss; expected module_loss(model, loss)"
+        )
+    else:
+        f, own = _jax_loss(model, loss), model[1]["params"] if _is_linen(model) else model
+    setattr(f, OWN_PARAMETERS, own)
+    setattr(f, MODEL, model)
+    return f
+
+
+OWN_PARAMETERS, MODEL = "own_parameters", "model"
+
+
+def _is_linen(model: Any) -> bool:
+    return isinstance(model, tuple) and len(model) == 2 and isinstance(model[1], Mapping)
+
+
+def _jax_loss(model: Any, loss: Callable[..., Any]) -> Callable[..., Any]:
+    pure: list[Callable[..., Any]] = []
+
+    def f(params: PyTree, *args: Any) -> Any:
+        if not _is_linen(model):
+            return loss(params, *args)
+        if not pure:  # which random keys it asks for shows with the first arguments
+            from ..modules.check import read_module
+
+            pure.append(read_module(model, loss, args).f)
+        return pure[0](params, *args)
+
+    return f
+
+
+def _torch_loss(module: Any, loss: Callable[..., Any] | None) -> Callable[..., Any]:
     import torch
 
     def f(params: dict[str, Any], *args: Any) -> Any:
