@@ -1,5 +1,7 @@
 """What the repository's own tests add to the plugin that gradparity installs."""
 
+import os
+import secrets
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,6 +11,8 @@ import pytest
 
 from gradparity.backends import Backend
 from gradparity.compare.pytest_backends import load
+
+HELD_OUT_SEED = "GRADPARITY_HELD_OUT_SEED"
 
 if TYPE_CHECKING:
     from gradparity.compare.drawing.page import Page
@@ -24,6 +28,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="NAMES",
         help="the same as --gradparity-backends",
     )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # In the environment, so that parallel workers draw the same functions.
+    os.environ.setdefault(HELD_OUT_SEED, str(secrets.randbelow(2**32)))
+
+
+def pytest_report_header() -> str:
+    return f"held-out functions are those of {HELD_OUT_SEED}={os.environ[HELD_OUT_SEED]}"
+
+
+@pytest.fixture(scope="session")
+def held_out_seed() -> int:
+    """Return the seed of functions that nothing was developed on: another one in each run."""
+    return int(os.environ[HELD_OUT_SEED])
 
 
 @pytest.fixture

@@ -4,12 +4,11 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from derivative_cases import Case
-
 from gradparity.backends.error_bars import derivative_along
 from gradparity.backends.error_bars.estimate import Estimate
+from gradparity.compare.scenarios.slopes import KnownSlope
 
-Measured = tuple[tuple[Case, Estimate], ...]
+Measured = tuple[tuple[KnownSlope, Estimate], ...]
 
 USEFUL = 1e-6
 WRONG = 0.01
@@ -37,7 +36,7 @@ class Figures:
         return 1 - len(self.long) / self.precise
 
 
-def measure(cases: Iterable[Case]) -> Measured:
+def measure(cases: Iterable[KnownSlope]) -> Measured:
     return tuple((case, derivative_along(case.f, case.x, case.tangent)) for case in cases)
 
 
@@ -54,18 +53,18 @@ def figures(found: Measured) -> Figures:
     )
 
 
-def covers(estimate: Estimate, case: Case) -> bool:
+def covers(estimate: Estimate, case: KnownSlope) -> bool:
     if math.isinf(estimate.error):
         return True
     return all(abs(truth - estimate.value) <= estimate.error for truth in (case.low, case.high))
 
 
-def useful_error(case: Case) -> float:
+def useful_error(case: KnownSlope) -> float:
     # Relative to a derivative that is 0 nothing is short; 1e-9 is short beside what f is made of.
     return USEFUL * abs(case.low) or 1e-9
 
 
-def is_silently_wrong(estimate: Estimate, case: Case) -> bool:
+def is_silently_wrong(estimate: Estimate, case: KnownSlope) -> bool:
     if case.low != case.high:
         return False
     off = abs(estimate.value - case.low) > WRONG * abs(case.low)

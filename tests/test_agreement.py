@@ -15,7 +15,7 @@ from gradparity.compare import (
     compare_gradients,
 )
 from gradparity.compare.agreement import agreement, engines
-from gradparity.compare.conformance.scenarios import SCENARIOS
+from gradparity.compare.scenarios.functions import SCENARIOS
 from gradparity.compare.speed import evaluations
 
 NETWORK = next(scenario for scenario in SCENARIOS if scenario.name == "network")

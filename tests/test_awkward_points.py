@@ -4,11 +4,11 @@ import math
 import numpy as np
 import pytest
 from array_api_compat import array_namespace
-from awkward_points import CONVENTIONS, DEFECTS, OWN
 from liars import Replaced, Shifted
 
 from gradparity.backends import get_backend
 from gradparity.compare import Verdict, compare_gradients
+from gradparity.compare.scenarios.awkward import CONVENTIONS, DEFECTS, OWN
 
 jax = pytest.importorskip("jax")
 torch = pytest.importorskip("torch")

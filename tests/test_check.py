@@ -11,7 +11,7 @@ from gradparity.backends.errors import ImpureFunction, InvalidParameters, NonSca
 from gradparity.compare import Verdict, check_gradient
 from gradparity.compare.checking.checker import Checker as Arbiter
 from gradparity.compare.checking.function import FunctionFailed
-from gradparity.compare.conformance.scenarios import SCENARIOS
+from gradparity.compare.scenarios.functions import SCENARIOS
 from gradparity.models.two_layer_net import TwoLayerNet
 
 

@@ -16,7 +16,7 @@ from gradparity.backends.numerical_difference import NumericalDifference
 from gradparity.backends.pytrees import tree_map
 from gradparity.compare.conformance import conformance, laws
 from gradparity.compare.conformance.conformance import BackendConformance, check_conformance
-from gradparity.compare.conformance.scenarios import SCENARIOS
+from gradparity.compare.scenarios.functions import SCENARIOS
 
 PLUG_IN = Path(__file__).parent / "plugins" / "autograd_backend" / "gradparity_autograd.py"
 AMPLE = 60.0  # seconds for one scenario

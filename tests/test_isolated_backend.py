@@ -7,7 +7,7 @@ from gradparity.compare import compare_gradients
 from gradparity.compare.conformance import laws, leaf_assertions
 from gradparity.compare.conformance.isolated_backend import IsolatedBackend, IsolatedFailure
 from gradparity.compare.conformance.isolation import FailureKind
-from gradparity.compare.conformance.scenarios import OUTPUT_SCENARIOS, SCENARIOS
+from gradparity.compare.scenarios.functions import OUTPUT_SCENARIOS, SCENARIOS
 
 AMPLE = 60.0
 NETWORK = next(scenario for scenario in SCENARIOS if scenario.name == "network")

@@ -10,7 +10,7 @@ from gradparity.backends.base import Backend
 from gradparity.backends.numerical_difference import NumericalDifference
 from gradparity.backends.pytrees import tree_map
 from gradparity.compare.conformance import laws
-from gradparity.compare.conformance.scenarios import OUTPUT_SCENARIOS, SCENARIOS
+from gradparity.compare.scenarios.functions import OUTPUT_SCENARIOS, SCENARIOS
 
 pytestmark = pytest.mark.gradcheck
 

@@ -13,8 +13,8 @@ from gradparity.compare import Verdict
 from gradparity.compare.cli import app
 from gradparity.compare.low_precision.judging import ALL_RUNS, FIRST_RUNS, judge
 from gradparity.compare.low_precision.selftest import CHECKERS, run_low_precision_selftest
-from gradparity.compare.low_precision.subjects import SUBJECTS
 from gradparity.compare.low_precision.yardstick import compare_accuracy, unit_in_the_last_place
+from gradparity.compare.scenarios.layers import LAYERS
 
 SHAPES = ((6, 5), (7,))
 
@@ -135,7 +135,7 @@ def test_errors_in_units_of_the_last_place():
 @pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
 def test_eager_agrees_with_itself_and_zeros_never_do(load_backend, dtype):
     load_backend("torch")
-    for subject in SUBJECTS[::4]:
+    for subject in LAYERS[::4]:
         params, args = subject.draw(np.random.default_rng(5), 7)
         rounding = measure_rounding(subject.f, params, args, dtype, backend_name="torch")
         eager = [leaf.truth + leaf.eager for leaf in rounding.leaves]

@@ -4,7 +4,6 @@ import array_api_strict
 import numpy as np
 import pytest
 from array_api_compat import array_namespace
-from array_functions import USES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
@@ -15,6 +14,7 @@ from gradparity.backends.structured.perturbed_array import PerturbedArray, Place
 from gradparity.backends.structured.recorded_array import RecordedArray
 from gradparity.backends.structured.recording import Recording
 from gradparity.backends.structured.replay import Program
+from gradparity.compare.scenarios.array_uses import USES
 
 RNG = np.random.default_rng(7)
 X = RNG.uniform(0.2, 0.9, (4, 3))

@@ -4,10 +4,10 @@ import math
 
 import numpy as np
 import pytest
-from random_programs import planted_faults, random_program
 
 from gradparity.backends.errors import InvalidParameters, InvalidSetting, ShapeMismatch
 from gradparity.compare import prove_gradient
+from gradparity.compare.scenarios.random_programs import planted_faults, random_program
 from gradparity.models import Quadratic, SimpleNet, TwoLayerNet
 
 flint = pytest.importorskip("flint")

@@ -4,7 +4,8 @@ import math
 
 import numpy as np
 import pytest
-from random_programs import (
+
+from gradparity.compare.scenarios.random_programs import (
     LARGEST_LEAF,
     TANGENTS,
     VALUES,

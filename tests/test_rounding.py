@@ -7,7 +7,7 @@ from gradparity.backends.rounding import Unmeasured, measure_rounding, scatter_m
 from gradparity.backends.rounding.instrument import UNIT_ROUNDOFF, find_instrument
 from gradparity.backends.rounding.scatter import LeafRounding
 from gradparity.compare.low_precision.standing import standing
-from gradparity.compare.low_precision.subjects import SUBJECTS
+from gradparity.compare.scenarios.layers import LAYERS
 
 DTYPES = ("bfloat16", "float16", "float32")
 RUNS = 12
@@ -32,7 +32,7 @@ def jax(load_backend):
 
 
 def subject(name):
-    (found,) = [subject for subject in SUBJECTS if subject.name == name]
+    (found,) = [subject for subject in LAYERS if subject.name == name]
     return found
 
 
@@ -68,7 +68,7 @@ def computed_in_float32_and_rounded_once(name, dtype, size=6, seed=0):
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_right_gradients_stand_within_their_scatter_and_wrong_ones_do_not(torch, dtype):
     fits = []
-    for chosen in SUBJECTS:
+    for chosen in LAYERS:
         rounding = measured(chosen.name, dtype)
         fused = computed_in_float32_and_rounded_once(chosen.name, dtype)
         for leaf, once in zip(rounding.leaves, fused, strict=True):

@@ -11,8 +11,6 @@ import joblib
 import numpy as np
 import pytest
 from array_api_compat import array_namespace
-from array_networks import attention, convolution, normalised_net, patches_convolution, recurrent
-from random_programs import random_program
 
 from gradparity.backends import get_backend
 from gradparity.backends.difference_loop import Sweep, difference_entries
@@ -25,6 +23,8 @@ from gradparity.backends.structured.perturbed_array import PerturbedArray
 from gradparity.backends.structured.plan import plans
 from gradparity.backends.structured.recorded_problem import RecordedProblem
 from gradparity.backends.structured.recording import Recording
+from gradparity.compare.scenarios.networks import CLASSIFIERS
+from gradparity.compare.scenarios.random_programs import random_program
 from gradparity.models import TwoLayerNet
 
 STEP = 1e-4
@@ -67,11 +67,6 @@ def largest_difference(one, other):
     return max(float(np.max(np.abs(a - b))) for a, b in pairs)
 
 
-def normal(seed, **shapes):
-    rng = np.random.default_rng(seed)
-    return {name: 0.3 * rng.standard_normal(shape) for name, shape in shapes.items()}
-
-
 def cases():
     rng = np.random.default_rng(3)
     t = rng.integers(0, 4, 12)
@@ -80,17 +75,8 @@ def cases():
     yield "TwoLayerNet", net.loss, net.init(0), (dense, t)
     yield "TwoLayerNet, one-hot labels", net.loss, net.init(0), (dense, np.eye(4)[t])
     yield "TwoLayerNet, mostly zeros", net.loss, net.init(0), (sparse, t)
-    shapes = {"W0": (20, 8), "W1": (8, 6), "W2": (6, 4), "b2": (4,)}
-    shapes |= {f"{name}{i}": (n,) for name in "bgs" for i, n in ((0, 8), (1, 6))}
-    yield "batch and layer normalisation", normalised_net, normal(1, **shapes), (dense, t)
-    image = rng.random((12, 2, 8, 8))
-    kernels = normal(2, K=(3, 2, 3, 3), k=(3,), W=(27, 4))
-    yield "convolution", convolution, kernels, (image, t)
-    kernels = normal(2, K=(3, 1, 3, 3), k=(3,), W=(27, 4))
-    yield "convolution by patches", patches_convolution, kernels, (image[:, :1], t)
-    sequence = rng.random((12, 5, 4))
-    yield "attention", attention, normal(4, Q=(4, 4), K=(4, 4), V=(4, 4)), (sequence, t)
-    yield "recurrence", recurrent, normal(5, U=(4, 6), W=(6, 6)), (sequence, t)
+    for scenario in CLASSIFIERS:
+        yield scenario.name, scenario.f, scenario.params, scenario.args
 
 
 CASES = {name: (f, params, args) for name, f, params, args in cases()}

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from gradparity.compare import Verdict, taylor_test
 from gradparity.compare.checking.taylor_plot import plot_taylor
-from gradparity.compare.conformance.scenarios import SCENARIOS
+from gradparity.compare.scenarios.functions import SCENARIOS
 
 X = np.array([0.3, -0.8, 1.4])
 

@@ -12,8 +12,8 @@ from gradparity.backends.base import Backend
 from gradparity.backends.errors import GradparityError, InvalidParameters, NonScalarLoss
 from gradparity.backends.pytrees import PyTree, flatten, tree_map
 
+from ..scenarios.scenario import Scenario
 from .leaf_assertions import assert_close, assert_equal, tolerance
-from .scenarios import Scenario
 
 
 def inputs_are_never_changed(backend: Backend, scenario: Scenario) -> None:

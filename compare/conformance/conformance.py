@@ -11,9 +11,9 @@ from gradparity.backends import Backend, GradparityError, get_backend
 from gradparity.backends.pytrees import tree_map
 from gradparity.backends.registry import backend_names
 
+from ..scenarios.scenario import Scenario
 from .isolation import Failure, FailureKind, IsolatedProcess, describe
 from .laws import Law, law_cases
-from .scenarios import Scenario
 
 LOADING = "it is a value that loads under its name"
 

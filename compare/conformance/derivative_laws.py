@@ -8,8 +8,8 @@ import numpy as np
 from gradparity.backends.base import Backend
 from gradparity.backends.pytrees import PyTree, flatten, leaf_names, tree_map, unflatten
 
+from ..scenarios.scenario import Scenario
 from .leaf_assertions import assert_close, tolerance
-from .scenarios import Scenario
 
 
 def value_equals_f(backend: Backend, scenario: Scenario) -> None:

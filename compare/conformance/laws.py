@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 from gradparity.backends.base import Backend
 
+from ..scenarios.functions import OUTPUT_SCENARIOS, SCENARIOS
+from ..scenarios.scenario import Scenario
 from .conduct_laws import (
     compiling_changes_nothing_but_round_off,
     copies_are_private,
@@ -27,7 +29,6 @@ from .derivative_laws import (
     pushforward_is_the_derivative_along_the_tangent,
     value_equals_f,
 )
-from .scenarios import OUTPUT_SCENARIOS, SCENARIOS, Scenario
 
 Law = Callable[[Backend, Scenario], None]
 

@@ -12,7 +12,11 @@ from gradparity.backends import get_backend
 from gradparity.backends.errors import BackendUnavailable, InvalidSetting
 from gradparity.backends.pytrees import flatten, tree_map
 
-from .functions import SUBJECTS, Subject
+from ..scenarios.functions import SCENARIOS
+from ..scenarios.models import MODELS
+from ..scenarios.networks import NETWORKS
+from ..scenarios.random_programs import smooth_program
+from ..scenarios.scenario import Scenario, named
 from .planted_faults import Leaves, Place, plant_faults
 from .rival_checkers import CHECKERS
 
@@ -25,6 +29,14 @@ NEEDS = {
     "jax check_grads": "jax",
 }
 RIGHT = "right"
+FUNCTIONS = (
+    *MODELS,
+    named(SCENARIOS, "attention"),
+    named(NETWORKS, "layer normalisation"),
+    named(SCENARIOS, "log-likelihood"),
+    named(NETWORKS, "badly scaled sum"),
+)
+FRESH = "random programs"  # another function at every point: nothing was developed on it
 UNSUMMED = "unsummed broadcast"
 
 
@@ -112,7 +124,8 @@ def run_selftest(
 ) -> SelfTest:
     """Plant every fault in every function, and put each before every checker that is installed.
 
-    repeats: points at which each function is tried; functions: names of `SUBJECTS`, all by default
+    repeats: points at which each function is tried
+    functions: names of `FUNCTIONS`, or `FRESH`; all by default
     jobs: joblib workers; None leaves that to `joblib.parallel_config`
     progress: called with (points done, points in all)
     raises: BackendUnavailable where neither JAX nor PyTorch can give right gradients,
@@ -120,11 +133,11 @@ def run_selftest(
     """
     import joblib
 
-    subjects = [s for s in SUBJECTS if functions is None or s.name in functions]
-    if not subjects or (functions is not None and len(subjects) != len(set(functions))):
+    names = [*(scenario.name for scenario in FUNCTIONS), FRESH]
+    chosen = [name for name in names if functions is None or name in functions]
+    if not chosen or (functions is not None and len(chosen) != len(set(functions))):
         raise InvalidSetting(
-            f"got functions {functions}, expected some of "
-            f"{', '.join(repr(subject.name) for subject in SUBJECTS)}"
+            f"got functions {functions}, expected some of {', '.join(map(repr, names))}"
         )
     if repeats < 1:
         raise InvalidSetting(f"got repeats {repeats}, expected at least 1")
@@ -134,10 +147,9 @@ def run_selftest(
             "the self-test needs right gradients from JAX or PyTorch, and neither is installed: "
             "pip install 'gradparity[torch]'"
         )
-    tasks = [(subject, repeat) for subject in subjects for repeat in range(repeats)]
+    tasks = [(names.index(name), repeat) for name in chosen for repeat in range(repeats)]
     results = joblib.Parallel(n_jobs=jobs, return_as="generator")(
-        joblib.delayed(try_point)(SUBJECTS.index(subject), repeat, seed, tuple(here))
-        for subject, repeat in tasks
+        joblib.delayed(try_point)(position, repeat, seed, tuple(here)) for position, repeat in tasks
     )
     trials: list[Trial] = []
     for done, found in enumerate(results, 1):
@@ -148,32 +160,33 @@ def run_selftest(
 
 def try_point(position: int, repeat: int, seed: int, checkers: tuple[str, ...]) -> list[Trial]:
     """Return all trials of one function at one point; everything follows from the arguments."""
-    subject = SUBJECTS[position]
     generator = np.random.default_rng([seed, position, repeat])
-    params, args = subject.draw(generator)
+    if position < len(FUNCTIONS):
+        scenario = FUNCTIONS[position].drawn(generator)
+    else:
+        scenario = smooth_program(int(generator.integers(2**32))).scenario(FRESH)
     engine = "torch" if any(NEEDS[name] == "torch" for name in checkers) else "jax"
-    trials = list(_try_dtype(subject, params, args, "float32", engine, generator, checkers))
-    return trials + list(_try_dtype(subject, params, args, "float64", engine, generator, checkers))
+    trials = list(_try_dtype(scenario, "float32", engine, generator, checkers))
+    return trials + list(_try_dtype(scenario, "float64", engine, generator, checkers))
 
 
 def _try_dtype(
-    subject: Subject,
-    params: Any,
-    args: tuple[Any, ...],
+    scenario: Scenario,
     dtype: str,
     engine: str,
     generator: np.random.Generator,
     checkers: tuple[str, ...],
 ) -> Iterator[Trial]:
-    params, args = tree_map(lambda leaf: np.asarray(leaf, dtype), (params, args))
+    point = (scenario.params, scenario.args)
+    params, args = tree_map(lambda leaf: np.asarray(leaf, dtype), point)
     backend = get_backend(engine, dtype=dtype)
-    gradient = backend.to_numpy(backend.value_and_gradient(subject.f)(params, *args)[1])
+    gradient = backend.to_numpy(backend.value_and_gradient(scenario.f)(params, *args)[1])
     right = flatten(gradient)[0]
     cases: list[tuple[str, Leaves, Place | None]] = [(RIGHT, right, None)]
     if dtype == "float64":
         cases += [
             (fault.pattern, fault.leaves, (fault.leaf, fault.index))
-            for fault in plant_faults(right, generator, subject.batch)
+            for fault in plant_faults(right, generator, scenario.batch)
         ]
     parameters = sum(leaf.size for leaf in right)
     for name in checkers:
@@ -182,9 +195,11 @@ def _try_dtype(
         for fault, leaves, place in cases:
             if fault == UNSUMMED and NEEDS[name] == "torch":
                 continue  # its engine sums such a gradient itself: there is no fault to find
-            answer = CHECKERS[name](subject.f, params, args, leaves, int(generator.integers(2**31)))
+            answer = CHECKERS[name](
+                scenario.f, params, args, leaves, int(generator.integers(2**31))
+            )
             yield Trial(
-                function=subject.name,
+                function=scenario.name,
                 dtype=dtype,
                 fault=fault,
                 checker=name,

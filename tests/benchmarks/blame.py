@@ -8,14 +8,14 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from awkward_points import CONVENTIONS, DEFECTS, OWN
 from liars import Replaced, Scaled, Shifted
 from rows import Row
 
 from gradparity.backends import get_backend
 from gradparity.backends.pytrees import PyTree, flatten, leaf_names
 from gradparity.compare import compare_gradients
-from gradparity.compare.conformance.scenarios import SCENARIOS
+from gradparity.compare.scenarios.awkward import CONVENTIONS, DEFECTS, OWN
+from gradparity.compare.scenarios.functions import SCENARIOS
 
 HONEST = ("jax", "torch")
 

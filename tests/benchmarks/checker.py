@@ -11,13 +11,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from array_api_compat import array_namespace
 from rows import Row, at_least, at_most
 
 from gradparity.backends import get_backend
 from gradparity.backends.pytrees import flatten, leaf_names, tree_map, unflatten
 from gradparity.compare import Verdict, check_gradient
-from gradparity.compare.conformance.scenarios import SCENARIOS
+from gradparity.compare.scenarios.functions import SCENARIOS
+from gradparity.compare.scenarios.networks import KINKS, NETWORKS
+from gradparity.compare.scenarios.scenario import Scenario
 from gradparity.models import TwoLayerNet
 
 SEEDS = 20
@@ -26,14 +27,7 @@ NET_SEEDS = 20
 # resolves: random signs and sizes may make ten times less of it.
 ABOVE = 10.0
 SLOW_PART = ("W2", "b1", "b2")
-
-
-@dataclass(frozen=True)
-class Subject:
-    name: str
-    f: Callable[..., Any]
-    params: Any
-    args: tuple[Any, ...] = ()
+SMOOTH = (*SCENARIOS, *NETWORKS)
 
 
 @dataclass(frozen=True)
@@ -50,84 +44,6 @@ class Fault:
     size: float
 
 
-def draw(*shape: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng([seed, *shape]).normal(size=shape)
-
-
-def relu_net(params: Any, x: Any) -> Any:
-    xp = array_namespace(x)
-    hidden = x @ params["W1"] + params["b1"]
-    return xp.mean((xp.maximum(hidden, xp.zeros_like(hidden)) @ params["W2"]) ** 2)
-
-
-def normalised(params: Any, x: Any) -> Any:
-    xp = array_namespace(x)
-    z = x @ params["W"] + params["b"]
-    centred = z - xp.mean(z, axis=0)
-    z = centred / xp.sqrt(xp.mean(centred**2, axis=0) + 1e-5)
-    return xp.mean(xp.tanh(z * params["gain"] + params["shift"]) ** 2)
-
-
-def biased_attention(params: Any, x: Any) -> Any:
-    xp = array_namespace(x)
-    query, key, value = (x @ params[name] + params["b" + name] for name in ("q", "k", "v"))
-    scores = query @ xp.matrix_transpose(key)
-    weights = xp.exp(scores - xp.max(scores, axis=-1, keepdims=True))
-    return xp.mean((weights / xp.sum(weights, axis=-1, keepdims=True) @ value) ** 2)
-
-
-def badly_scaled(params: Any) -> Any:
-    xp = array_namespace(params["small"])
-    sizes = {"small": 1e-7, "middle": 1.0, "large": 1e6}
-    return sum(xp.sum(xp.sin(params[name] / size)) for name, size in sizes.items())
-
-
-def absolute(x: Any) -> Any:
-    xp = array_namespace(x)
-    return xp.sum(xp.abs(x)) + xp.sum(x[1:] * x[:-1])
-
-
-SUBJECTS = (
-    *(Subject(s.name, s.f, s.params, s.args) for s in SCENARIOS),
-    Subject(
-        "relu net", relu_net, {"W1": draw(6, 9), "b1": draw(9), "W2": draw(9, 2)}, (draw(8, 6),)
-    ),
-    Subject(
-        "batch normalisation",
-        normalised,
-        {"W": draw(5, 6), "b": draw(6), "gain": 1 + 0.1 * draw(6), "shift": draw(6, seed=1)},
-        (draw(12, 5),),
-    ),
-    Subject(
-        "attention with biases",
-        biased_attention,
-        {name: draw(4, 4, seed=k) for k, name in enumerate("qkv")}
-        | {"b" + name: draw(4, seed=k) for k, name in enumerate("qkv")},
-        (draw(6, 4),),
-    ),
-    Subject(
-        "badly scaled",
-        badly_scaled,
-        {"small": 1e-7 * draw(4), "middle": draw(4), "large": 1e6 * draw(4)},
-    ),
-    Subject(
-        "log-likelihood near 0",
-        lambda x: array_namespace(x).sum(x - array_namespace(x).log(x)),
-        np.abs(draw(9)) ** 3,
-    ),
-)
-# Entries at 0 stay there: some of the parameters, or all that reach a unit, are at a kink.
-KINKS = (
-    Subject("absolute values, some of 0", absolute, draw(8) * np.array([0, 1, 1, 0, 1, 1, 1, 0])),
-    Subject(
-        "relu net with dead inputs",
-        relu_net,
-        {"W1": draw(6, 9), "b1": np.zeros(9), "W2": draw(9, 2)},
-        (np.vstack([draw(8, 6), np.zeros((1, 6))]),),
-    ),
-)
-
-
 def rows() -> Iterator[Row]:
     yield from judged_right()
     yield from judged_wrong()
@@ -137,7 +53,7 @@ def rows() -> Iterator[Row]:
 
 def judged_right() -> Iterator[Row]:
     alarms = agreed = checked = 0
-    for subject in (*SUBJECTS, *KINKS):
+    for subject in (*SMOOTH, *KINKS):
         for seed in range(SEEDS * 2):
             for dtype in ("float64", "float32"):
                 params, args = point(subject, seed, dtype)
@@ -154,7 +70,7 @@ def judged_right() -> Iterator[Row]:
 
 def judged_wrong() -> Iterator[Row]:
     found = named = planted = below = 0
-    for subject in SUBJECTS:
+    for subject in SMOOTH:
         for seed in range(SEEDS // 4):
             params, args = point(subject, seed, "float64")
             gradient = right_gradient(subject, params, args, "float64")
@@ -274,7 +190,7 @@ def large_net() -> tuple[TwoLayerNet, dict[str, np.ndarray], np.ndarray, np.ndar
     return net, net.init(0), rng.random((100, 784)), rng.integers(0, 10, 100)
 
 
-def point(subject: Subject, seed: int, dtype: str) -> tuple[Any, tuple[Any, ...]]:
+def point(subject: Scenario, seed: int, dtype: str) -> tuple[Any, tuple[Any, ...]]:
     """Return parameters and arguments near the subject's own, float64 numbers exact in dtype."""
     rng = np.random.default_rng([seed, 1])
 
@@ -288,7 +204,7 @@ def point(subject: Subject, seed: int, dtype: str) -> tuple[Any, tuple[Any, ...]
     return tree_map(moved, subject.params), tuple(tree_map(moved, arg) for arg in subject.args)
 
 
-def right_gradient(subject: Subject, params: Any, args: tuple[Any, ...], dtype: str) -> Any:
+def right_gradient(subject: Scenario, params: Any, args: tuple[Any, ...], dtype: str) -> Any:
     engine = get_backend("torch", dtype=dtype)
     return engine.to_numpy(engine.value_and_gradient(subject.f)(params, *args)[1])
 

@@ -16,7 +16,8 @@ from gradparity.backends.rounding.instrument import find_instrument
 from gradparity.compare import Verdict
 from gradparity.compare.low_precision.judging import ALL_RUNS, FIRST_RUNS, judge
 from gradparity.compare.low_precision.selftest import fused_gradient
-from gradparity.compare.low_precision.subjects import SUBJECTS, LowPrecisionSubject
+from gradparity.compare.scenarios.layers import LAYERS
+from gradparity.compare.scenarios.scenario import Scenario
 
 DTYPES = ("bfloat16", "float16", "float32")
 POINTS = ((5, 0), (8, 1), (16, 2), (40, 3))
@@ -31,14 +32,14 @@ Leaves = list[np.ndarray]
 class Measured:
     """A subject at a point in a dtype: its rounding, and two right gradients."""
 
-    subject: LowPrecisionSubject
+    subject: Scenario
     rounding: Rounding
     eager: Leaves
     fused: Leaves
 
 
 def measure(
-    subject: LowPrecisionSubject, dtype: str, size: int, seed: int, runs: int = FIRST_RUNS
+    subject: Scenario, dtype: str, size: int, seed: int, runs: int = FIRST_RUNS
 ) -> Measured:
     params, args = subject.draw(np.random.default_rng([seed, size, 99]), size)
     found = measure_rounding(
@@ -59,7 +60,7 @@ def rows() -> Iterator[Row]:
     small: dict[str, list[bool]] = {dtype: [] for dtype in DTYPES}
     passed: list[str] = []
     for dtype in DTYPES:
-        for subject in SUBJECTS:
+        for subject in LAYERS:
             for size, seed in POINTS:
                 measured = measure(subject, dtype, size, seed)
                 for right in (measured.eager, measured.fused):
@@ -78,7 +79,7 @@ def rows() -> Iterator[Row]:
                 for name, nonsense in hopeless(measured.eager, generator):
                     if judge(measured.rounding, nonsense).verdict is Verdict.AGREE:
                         passed.append(f"{name} as {subject.name} in {dtype}")
-    points = f"{len(SUBJECTS)} subjects, {len(POINTS)} sizes and seeds, eager and fused"
+    points = f"{len(LAYERS)} subjects, {len(POINTS)} sizes and seeds, eager and fused"
     yield _count("right gradients called wrong", alarms, f"{judged} gradients: {points}")
     share = agreed / judged
     yield Row("right gradients that agree", share, share, share, "none", True, f"of {judged}")
@@ -158,14 +159,14 @@ def large_and_small_nonsense() -> Iterator[str]:
                     yield f"{name} of {entries} entries in {dtype}"
 
 
-def _leaf_of(entries: int) -> LowPrecisionSubject:
+def _leaf_of(entries: int) -> Scenario:
     def f(p: Any, c: Any) -> Any:
         return (c * ((1.3 * p["x"]) ** 2 + p["x"])).sum()
 
     def draw(generator: np.random.Generator, size: int) -> Any:
         return {"x": generator.normal(size=size)}, (generator.normal(size=size),)
 
-    return LowPrecisionSubject(f"{entries} entries", f, draw)
+    return Scenario.drawn_first(f"{entries} entries", f, draw)
 
 
 def one_entry() -> Iterator[Row]:
@@ -192,7 +193,7 @@ def one_entry() -> Iterator[Row]:
         yield _share(what, share, 0.95, f"{ENTRIES_TRIED} entries of typical size")
 
 
-def _product(rows_: int, columns: int) -> LowPrecisionSubject:
+def _product(rows_: int, columns: int) -> Scenario:
     """Return a net of two layers whose first weights are the leaf in question."""
 
     def f(p: Any, x: Any, c: Any) -> Any:
@@ -205,4 +206,4 @@ def _product(rows_: int, columns: int) -> LowPrecisionSubject:
         }
         return params, (generator.normal(size=(64, rows_)), generator.normal(size=(64, 10)))
 
-    return LowPrecisionSubject("two layers", f, draw)
+    return Scenario.drawn_first("two layers", f, draw)

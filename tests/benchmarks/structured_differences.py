@@ -16,12 +16,12 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from array_networks import convolution, normalised_net
 from rows import Row, at_least, at_most
 
 from gradparity.backends import get_backend
 from gradparity.backends.difference_loop import Sweep, difference_entries
 from gradparity.backends.pytrees import flatten
+from gradparity.compare.scenarios.networks import convolution, normalised_net
 from gradparity.models import TwoLayerNet, load_mnist
 
 STEP = 1e-4

@@ -14,11 +14,14 @@ from typing import Any
 import numpy as np
 from array_api_compat import array_namespace
 
+from .scenario import Scenario
+
 Array = Any
 Path = tuple[Any, ...]
 
 LARGEST_LEAF = 144
 MOST_ENTRIES = 600  # of one intermediate array
+CLEAR = 1e-4  # a kink farther away than this is none to float32, nor to a long step
 MODERATE = 6.0  # larger values are scaled down before they go on
 
 
@@ -32,7 +35,7 @@ class Ties:
     def __init__(self, shared: bool):
         self.shared, self.smallest_gap, self.kinks = shared, math.inf, 0
 
-    def deciding(self, tangent: np.ndarray) -> np.ndarray:
+    def deciding(self, tangent: np.ndarray) -> Array:
         return tangent[:1] if self.shared else tangent
 
     def note(self, gap: np.ndarray, tangent_gap: np.ndarray) -> None:
@@ -41,7 +44,7 @@ class Ties:
         self.smallest_gap = min(self.smallest_gap, float(np.min(gaps, initial=math.inf)))
         self.kinks += int(np.count_nonzero(gaps == 0))
 
-    def first(self, gap: np.ndarray, tangent_gap: np.ndarray) -> np.ndarray:
+    def first(self, gap: np.ndarray, tangent_gap: np.ndarray) -> Array:
         """Return where the first of two branches is taken: where gap, its own value, grows."""
         self.note(gap, tangent_gap)
         return (gap > 0) | ((gap == 0) & (self.deciding(tangent_gap) >= 0))
@@ -105,22 +108,22 @@ VALUES: dict[str, Callable[..., Array]] = {
 # axis, for the directions; axes in settings are negative, so that they mean the same beside it.
 
 
-def _aligned(tangent: np.ndarray, dimensions: int) -> np.ndarray:
+def _aligned(tangent: np.ndarray, dimensions: int) -> Array:
     """Return the tangent of an array that is broadcast to so many dimensions."""
     missing = dimensions + 1 - tangent.ndim
     return tangent.reshape(tangent.shape[0], *(1,) * missing, *tangent.shape[1:])
 
 
-Rule = Callable[..., np.ndarray]
+Rule = Callable[..., Array]
 
 
-def _entrywise(slope: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Rule:
+def _entrywise(slope: Callable[[Array, Array], Array]) -> Rule:
     """Return the rule of a function of one array, from its derivative (of input and output)."""
     return lambda ties, s, arrays, tangents, y: slope(arrays[0], y) * tangents[0]
 
 
 def _pairwise(rule: Rule) -> Rule:
-    def aligned(ties: Ties, s: Any, arrays: Any, tangents: Any, y: np.ndarray) -> np.ndarray:
+    def aligned(ties: Ties, s: Any, arrays: Any, tangents: Any, y: np.ndarray) -> Array:
         both = [_aligned(tangent, y.ndim) for tangent in tangents]
         return np.broadcast_to(rule(ties, *arrays, *both, y), (len(tangents[0]), *y.shape))
 
@@ -132,26 +135,26 @@ def _linear(name: str) -> Rule:
     return lambda ties, s, arrays, tangents, y: VALUES[name](np, s, *tangents)
 
 
-def _larger(ties: Ties, a: Any, b: Any, da: Any, db: Any, y: Any) -> np.ndarray:
+def _larger(ties: Ties, a: Any, b: Any, da: Any, db: Any, y: Any) -> Array:
     return np.where(ties.first(a - b, da - db), da, db)
 
 
-def _smaller(ties: Ties, a: Any, b: Any, da: Any, db: Any, y: Any) -> np.ndarray:
+def _smaller(ties: Ties, a: Any, b: Any, da: Any, db: Any, y: Any) -> Array:
     return np.where(ties.first(b - a, db - da), da, db)
 
 
-def _where_greater(ties: Ties, s: Any, arrays: Any, tangents: Any, y: np.ndarray) -> np.ndarray:
+def _where_greater(ties: Ties, s: Any, arrays: Any, tangents: Any, y: np.ndarray) -> Array:
     condition, first, second = (_aligned(tangent, y.ndim) for tangent in tangents)
     # A change of branch is a kink only where the branches have different slopes.
     chosen = ties.first(arrays[0], np.where(first != second, condition, 0.0))
     return np.where(chosen, first, second)
 
 
-def _absolute(ties: Ties, s: Any, arrays: Any, tangents: Any, y: np.ndarray) -> np.ndarray:
+def _absolute(ties: Ties, s: Any, arrays: Any, tangents: Any, y: np.ndarray) -> Array:
     return np.where(ties.first(arrays[0], tangents[0]), tangents[0], -tangents[0])
 
 
-def _clipped(ties: Ties, bounds: Any, arrays: Any, tangents: Any, y: np.ndarray) -> np.ndarray:
+def _clipped(ties: Ties, bounds: Any, arrays: Any, tangents: Any, y: np.ndarray) -> Array:
     (a,), (da,), (low, high) = arrays, tangents, bounds
     raised = np.where(ties.first(a - low, da), da, 0.0)
     return np.where(ties.first(high - a, -raised), raised, 0.0)
@@ -161,28 +164,28 @@ def _all_axes(a: np.ndarray, axis: int | None) -> tuple[int, ...]:
     return tuple(range(-a.ndim, 0)) if axis is None else (axis,)
 
 
-def _summed(ties: Ties, s: Any, arrays: Any, tangents: Any, y: np.ndarray) -> np.ndarray:
+def _summed(ties: Ties, s: Any, arrays: Any, tangents: Any, y: np.ndarray) -> Array:
     return np.sum(tangents[0], axis=_all_axes(arrays[0], s[0]), keepdims=s[1])
 
 
-def _averaged(ties: Ties, s: Any, arrays: Any, tangents: Any, y: np.ndarray) -> np.ndarray:
+def _averaged(ties: Ties, s: Any, arrays: Any, tangents: Any, y: np.ndarray) -> Array:
     return np.mean(tangents[0], axis=_all_axes(arrays[0], s[0]), keepdims=s[1])
 
 
-def _variance(ties: Ties, s: Any, arrays: Any, tangents: Any, y: np.ndarray) -> np.ndarray:
+def _variance(ties: Ties, s: Any, arrays: Any, tangents: Any, y: np.ndarray) -> Array:
     axes = _all_axes(arrays[0], s[0])
     centred = arrays[0] - np.mean(arrays[0], axis=axes, keepdims=True)
     return 2 * np.mean(centred * tangents[0], axis=axes, keepdims=s[1])
 
 
-def _product(ties: Ties, s: Any, arrays: Any, tangents: Any, y: np.ndarray) -> np.ndarray:
+def _product(ties: Ties, s: Any, arrays: Any, tangents: Any, y: np.ndarray) -> Array:
     axes = _all_axes(arrays[0], s[0])
     whole = np.prod(arrays[0], axis=axes, keepdims=True)
     return np.sum(whole / arrays[0] * tangents[0], axis=axes, keepdims=s[1])
 
 
 def _extreme(sign: int) -> Rule:
-    def rule(ties: Ties, s: Any, arrays: Any, tangents: Any, y: np.ndarray) -> np.ndarray:
+    def rule(ties: Ties, s: Any, arrays: Any, tangents: Any, y: np.ndarray) -> Array:
         (a,), (da,), (axis, keepdims) = arrays, tangents, s
         kept = da.ndim - 1
         if axis is None:
@@ -202,12 +205,12 @@ def _extreme(sign: int) -> Rule:
     return rule
 
 
-def _one_at(place: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+def _one_at(place: np.ndarray, shape: tuple[int, ...]) -> Array:
     """Return a mask of the entry that the first direction has chosen."""
     return np.broadcast_to(np.arange(shape[-1]) == place[0], shape)
 
 
-def _sorted(ties: Ties, axis: int, arrays: Any, tangents: Any, y: np.ndarray) -> np.ndarray:
+def _sorted(ties: Ties, axis: int, arrays: Any, tangents: Any, y: np.ndarray) -> Array:
     a = np.broadcast_to(np.moveaxis(arrays[0], axis, -1), np.moveaxis(tangents[0], axis, -1).shape)
     da = np.moveaxis(tangents[0], axis, -1)
     order = np.lexsort((np.broadcast_to(ties.deciding(da), da.shape), a), axis=-1)
@@ -216,7 +219,7 @@ def _sorted(ties: Ties, axis: int, arrays: Any, tangents: Any, y: np.ndarray) ->
     return np.moveaxis(moved, -1, axis)
 
 
-def _matrix_product(ties: Ties, s: Any, arrays: Any, tangents: Any, y: Any) -> np.ndarray:
+def _matrix_product(ties: Ties, s: Any, arrays: Any, tangents: Any, y: Any) -> Array:
     (a, b), (da, db) = arrays, tangents
     row, column = a.ndim == 1, b.ndim == 1
     if row:
@@ -230,7 +233,7 @@ def _matrix_product(ties: Ties, s: Any, arrays: Any, tangents: Any, y: Any) -> n
     return product[..., 0] if column else product
 
 
-def _solution(ties: Ties, s: Any, arrays: Any, tangents: Any, y: np.ndarray) -> np.ndarray:
+def _solution(ties: Ties, s: Any, arrays: Any, tangents: Any, y: np.ndarray) -> Array:
     return np.linalg.solve(arrays[0], tangents[1] - tangents[0] @ y)
 
 
@@ -326,6 +329,11 @@ class Program:
         """Return a tree like the parameters with these leaves, in the order of `leaves`."""
         return _filled(self.params, self.paths, leaves)
 
+    def scenario(self, name: str | None = None) -> Scenario:
+        """Return the program at its point, as the other functions are kept."""
+        name = f"random program {self.seed}" if name is None else name
+        return Scenario(name, self.f, self.params, kinks=self.kinks)
+
     def f(self, params: Any) -> Array:
         """Return the program's value, a 0-d array of the namespace and dtype of the leaves."""
         results = self.leaves(params)
@@ -386,7 +394,7 @@ def _filled(like: Any, paths: tuple[Path, ...], leaves: list[Array]) -> Any:
     return fill(like, ())
 
 
-def _forward(program: Program, directions: np.ndarray, ties: Ties) -> np.ndarray:
+def _forward(program: Program, directions: np.ndarray, ties: Ties) -> Array:
     """Return the slopes along directions of all entries, flat, one a row."""
     values = program.leaves(program.params)
     ends = np.cumsum([leaf.size for leaf in values])
@@ -408,7 +416,7 @@ def _forward(program: Program, directions: np.ndarray, ties: Ties) -> np.ndarray
     return tangents[-1]
 
 
-def _gradient(program: Program, ties: Ties) -> np.ndarray:
+def _gradient(program: Program, ties: Ties) -> Array:
     side = np.concatenate([leaf.reshape(-1) for leaf in program.leaves(program.side())])
     return _forward(program, np.concatenate([side[None], np.eye(side.size)]), ties)[1:]
 
@@ -568,7 +576,7 @@ def masked(draft: Draft) -> None:
     one = draft.pick(lambda a: a.ndim > 0)
     shape = draft.shape(one)
     if draft.chance(0.3):
-        mask = np.tri(*shape[-2:], dtype=bool) if len(shape) > 1 else np.arange(shape[0]) % 2 == 0
+        mask = np.tri(shape[-2], shape[-1]) > 0 if len(shape) > 1 else np.arange(shape[0]) % 2 == 0
     else:
         mask = draft.generator.random(shape) < 0.6
     other = draft.choose((draft.constant(0.0), draft.constant(-3.0), draft.add("tanh", one)))
@@ -780,7 +788,7 @@ def _loss(draft: Draft, one: int) -> int:
     return draft.add("mean", draft.add("multiply", residual, residual), setting=whole)
 
 
-def _draw_leaf(generator: np.random.Generator) -> np.ndarray:
+def _draw_leaf(generator: np.random.Generator) -> Array:
     size = int(np.exp(generator.uniform(0, math.log(LARGEST_LEAF + 1))))
     dimensions = int(generator.choice([0, 1, 1, 2, 2, 2, 3])) if size > 1 else 0
     if dimensions == 0 and size > 1:
@@ -837,6 +845,15 @@ def random_program(seed: int) -> Program:
         if program is not None:
             return program
     raise AssertionError(f"seed {seed} gave no program in 100 attempts")
+
+
+def smooth_program(seed: int) -> Program:
+    """Return the first program from this seed on that has no kink near its point."""
+    program = random_program(seed)
+    while program.gap < CLEAR:
+        seed += 1
+        program = random_program(seed)
+    return program
 
 
 def _drawn(

@@ -1,82 +1,95 @@
-"""Functions with known derivatives that were written after the error bars were developed.
+"""Functions with known slopes that are drawn anew for every seed: nothing is developed on them.
 
-They share no family with `derivative_cases`: algorithms, losses and special functions instead of
-elementary ones, and other scales, noises, kinks and edges.
+They share no family with `slopes`: algorithms, losses, special functions and random programs
+instead of elementary functions, and other scales, noises, kinks and edges, at points drawn at
+random.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-from derivative_cases import Case, plain
+from numpy.random import Generator
 
-POINTS = np.random.default_rng(2024)
+from .random_programs import random_program
+from .slopes import KnownSlope, plain
 
-
-def uniform(low: float, high: float, count: int) -> list[float]:
-    return [float(x) for x in POINTS.uniform(low, high, count)]
-
-
-def log_uniform(low: float, high: float, count: int) -> list[float]:
-    return [float(x) for x in 10 ** POINTS.uniform(low, high, count)]
+PROGRAMS = 60
 
 
-def algorithms() -> Iterator[Case]:
+def held_out_slopes(seed: int) -> tuple[KnownSlope, ...]:
+    """Return at least 500 slopes; their names say where each was taken."""
+    return tuple(
+        slope
+        for position, family in enumerate(FAMILIES)
+        for slope in family(np.random.default_rng([seed, position]))
+    )
+
+
+def uniform(generator: Generator, low: float, high: float, count: int) -> list[float]:
+    return [float(x) for x in generator.uniform(low, high, count)]
+
+
+def log_uniform(generator: Generator, low: float, high: float, count: int) -> list[float]:
+    return [float(x) for x in 10 ** generator.uniform(low, high, count)]
+
+
+def algorithms(generator: Generator) -> Iterator[KnownSlope]:
     """Loops, series, recurrences and solvers, whose derivative is known in closed form."""
-    for x in log_uniform(-3, 3, 6):
-        yield plain(f"Newton root of {x:.3g}", _newton_root, x, 0.5 / math.sqrt(x), precise=True)
-        yield plain(f"AGM-free log of {x:.3g}", _series_log, x, 1 / x, precise=True)
-    for x in uniform(-2, 2, 6):
-        yield plain(f"Taylor exp at {x:.3g}", _taylor_exp, x, math.exp(x), precise=True)
-        yield plain(f"Simpson of sin to {x:.3g}", _simpson_of_sine, x, math.sin(x), precise=True)
+    for x in log_uniform(generator, -3, 3, 6):
+        yield plain(f"Newton root of {x:.6g}", _newton_root, x, 0.5 / math.sqrt(x), precise=True)
+        yield plain(f"AGM-free log of {x:.6g}", _series_log, x, 1 / x, precise=True)
+    for x in uniform(generator, -2, 2, 6):
+        yield plain(f"Taylor exp at {x:.6g}", _taylor_exp, x, math.exp(x), precise=True)
+        yield plain(f"Simpson of sin to {x:.6g}", _simpson_of_sine, x, math.sin(x), precise=True)
         yield plain(
-            f"Chebyshev T9 at {x:.3g}",
+            f"Chebyshev T9 at {x:.6g}",
             lambda x: _chebyshev(9, x),
             x,
             _chebyshev_slope(9, x),
             precise=True,
         )
         yield plain(
-            f"Horner at {x:.3g}",
+            f"Horner at {x:.6g}",
             lambda x: float(np.polyval([3, -1, 4, 1, -5, 9, 2], x)),
             x,
             float(np.polyval([18, -5, 16, 3, -10, 9], x)),
             precise=True,
         )
-    for x in uniform(0.1, 0.9, 6):
-        yield plain(f"logistic map at {x:.3g}", _logistic_map, x, _logistic_map_slope(x))
+    for x in uniform(generator, 0.1, 0.9, 6):
+        yield plain(f"logistic map at {x:.6g}", _logistic_map, x, _logistic_map_slope(x))
         yield plain(
-            f"Kepler at {x:.3g}", _kepler, x, 1 / (1 - 0.4 * math.cos(_kepler(x))), precise=True
+            f"Kepler at {x:.6g}", _kepler, x, 1 / (1 - 0.4 * math.cos(_kepler(x))), precise=True
         )
         w = _lambert(x)
-        yield plain(f"Lambert W at {x:.3g}", _lambert, x, w / (x * (1 + w)), precise=True)
+        yield plain(f"Lambert W at {x:.6g}", _lambert, x, w / (x * (1 + w)), precise=True)
         yield plain(
-            f"geometric sum at {x:.3g}",
+            f"geometric sum at {x:.6g}",
             lambda x: sum(x**k for k in range(40)),
             x,
             sum(k * x ** (k - 1) for k in range(1, 40)),
             precise=True,
         )
-    for x in uniform(0.2, 6, 5):
-        yield plain(f"log gamma at {x:.3g}", math.lgamma, x, _digamma(x), precise=True)
-        yield plain(f"x**x at {x:.3g}", lambda x: x**x, x, x**x * (math.log(x) + 1), precise=True)
+    for x in uniform(generator, 0.2, 6, 5):
+        yield plain(f"log gamma at {x:.6g}", math.lgamma, x, _digamma(x), precise=True)
+        yield plain(f"x**x at {x:.6g}", lambda x: x**x, x, x**x * (math.log(x) + 1), precise=True)
         yield plain(
-            f"Gompertz at {x:.3g}",
+            f"Gompertz at {x:.6g}",
             lambda x: math.exp(-3 * math.exp(-x)),
             x,
             3 * math.exp(-x - 3 * math.exp(-x)),
             precise=True,
         )
         yield plain(
-            f"Planck at {x:.3g}",
+            f"Planck at {x:.6g}",
             lambda x: x**3 / math.expm1(x),
             x,
             3 * x**2 / math.expm1(x) - x**3 * math.exp(x) / math.expm1(x) ** 2,
             precise=True,
         )
         yield plain(
-            f"Lennard-Jones at {x:.3g}",
+            f"Lennard-Jones at {x:.6g}",
             lambda r: 4 * (r**-12 - r**-6),
             x,
             4 * (-12 * x**-13 + 6 * x**-7),
@@ -163,18 +176,23 @@ def _digamma(x: float) -> float:
     return shift + math.log(x) - 1 / (2 * x) - tail
 
 
-def losses() -> Iterator[Case]:
-    """What is minimised in practice, with gradients written out."""
-    generator = np.random.default_rng(11)
+def losses(generator: Generator) -> Iterator[KnownSlope]:
+    """Yield what is minimised in practice, with gradients written out."""
     for size in (2, 17, 400, 3000):
         x, y = generator.normal(size=(2, size))
         v = generator.choice([-1.0, 1.0], size)
 
         def case(
-            name: str, f: Any, gradient: np.ndarray, precise: bool = True, x=x, v=v, size=size
-        ) -> Case:
+            name: str,
+            f: Any,
+            gradient: np.ndarray,
+            precise: bool = True,
+            x: np.ndarray = x,
+            v: np.ndarray = v,
+            size: int = size,
+        ) -> KnownSlope:
             truth = math.fsum(gradient * v)
-            return Case(f"{name} of {size}", f, x, v, truth, truth, precise)
+            return KnownSlope(f"{name} of {size}", f, x, v, truth, truth, precise)
 
         error = x - y
         yield case(
@@ -226,9 +244,9 @@ def losses() -> Iterator[Case]:
         yield case(
             "median-like", lambda x: float(np.sort(x)[len(x) // 3]), _sorted_unit(x), precise=False
         )
-    for seed in range(4):
-        yield from _networks(np.random.default_rng(100 + seed), seed)
-        yield from _matrices(np.random.default_rng(200 + seed), seed)
+    for number in range(4):
+        yield from _networks(generator, number)
+        yield from _matrices(generator, number)
 
 
 def _softmax_entropy(x: np.ndarray) -> float:
@@ -243,7 +261,7 @@ def _sorted_unit(x: np.ndarray) -> np.ndarray:
     return unit
 
 
-def _networks(generator: np.random.Generator, seed: int) -> Iterator[Case]:
+def _networks(generator: Generator, number: int) -> Iterator[KnownSlope]:
     """Two-layer networks, their gradients by hand."""
     for activation in ("tanh", "relu"):
         for deviation in (0.01, 1.0):
@@ -257,7 +275,12 @@ def _networks(generator: np.random.Generator, seed: int) -> Iterator[Case]:
                 name: generator.choice([-1.0, 1.0], leaf.shape) for name, leaf in params.items()
             }
 
-            def f(p: Any, inputs: np.ndarray, targets: np.ndarray, activation=activation) -> float:
+            def f(
+                p: Any,
+                inputs: np.ndarray = inputs,
+                targets: np.ndarray = targets,
+                activation: str = activation,
+            ) -> float:
                 hidden = inputs @ p["W1"] + p["b1"]
                 hidden = np.tanh(hidden) if activation == "tanh" else np.maximum(hidden, 0)
                 return float(((hidden @ p["W2"] - targets) ** 2).mean())
@@ -271,9 +294,9 @@ def _networks(generator: np.random.Generator, seed: int) -> Iterator[Case]:
             truth = math.fsum(
                 math.fsum((gradient[name] * tangent[name]).ravel()) for name in sorted(gradient)
             )
-            yield Case(
-                f"{activation} network {deviation:g} number {seed}",
-                lambda p, f=f, i=inputs, t=targets: f(p, i, t),
+            yield KnownSlope(
+                f"{activation} network {deviation:g} number {number}",
+                f,
                 params,
                 tangent,
                 truth,
@@ -282,16 +305,16 @@ def _networks(generator: np.random.Generator, seed: int) -> Iterator[Case]:
             )
 
 
-def _matrices(generator: np.random.Generator, seed: int) -> Iterator[Case]:
+def _matrices(generator: Generator, number: int) -> Iterator[KnownSlope]:
     a = generator.normal(size=(5, 5)) + 5 * np.eye(5)
     v = generator.normal(size=(5, 5))
     b = generator.normal(size=5)
     inverse = np.linalg.inv(a)
     solution = inverse @ b
 
-    def case(name: str, f: Any, gradient: np.ndarray) -> Case:
+    def case(name: str, f: Any, gradient: np.ndarray) -> KnownSlope:
         truth = math.fsum((gradient * v).ravel())
-        return Case(f"{name} number {seed}", f, a, v, truth, truth, precise=True)
+        return KnownSlope(f"{name} number {number}", f, a, v, truth, truth, precise=True)
 
     yield case("determinant", lambda a: float(np.linalg.det(a)), np.linalg.det(a) * inverse.T)
     yield case("log determinant", lambda a: float(np.linalg.slogdet(a)[1]), inverse.T)
@@ -307,47 +330,56 @@ def _matrices(generator: np.random.Generator, seed: int) -> Iterator[Case]:
     yield case("cubic trace", lambda a: float(np.trace(a @ a @ a)), 3 * (a @ a).T)
 
 
-def units() -> Iterator[Case]:
+def units(generator: Generator) -> Iterator[KnownSlope]:
     """Physics in SI units: the sizes of inputs and outputs are far from 1."""
     light, planck, boltzmann, gravity = 2.998e8, 6.626e-34, 1.381e-23, 6.674e-11
-    for wavelength in log_uniform(-9, -1, 6):
+    for wavelength in log_uniform(generator, -9, -1, 6):
         yield plain(
-            f"photon energy at {wavelength:.2e} m",
+            f"photon energy at {wavelength:.5e} m",
             lambda x: planck * light / x,
             wavelength,
             -planck * light / wavelength**2,
             precise=True,
         )
-    for distance in log_uniform(6, 13, 6):
+    for distance in log_uniform(generator, 6, 13, 6):
         yield plain(
-            f"gravity at {distance:.2e} m",
+            f"gravity at {distance:.5e} m",
             lambda r: -gravity * 5.97e24 * 7.35e22 / r,
             distance,
             gravity * 5.97e24 * 7.35e22 / distance**2,
             precise=True,
         )
-    for temperature in log_uniform(1, 4, 6):
+    for temperature in log_uniform(generator, 1, 4, 6):
         energy = 1.6e-20
         yield plain(
-            f"Boltzmann factor at {temperature:.0f} K",
+            f"Boltzmann factor at {temperature:.3f} K",
             lambda t, energy=energy: math.exp(-energy / (boltzmann * t)),
             temperature,
             energy / (boltzmann * temperature**2) * math.exp(-energy / (boltzmann * temperature)),
             precise=True,
         )
-    for x in log_uniform(-12, -6, 6):
+    for x in log_uniform(generator, -12, -6, 6):
         yield plain(
-            f"diode at {x:.2e} V",
+            f"diode at {x:.5e} V",
             lambda v: 1e-12 * math.expm1(v / 0.02585),
             x,
             1e-12 / 0.02585 * math.exp(x / 0.02585),
         )
-    mixed = {"mass": 9.1e-31, "speed": np.array([1.2e6, -3e5, 4e5]), "field": (1e-4, 5e3)}
-    tangent = {"mass": 1e-31, "speed": np.array([1e5, 1e5, -1e5]), "field": (1e-5, -1e2)}
+    mixed: dict[str, Any] = {
+        "mass": 9.1e-31,
+        "speed": np.array([1.2e6, -3e5, 4e5]),
+        "field": (1e-4, 5e3),
+    }
+    tangent: dict[str, Any] = {
+        "mass": 1e-31,
+        "speed": np.array([1e5, 1e5, -1e5]),
+        "field": (1e-5, -1e2),
+    }
 
     def lagrangian(p: Any) -> float:
         kinetic = 0.5 * p["mass"] * float(p["speed"] @ p["speed"])
-        return kinetic - 1.6e-19 * (p["field"][1] - p["field"][0] * float(p["speed"].sum()))
+        electric, magnetic = p["field"][1], p["field"][0] * p["speed"].sum()
+        return float(kinetic - 1.6e-19 * (electric - magnetic))
 
     speed = mixed["speed"]
     truth = (
@@ -355,54 +387,54 @@ def units() -> Iterator[Case]:
         + 9.1e-31 * float(speed @ tangent["speed"])
         - 1.6e-19 * (-1e2 - 1e-5 * float(speed.sum()) - 1e-4 * float(tangent["speed"].sum()))
     )
-    yield Case("electron in a field", lagrangian, mixed, tangent, truth, truth, precise=True)
+    yield KnownSlope("electron in a field", lagrangian, mixed, tangent, truth, truth, precise=True)
 
 
-def imprecise() -> Iterator[Case]:
-    """Truncated computations, low precision, cancellation, data that is random once and for all."""
-    for x in uniform(0.2, 3, 5):
+def imprecise(generator: Generator) -> Iterator[KnownSlope]:
+    """Yield truncated computations, low precision, cancellation, noise that is fixed."""
+    for x in uniform(generator, 0.2, 3, 5):
         yield plain(
-            f"float32 polynomial at {x:.3g}", _float32_polynomial, x, 1.5 * x**2 - 4 * x + 1
+            f"float32 polynomial at {x:.6g}", _float32_polynomial, x, 1.5 * x**2 - 4 * x + 1
         )
         yield plain(
-            f"float32 sum at {x:.3g}",
+            f"float32 sum at {x:.6g}",
             lambda x: float(np.exp(np.full(50, np.float32(x)) * FLOAT32_GRID).mean()),
             x,
             float((FLOAT32_GRID.astype(float) * np.exp(x * FLOAT32_GRID.astype(float))).mean()),
         )
         yield plain(
-            f"float16 square at {x:.3g}", lambda x: float(np.float16(x) * np.float16(x)), x, 2 * x
+            f"float16 square at {x:.6g}", lambda x: float(np.float16(x) * np.float16(x)), x, 2 * x
         )
-        yield plain(f"bisection to 1e-7 at {x:.3g}", _bisected_cube_root, x, 1 / (3 * x ** (2 / 3)))
+        yield plain(f"bisection to 1e-7 at {x:.6g}", _bisected_cube_root, x, 1 / (3 * x ** (2 / 3)))
         yield plain(
-            f"big minus big at {x:.3g}",
+            f"big minus big at {x:.6g}",
             lambda x: (x + 1e6) ** 3 - 1e18 - 3e12 * x,
             x,
             3 * ((x + 1e6) ** 2 - 1e12),
         )
         yield plain(
-            f"(1 - cos x) / x**2 at {x / 1e3:.3g}",
+            f"(1 - cos x) / x**2 at {x / 1e3:.6g}",
             lambda x: (1 - math.cos(x)) / x**2,
             x / 1e3,
             -(x / 1e3) / 12,
         )
         yield plain(
-            f"printed to 5 digits at {x:.3g}", lambda x: float(f"{math.log(x):.5g}"), x, 1 / x
+            f"printed to 5 digits at {x:.6g}", lambda x: float(f"{math.log(x):.5g}"), x, 1 / x
         )
         yield plain(
-            f"noise of a dot product at {x:.3g}",
+            f"noise of a dot product at {x:.6g}",
             lambda x: float(RANDOM @ np.cos(x * GRID)),
             x,
             -math.fsum(RANDOM * GRID * np.sin(x * GRID)),
         )
         yield plain(
-            f"table of noise at {x:.3g}",
+            f"table of noise at {x:.6g}",
             lambda x: math.tanh(x) + 1e-5 * RANDOM[int(abs(x) * 2**40) % len(RANDOM)],
             x,
             1 / math.cosh(x) ** 2,
         )
         yield plain(
-            f"seconds since 1970 at {x:.3g}",
+            f"seconds since 1970 at {x:.6g}",
             lambda t: math.exp(-((t - 1.7e9) ** 2)),
             1.7e9 + x,
             -2 * ((1.7e9 + x) - 1.7e9) * math.exp(-(((1.7e9 + x) - 1.7e9) ** 2)),
@@ -415,8 +447,8 @@ GRID = np.linspace(0, 30, 997)
 
 
 def _float32_polynomial(x: float) -> float:
-    x = np.float32(x)
-    return float(x * x * x * np.float32(0.5) - np.float32(2) * x * x + x)
+    y = np.float32(x)
+    return float(y * y * y * np.float32(0.5) - np.float32(2) * y * y + y)
 
 
 def _bisected_cube_root(x: float) -> float:
@@ -431,50 +463,50 @@ def _leaky(x: float) -> float:
     return max(x, 0.1 * x)
 
 
-def borders() -> Iterator[Case]:
+def borders(generator: Generator) -> Iterator[KnownSlope]:
     """Kinks, jumps and edges at all distances, in several parameters at once."""
-    for d in log_uniform(-12, -1, 24):
+    for d in log_uniform(generator, -12, -1, 24):
         for sign in (-1.0, 1.0):
             yield plain(
-                f"leaky relu of exp {sign * d:.1e} away",
+                f"leaky relu of exp {sign * d:.5e} away",
                 lambda x, s=sign * d: _leaky(math.exp(x) - (math.exp(0.4) - s)),
                 0.4,
                 math.exp(0.4) * (1.0 if sign > 0 else 0.1),
             )
             yield plain(
-                f"soft threshold {sign * d:.1e} away",
+                f"soft threshold {sign * d:.5e} away",
                 lambda x, c=2 - sign * d: math.copysign(max(abs(x) - c, 0.0), x),
                 2.0,
                 1.0 if sign > 0 else 0.0,
             )
             x = 5.0 + sign * d
             yield plain(
-                f"triangle wave {sign * d:.1e} away",
+                f"triangle wave {sign * d:.5e} away",
                 lambda x: abs(x / 2 - math.floor(x / 2 + 0.5)) * 3,
                 x,
                 -1.5 if sign > 0 else 1.5,
             )
             yield plain(
-                f"two kinks {sign * d:.1e} around",
+                f"two kinks {sign * d:.5e} around",
                 lambda x, d=d: abs(x - 1 - d) + abs(x - 1 + d) + math.cos(x),
                 1.0,
                 -math.sin(1),
             )
             yield plain(
-                f"rounding plus square {sign * d:.1e} away",
+                f"rounding plus square {sign * d:.5e} away",
                 lambda x: round(x) + x * x,
                 0.5 + sign * d,
                 1 + 2 * sign * d,
             )
             yield plain(
-                f"argument of log {d:.1e} left, sign {sign:g}",
+                f"argument of log {d:.5e} left, sign {sign:g}",
                 lambda x, c=1 - sign * d, s=sign: math.log(s * (x - c)),
                 1.0,
                 sign / ((1.0 - (1 - sign * d)) * sign),
             )
             vector = np.array([0.3, -2.0, 1.0 + sign * d])
-            yield Case(
-                f"largest of three {sign * d:.1e} apart",
+            yield KnownSlope(
+                f"largest of three {sign * d:.5e} apart",
                 lambda p: max(float(p[2]), 0.5 - float(p[1]) / 4),
                 vector,
                 np.array([1.0, -1.0, 1.0]),
@@ -484,9 +516,9 @@ def borders() -> Iterator[Case]:
     for slopes in ((-3.0, 1e-3), (0.0, 5.0), (1.0, 1.0 + 1e-6), (-1e8, 1e8)):
         low, high = slopes
         for center in (0.0, 1.0, -1e6):
-            yield Case(
+            yield KnownSlope(
                 f"kink of {slopes} at {center:g}",
-                lambda x, a=low, b=high, c=center: max(a * (x - c), b * (x - c)),
+                _kink(low, high, center),
                 center,
                 1.0,
                 low,
@@ -494,5 +526,27 @@ def borders() -> Iterator[Case]:
             )
 
 
-FAMILIES = (algorithms, losses, units, imprecise, borders)
-CASES = tuple(case for family in FAMILIES for case in family())
+def programs(generator: Generator) -> Iterator[KnownSlope]:
+    """Random programs along random directions, at kinks and away from them."""
+    for seed in generator.integers(2**32, size=PROGRAMS):
+        program = random_program(int(seed))
+        pairs = [
+            generator.choice([-1.0, 1.0], leaf.shape) for leaf in program.leaves(program.params)
+        ]
+        right = program.slope(program.tree(pairs))
+        left = -program.slope(program.tree([-leaf for leaf in pairs]))
+        yield KnownSlope(
+            f"random program {seed}",
+            program.f,
+            program.params,
+            program.tree(pairs),
+            min(left, right),
+            max(left, right),
+        )
+
+
+def _kink(low: float, high: float, center: float) -> Callable[[float], float]:
+    return lambda x: max(low * (x - center), high * (x - center))
+
+
+FAMILIES = (algorithms, losses, units, imprecise, borders, programs)

@@ -4,49 +4,44 @@
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from array_api_compat import array_namespace
 
-
-@dataclass(frozen=True)
-class Point:
-    """A function written over the array API, and where it is awkward to differentiate."""
-
-    name: str
-    f: Callable[..., Any] = field(repr=False)
-    params: Any = field(repr=False)
-    blamed: tuple[str, ...] = ()
+from .scenario import Scenario
 
 
-def _of_array(name, f, x, blamed=()):
-    return Point(name, lambda x: f(array_namespace(x), x), np.asarray(x, float), blamed)
+def _of_array(
+    name: str, f: Callable[[Any, Any], Any], x: Any, blamed: tuple[str, ...] = ()
+) -> Scenario:
+    return Scenario(name, lambda x: f(array_namespace(x), x), np.asarray(x, float), blamed=blamed)
 
 
-def _of_two(name, f, x, y, blamed=()):
-    def of_pair(pair):
+def _of_two(
+    name: str, f: Callable[[Any, Any, Any], Any], x: float, y: float, blamed: tuple[str, ...] = ()
+) -> Scenario:
+    def of_pair(pair: tuple[Any, Any]) -> Any:
         return f(array_namespace(pair[0]), *pair)
 
-    return Point(name, of_pair, (np.asarray(x, float), np.asarray(y, float)), blamed)
+    return Scenario(name, of_pair, (np.asarray(x, float), np.asarray(y, float)), blamed=blamed)
 
 
-def _stable_softmax(xp, x):
+def _stable_softmax(xp: Any, x: Any) -> Any:
     exponentials = xp.exp(x - xp.max(x))
     return exponentials / xp.sum(exponentials)
 
 
-def _huber(xp, x):
+def _huber(xp: Any, x: Any) -> Any:
     return xp.sum(xp.where(xp.abs(x) <= 1, 0.5 * x**2, xp.abs(x) - 0.5))
 
 
-def _sinc(xp, x):
+def _sinc(xp: Any, x: Any) -> Any:
     safe = xp.where(x == 0, 1.0, x)
     return xp.sum(xp.where(x == 0, 1.0, xp.sin(safe) / safe))
 
 
-def _bump(xp, x):
+def _bump(xp: Any, x: Any) -> Any:
     return xp.sum(xp.where(x == 0, 0.0, xp.exp(-1 / xp.where(x == 0, 1.0, x) ** 2)))
 
 

@@ -4,6 +4,7 @@ Each takes the namespace and a matrix of at least 3 × 3 entries between 0.2 and
 array; by the name of the function, and of what is special about the use.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -46,53 +47,53 @@ def added_in_place(xp: Any, a: Any) -> Any:
     return total
 
 
-def matrix(rows: int, columns: int) -> np.ndarray:
-    return np.cos(np.arange(rows * columns, dtype=float)).reshape(rows, columns)
+def matrix(rows: int, columns: int) -> Any:
+    return stack_of(rows, columns)
 
 
-def stack_of(count: int, rows: int, columns: int) -> np.ndarray:
-    return np.cos(np.arange(count * rows * columns, dtype=float)).reshape(count, rows, columns)
+def stack_of(*shape: int) -> Any:
+    return np.cos(np.arange(math.prod(shape), dtype=float)).reshape(shape)
+
+
+PAIRS: dict[str, Callable[[Any, Any], tuple[Any, Any]]] = {
+    "with a constant": lambda xp, a: (a, xp.asarray(np.full(a.shape, 0.5))),
+    "with itself reversed": lambda xp, a: (a, a[::-1, :]),
+    "with its first row": lambda xp, a: (a, a[:1, :]),
+    "with sums of rows": lambda xp, a: (xp.sum(a, axis=1, keepdims=True), a),
+}
+
+
+def _entrywise(name: str) -> Use:
+    return lambda xp, a: getattr(xp, name)(a)
+
+
+def _pairwise(name: str, pair: Callable[[Any, Any], tuple[Any, Any]]) -> Use:
+    return lambda xp, a: getattr(xp, name)(*pair(xp, a))
+
+
+def _along(name: str, axis: int | None, **settings: bool) -> Use:
+    return lambda xp, a: getattr(xp, name)(a, axis=axis, **settings)
+
+
+def _of_a_matrix(name: str) -> Use:
+    return lambda xp, a: getattr(xp.linalg, name)(positive_definite(xp, a))
 
 
 USES: dict[str, Use] = {
-    **{name: lambda xp, a, n=name: getattr(xp, n)(a) for name in ENTRYWISE},
+    **{name: _entrywise(name) for name in ENTRYWISE},
     **{
-        f"{name} with a constant": lambda xp, a, n=name: getattr(xp, n)(
-            a, xp.asarray(np.full(a.shape, 0.5))
-        )
+        f"{name} {with_what}": _pairwise(name, pair)
         for name in PAIRWISE
+        for with_what, pair in PAIRS.items()
     },
     **{
-        f"{name} with itself reversed": lambda xp, a, n=name: getattr(xp, n)(a, a[::-1, :])
-        for name in PAIRWISE
-    },
-    **{
-        f"{name} with its first row": lambda xp, a, n=name: getattr(xp, n)(a, a[:1, :])
-        for name in PAIRWISE
-    },
-    **{
-        f"{name} with sums of rows": lambda xp, a, n=name: getattr(xp, n)(
-            xp.sum(a, axis=1, keepdims=True), a
-        )
-        for name in PAIRWISE
-    },
-    **{
-        f"{name} along {axis}, keepdims={keep}": lambda xp, a, n=name, x=axis, k=keep: getattr(
-            xp, n
-        )(a, axis=x, keepdims=k)
+        f"{name} along {axis}, keepdims={keep}": _along(name, axis, keepdims=keep)
         for name in REDUCING
         for axis in (None, 0, -1)
         for keep in (False, True)
     },
-    **{
-        f"{name} along {axis}": lambda xp, a, n=name, x=axis: getattr(xp, n)(a, axis=x)
-        for name in ALONG_AN_AXIS
-        for axis in (0, 1)
-    },
-    **{
-        f"linalg.{name}": lambda xp, a, n=name: getattr(xp.linalg, n)(positive_definite(xp, a))
-        for name in OF_A_MATRIX
-    },
+    **{f"{name} along {axis}": _along(name, axis) for name in ALONG_AN_AXIS for axis in (0, 1)},
+    **{f"linalg.{name}": _of_a_matrix(name) for name in OF_A_MATRIX},
     # Dtypes.
     "astype float32": lambda xp, a: xp.astype(a, xp.float32),
     "astype int64": lambda xp, a: integers(xp, a),

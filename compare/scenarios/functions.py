@@ -1,28 +1,12 @@
-"""Functions to differentiate, as data: written once over the array API, for every backend."""
+"""Small functions of many kinds, written once over the array API: every law is tried on each."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from array_api_compat import array_namespace
 
-
-@dataclass(frozen=True)
-class Scenario:
-    """A function with the parameters and arguments to differentiate it at.
-
-    f: `f(params, *args)`, a scalar or a pytree of arrays; params: pytree of float64 NumPy arrays
-    """
-
-    name: str
-    f: Callable[..., Any] = field(repr=False)
-    params: Any = field(repr=False)
-    args: tuple[Any, ...] = field(default=(), repr=False)
-
-
-def _draw(*shape: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng([seed, *shape]).normal(size=shape)
+from .layers import attended
+from .scenario import Scenario, normal
 
 
 def _polynomial(x: Any) -> Any:
@@ -70,10 +54,8 @@ def _log_likelihood(params: Any, x: Any) -> Any:
 
 def _softmax_attention(params: Any, x: Any) -> Any:
     xp = array_namespace(params["query"])
-    scores = (x @ params["query"]) @ xp.matrix_transpose(x @ params["key"])
-    weights = xp.exp(scores - xp.max(scores, axis=-1, keepdims=True))
-    weights = weights / xp.sum(weights, axis=-1, keepdims=True)
-    return xp.mean((weights @ (x @ params["value"])) ** 2)
+    projected = (x @ params[name] for name in ("query", "key", "value"))
+    return xp.mean(attended(*projected) ** 2)
 
 
 def _vector_valued(params: Any, x: Any) -> Any:
@@ -89,36 +71,40 @@ def _tree_valued(params: Any, x: Any) -> Any:
 
 SCENARIOS = (
     Scenario("polynomial of one number", _polynomial, np.asarray(5.0)),
-    Scenario("rosenbrock", _rosenbrock, _draw(6)),
+    Scenario("rosenbrock", _rosenbrock, normal(6)),
     Scenario(
         "network",
         _network,
-        {"W1": _draw(4, 5), "b1": _draw(5), "W2": _draw(5, 2), "b2": _draw(2)},
-        (_draw(7, 4), _draw(7, 2)),
+        {"W1": normal(4, 5), "b1": normal(5), "W2": normal(5, 2), "b2": normal(2)},
+        (normal(7, 4), normal(7, 2)),
     ),
     Scenario(
         "nested pytree",
         _nested,
         {
-            "layers": [{"W": _draw(2, 3), "b": _draw(3)}, {"W": _draw(3, 2), "b": _draw(2)}],
+            "layers": [{"W": normal(2, 3), "b": normal(3)}, {"W": normal(3, 2), "b": normal(2)}],
             "scale": np.asarray(1.7),
         },
     ),
-    Scenario("unused leaf", _ignores_a_leaf, {"used": _draw(3), "unused": _draw(2, 2)}),
-    Scenario("broadcast", _broadcast, {"row": _draw(4), "column": _draw(3, 1)}, (_draw(3, 4),)),
-    Scenario("where and indexing", _selected, _draw(5)),
+    Scenario("unused leaf", _ignores_a_leaf, {"used": normal(3), "unused": normal(2, 2)}),
+    Scenario("broadcast", _broadcast, {"row": normal(4), "column": normal(3, 1)}, (normal(3, 4),)),
+    Scenario("where and indexing", _selected, normal(5)),
     Scenario(
-        "log-likelihood", _log_likelihood, {"mean": _draw(3), "log_std": _draw(3)}, (_draw(9, 3),)
+        "log-likelihood",
+        _log_likelihood,
+        {"mean": normal(3), "log_std": normal(3)},
+        (normal(9, 3),),
     ),
     Scenario(
         "attention",
         _softmax_attention,
-        {name: _draw(3, 3, seed=k) for k, name in enumerate(("query", "key", "value"))},
-        (_draw(4, 3),),
+        {name: normal(3, 3, seed=k) for k, name in enumerate(("query", "key", "value"))},
+        (normal(4, 3),),
+        batch=4,
     ),
 )
 
 OUTPUT_SCENARIOS = (
-    Scenario("vector output", _vector_valued, {"W": _draw(3, 2)}, (_draw(2, 3),)),
-    Scenario("pytree output", _tree_valued, {"W": _draw(3, 2)}, (_draw(2, 3),)),
+    Scenario("vector output", _vector_valued, {"W": normal(3, 2)}, (normal(2, 3),)),
+    Scenario("pytree output", _tree_valued, {"W": normal(3, 2)}, (normal(2, 3),)),
 )

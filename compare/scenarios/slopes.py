@@ -1,4 +1,4 @@
-"""Functions with known derivatives, on which error bars were developed.
+"""Functions with known slopes, on which error bars were developed.
 
 Each family is a generator of cases; the truth is a closed form, evaluated apart from f.
 """
@@ -12,7 +12,7 @@ import numpy as np
 
 
 @dataclass(frozen=True)
-class Case:
+class KnownSlope:
     """A function, a point, a direction, and what the derivative is there.
 
     low, high: the one-sided derivatives in ascending order, equal where there is a derivative
@@ -29,8 +29,8 @@ class Case:
     precise: bool = False
 
 
-def plain(name: str, f: Any, x: float, truth: float, *, precise: bool = False) -> Case:
-    return Case(name, f, float(x), 1.0, truth, truth, precise)
+def plain(name: str, f: Any, x: float, truth: float, *, precise: bool = False) -> KnownSlope:
+    return KnownSlope(name, f, float(x), 1.0, truth, truth, precise)
 
 
 # name: (function, derivative, points)
@@ -94,14 +94,14 @@ ELEMENTARY: dict[str, tuple[Any, Any, tuple[float, ...]]] = {
 }
 
 
-def elementary() -> Iterator[Case]:
+def elementary() -> Iterator[KnownSlope]:
     for name, (f, derivative, points) in ELEMENTARY.items():
         for x in points:
             yield plain(f"{name} at {x:g}", f, x, float(derivative(x)), precise=True)
 
 
-def scaled() -> Iterator[Case]:
-    """The same functions with inputs and outputs in other units."""
+def scaled() -> Iterator[KnownSlope]:
+    """Yield the same functions with inputs and outputs in other units."""
     for name in ("sin", "exp", "atan", "runge", "sigmoid", "polynomial"):
         f, derivative, _ = ELEMENTARY[name]
         for exponent in (-150, -9, -4, 3, 8, 100):
@@ -124,8 +124,8 @@ def scaled() -> Iterator[Case]:
             )
 
 
-def oscillating() -> Iterator[Case]:
-    """The scale of x says little about the scale of f."""
+def oscillating() -> Iterator[KnownSlope]:
+    """Yield functions about whose scale that of x says little."""
     for frequency in (30.0, 1e2, 1e3, 1e4, 1e5, 1e6, 2.0**20, 2 * math.pi * 2**12):
         for x in (0.3, 1.0, 5.0):
             yield plain(
@@ -152,7 +152,7 @@ def oscillating() -> Iterator[Case]:
     yield plain("chirp", lambda x: math.sin(1 / x), 0.01, -1e4 * math.cos(100.0))
 
 
-def offset() -> Iterator[Case]:
+def offset() -> Iterator[KnownSlope]:
     for constant in (1.0, 1e3, 1e6, 1e10, -1e10, 1e13):
         for x in (0.1, 1.0, 5.0):
             yield plain(
@@ -184,7 +184,7 @@ def single_derivative(x: float) -> float:
     return math.exp(x / 3) * (math.cos(x) + math.sin(x) / 3)
 
 
-def noisy() -> Iterator[Case]:
+def noisy() -> Iterator[KnownSlope]:
     for x in (0.01, 0.3, 1.0, 2.0, 7.0):
         for amplitude in (1e-13, 1e-10, 1e-6, 1e-3):
             yield plain(
@@ -210,16 +210,16 @@ def noisy() -> Iterator[Case]:
         for frequency in (1e8, 1e10):
             # The ripple is noise for most purposes, so both derivatives have to be covered.
             with_ripple = math.cos(x) + 1e-6 * frequency * math.cos(frequency * x)
-            yield Case(
-                f"sin with ripple {frequency:g} at {x:g}",
-                lambda x, k=frequency: math.sin(x) + 1e-6 * math.sin(k * x),
-                x,
-                1.0,
-                *sorted((math.cos(x), with_ripple)),
-            )
+            low, high = sorted((math.cos(x), with_ripple))
+            name = f"sin with ripple {frequency:g} at {x:g}"
+            yield KnownSlope(name, _with_ripple(frequency), x, 1.0, low, high)
 
 
-def at_edges() -> Iterator[Case]:
+def _with_ripple(frequency: float) -> Callable[[float], float]:
+    return lambda x: math.sin(x) + 1e-6 * math.sin(frequency * x)
+
+
+def at_edges() -> Iterator[KnownSlope]:
     """Close to where a function ends or is singular."""
     for k in (3, 8, 15, 20, 26, 30, 36):
         d = 2.0**-k
@@ -260,8 +260,8 @@ def _exp_of_positive(x: float) -> float:
 DISTANCES = (0.3, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9, 1e-10, 1e-12)
 
 
-def near_kinks() -> Iterator[Case]:
-    """A kink or a jump on one side of x, at a distance relative to x."""
+def near_kinks() -> Iterator[KnownSlope]:
+    """Yield a kink or a jump on one side of x, at a distance relative to x."""
     for x in (1.0, -3.7, 0.02, 4e5):
         for d in DISTANCES:
             for side in (1, -1):
@@ -332,9 +332,9 @@ def _steeper(c: float) -> float:
     return 7.0 if line > math.e else math.e
 
 
-def kinks() -> Iterator[Case]:
-    def kink(name: str, f: Any, x: float, low: float, high: float) -> Case:
-        return Case(name, f, float(x), 1.0, low, high)
+def kinks() -> Iterator[KnownSlope]:
+    def kink(name: str, f: Any, x: float, low: float, high: float) -> KnownSlope:
+        return KnownSlope(name, f, float(x), 1.0, low, high)
 
     yield kink("abs at 0", abs, 0.0, -1.0, 1.0)
     yield kink("relu at 0", lambda x: max(x, 0.0), 0.0, 0.0, 1.0)
@@ -356,8 +356,8 @@ def kinks() -> Iterator[Case]:
         yield kink(f"{size:g} abs at 0", lambda x, s=size: s * abs(x), 0.0, -size, size)
 
 
-def flat() -> Iterator[Case]:
-    """The derivative is 0, or nearly."""
+def flat() -> Iterator[KnownSlope]:
+    """Yield functions whose derivative is 0, or nearly."""
     zeros: tuple[tuple[str, Any, float], ...] = (
         ("constant", lambda x: 3.0, 1.0),
         ("zero", lambda x: 0.0, 0.0),
@@ -385,7 +385,7 @@ def flat() -> Iterator[Case]:
     yield plain("gauss at 0 + 1e-9", lambda x: math.exp(-x * x), 1e-9, -2e-9)
 
 
-def vectors() -> Iterator[Case]:
+def vectors() -> Iterator[KnownSlope]:
     generator = np.random.default_rng(7)
     for size in (1, 3, 30, 1000, 10_000):
         x = generator.normal(size=size)
@@ -395,9 +395,11 @@ def vectors() -> Iterator[Case]:
                 v = np.sign(v)
             name = f"{size} {kind}"
 
-            def case(name: str, f: Any, gradient: np.ndarray, x=x, v=v, kind=kind) -> Case:
+            def case(
+                name: str, f: Any, gradient: np.ndarray, x: np.ndarray = x, v: np.ndarray = v
+            ) -> KnownSlope:
                 truth = math.fsum(gradient * v)
-                return Case(name, f, x, v, truth, truth, precise=True)
+                return KnownSlope(name, f, x, v, truth, truth, precise=True)
 
             weights = generator.normal(size=size)
             yield case(f"dot {name}", lambda x, w=weights: float(w @ x), weights)
@@ -423,7 +425,7 @@ def _log_sum_exp(x: np.ndarray) -> float:
     return float(x.max() + np.log(np.exp(x - x.max()).sum()))
 
 
-def badly_scaled() -> Iterator[Case]:
+def badly_scaled() -> Iterator[KnownSlope]:
     """Leaves of very different sizes, moved alike or each by its own size."""
     generator = np.random.default_rng(8)
     for small, large in ((1e-9, 1e9), (1e-6, 1e6), (1e-12, 1.0), (1.0, 1e15), (1e-3, 1e3)):
@@ -435,28 +437,30 @@ def badly_scaled() -> Iterator[Case]:
                 "normal": {"a": generator.normal(size=5), "b": generator.normal(size=4)},
             }[kind]
 
-            def f(p, s=small, b=large):
+            def f(p: Any, s: float = small, b: float = large) -> float:
                 return float(np.sin(p["a"] / s).sum() + np.exp(p["b"] / b / 3).sum())
 
             truth = math.fsum(np.cos(x["a"] / small) / small * v["a"]) + math.fsum(
                 np.exp(x["b"] / large / 3) / large / 3 * v["b"]
             )
-            yield Case(f"leaves {small:g} and {large:g}, {kind}", f, x, v, truth, truth)
+            yield KnownSlope(f"leaves {small:g} and {large:g}, {kind}", f, x, v, truth, truth)
 
-            def product(p, s=small, b=large):
+            def product(p: Any, s: float = small, b: float = large) -> float:
                 return float(np.tanh(p["a"] / s).sum() * np.log(p["b"] / b + 3).sum())
 
             tanh, log = np.tanh(x["a"] / small), np.log(x["b"] / large + 3)
             truth = math.fsum((1 - tanh**2) / small * v["a"]) * math.fsum(log) + math.fsum(
                 tanh
             ) * math.fsum(v["b"] / (x["b"] + 3 * large))
-            yield Case(f"product {small:g} and {large:g}, {kind}", product, x, v, truth, truth)
-    x = np.array([1e9, 1e-9])
+            yield KnownSlope(
+                f"product {small:g} and {large:g}, {kind}", product, x, v, truth, truth
+            )
+    point = np.array([1e9, 1e-9])
     truth = 1e9 * math.cos(1.0) + 1e-9
-    yield Case(
+    yield KnownSlope(
         "one leaf, 18 orders",
         lambda x: math.sin(1e9 * x[1]) + 1e-9 * x[0],
-        x,
+        point,
         np.ones(2),
         truth,
         truth,
@@ -476,4 +480,4 @@ FAMILIES = (
     vectors,
     badly_scaled,
 )
-CASES = tuple(case for family in FAMILIES for case in family())
+SLOPES = tuple(case for family in FAMILIES for case in family())
