@@ -12,9 +12,10 @@ from gradparity.backends.pytrees import tree_map
 from gradparity.backends.rounding import LOW_PRECISION, Rounding, Unmeasured, measure_rounding
 from gradparity.backends.rounding.instrument import Instrument, find_instrument
 
+from ..scenarios.layers import LAYERS
+from ..scenarios.scenario import Scenario
 from ..verdicts import Verdict
 from .judging import ALL_RUNS, judge
-from .subjects import SUBJECTS, LowPrecisionSubject
 
 RIGHT = "right"
 # Fault sizes, relative to the gradient: from below one rounding up to all of it, by factors of 2.
@@ -190,11 +191,11 @@ def run_low_precision_selftest(
     """
     if dtype not in LOW_PRECISION:
         raise InvalidSetting(f"got dtype {dtype!r}, expected one of {', '.join(LOW_PRECISION)}")
-    subjects = [s for s in SUBJECTS if functions is None or s.name in functions]
+    subjects = [s for s in LAYERS if functions is None or s.name in functions]
     if functions is not None and len(subjects) != len(set(functions)):
         raise InvalidSetting(
             f"got functions {functions}, expected some of "
-            f"{', '.join(repr(subject.name) for subject in SUBJECTS)}"
+            f"{', '.join(repr(subject.name) for subject in LAYERS)}"
         )
     backend, instrument = _engine()
     tasks = [(subject, repeat) for subject in subjects for repeat in range(repeats)]
@@ -230,10 +231,11 @@ def _engine() -> tuple[str, Instrument]:
 
 
 def _cases(
-    subject: LowPrecisionSubject, dtype: str, seed: int, backend: str, instrument: Instrument
+    subject: Scenario, dtype: str, seed: int, backend: str, instrument: Instrument
 ) -> Iterator[tuple[str, float, Case]]:
-    generator = np.random.default_rng([seed, SUBJECTS.index(subject)])
-    params, args = subject.draw(generator, SIZE)
+    generator = np.random.default_rng([seed, LAYERS.index(subject)])
+    point = subject.drawn(generator, SIZE)
+    params, args = point.params, point.args
     measured = measure_rounding(
         subject.f, params, args, dtype, backend_name=backend, runs=ALL_RUNS, seed=seed
     )

@@ -18,7 +18,7 @@ SPREAD = 0.3
 SIZE = 4
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Scenario:
     """A function with the parameters and arguments to differentiate it at.
 
