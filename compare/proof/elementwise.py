@@ -244,6 +244,11 @@ def compared(name: str, a: Enclosed, b: Enclosed) -> Enclosed:
 
     raises: NotProved where they do not tell
     """
+    if a is b:  # as x != x, which asks for NaN
+        zeros = np.zeros(a.shape)
+        return constant(getattr(np, name)(zeros, zeros))
+    if a.value.dtype.kind == b.value.dtype.kind == "b":
+        return logical(getattr(np, name), a, b)
     depends = a.depends or b.depends
     if not depends and a.value.dtype != object and b.value.dtype != object:
         return constant(getattr(np, name)(a.value, b.value))

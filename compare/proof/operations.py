@@ -68,7 +68,7 @@ def flip(x: Enclosed, axes: Sequence[int]) -> Enclosed:
 
 
 def concat(arrays: Sequence[Enclosed], axis: int) -> Enclosed:
-    exact = all(x.value.dtype != object for x in arrays)
+    exact = all(x.value.dtype != object and x.ties is None for x in arrays)
     values = [x.value if exact else balls(x.value) for x in arrays]
     edges = np.cumsum([x.shape[axis] for x in arrays])[:-1]
     return computed(
@@ -239,6 +239,48 @@ def contract(
     right = reshape(permute(b, (*batch[1], *summed[1], *rest[1])), (*shape, count, sizes[1]))
     free = [x.shape[axis] for k, x in enumerate((a, b)) for axis in rest[k]]
     return reshape(matmul(left, right), (*shape, *free))
+
+
+def convolve(
+    x: Enclosed,
+    kernel: Enclosed,
+    strides: Sequence[int],
+    padding: Sequence[tuple[int, int]],
+    dilation: Sequence[int],
+    groups: int = 1,
+) -> Enclosed:
+    """Return the correlation of (N, C, ...) with a kernel (O, C / groups, ...), as nets use it.
+
+    One matrix product for each place of the kernel.
+    """
+    for axis, (before, after) in enumerate(padding, 2):
+        parts = [
+            constant(np.zeros((*x.shape[:axis], n, *x.shape[axis + 1 :]))) for n in (before, after)
+        ]
+        x = concat([parts[0], x, parts[1]], axis)
+    spatial = kernel.shape[2:]
+    lengths = [
+        (n - (k - 1) * d - 1) // s + 1
+        for n, k, d, s in zip(x.shape[2:], spatial, dilation, strides, strict=True)
+    ]
+    channels, outputs = kernel.shape[1], kernel.shape[0] // groups
+    results = []
+    for group in range(groups):
+        total_ = None
+        for place_ in np.ndindex(spatial):
+            cut = tuple(
+                slice(p * d, p * d + s * (n - 1) + 1, s)
+                for p, d, s, n in zip(place_, dilation, strides, lengths, strict=True)
+            )
+            mine = slice(group * channels, (group + 1) * channels)
+            taken = index(x, (slice(None), mine, *cut))
+            rows = slice(group * outputs, (group + 1) * outputs)
+            weights = index(kernel, (rows, slice(None), *place_))
+            part = contract(taken, weights, ((), ()), ((1,), (1,)))
+            total_ = part if total_ is None else smooth("add", total_, part)
+        assert total_ is not None
+        results.append(permute(total_, (0, total_.ndim - 1, *range(1, total_.ndim - 1))))
+    return concat(results, 1)
 
 
 # Orders, as far as balls decide them.

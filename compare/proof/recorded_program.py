@@ -301,11 +301,11 @@ def _along_axes(
         places = arrays.order(x, axes[0])
         return constant(np.flip(places, axes[0]) if descending else places)
     if name in ("all", "any", "count_nonzero"):
-        return _counted(name, x, axes, keepdims)
+        return counted(name, x, axes, keepdims)
     raise unknown(given)
 
 
-def _counted(name: str, x: Enclosed, axes: tuple[int, ...], keepdims: bool) -> Enclosed:
+def counted(name: str, x: Enclosed, axes: tuple[int, ...], keepdims: bool) -> Enclosed:
     if x.value.dtype == object:
         x = entrywise.compared("not_equal", x, constant(0.0))
     if x.ties is not None and x.ties.any():
@@ -392,10 +392,10 @@ def _norm(
     axes = tuple(range(x.ndim)) if axis is None else tuple(np.atleast_1d(axis).tolist())
     if len(axes) != 1 and not (axis is None and x.ndim == 1):
         raise unknown(f"a norm of order {ord} of matrices")
-    return _vector_norm(x, axis=axes, keepdims=keepdims, ord=ord)
+    return vector_norm(x, axis=axes, keepdims=keepdims, ord=ord)
 
 
-def _vector_norm(
+def vector_norm(
     x: Enclosed,
     *,
     axis: Any = None,
@@ -419,7 +419,7 @@ def _vector_norm(
 
 def _matrix_norm(x: Enclosed, *, keepdims: bool = False, ord: Any = "fro") -> Enclosed:  # noqa: A002
     if ord == "fro":
-        return _vector_norm(x, axis=(-2, -1), keepdims=keepdims)
+        return vector_norm(x, axis=(-2, -1), keepdims=keepdims)
     if ord in (1, -1, np.inf, -np.inf):
         summed, left = (-2, -1) if abs(ord) == 1 else (-1, -2)
         sums = arrays.total(entrywise.absolute(x), (summed,), True)
@@ -531,7 +531,7 @@ WHOLE: dict[str, Function] = {
     "take": _take,
     "take_along_axis": _take_along_axis,
     "norm": _norm,
-    "vector_norm": _vector_norm,
+    "vector_norm": vector_norm,
     "matrix_norm": _matrix_norm,
     "det": arrays.determinant,
     "slogdet": _log_determinant,

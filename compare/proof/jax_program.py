@@ -1,0 +1,502 @@
+"""A function of JAX, followed in balls through its jaxpr.
+
+Rules that somebody wrote (`custom_jvp`, `custom_vjp`) are not used: f itself is followed.
+Where entries only move, JAX itself moves their numbers, and the balls go where those went.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jax.extend.core import ClosedJaxpr, Literal
+
+from gradparity.backends.pytrees import PyTree, flatten, unflatten
+
+from . import elementwise as entrywise
+from . import operations as arrays
+from .elementwise import smooth
+from .enclosed import Enclosed, NotProved, at_a_tie, balls, computed, constant, nothing
+from .recorded_program import astype, counted, of_numbers, unknown
+
+MOST_STEPS = 100_000  # of one while loop
+
+# JAX's names of the tables' functions.
+SAME_AS = {
+    "sub": "subtract",
+    "mul": "multiply",
+    "div": "divide",
+    "neg": "negative",
+    "pow": "power",
+    "max": "maximum",
+    "min": "minimum",
+    "abs": "absolute",
+    "eq": "equal",
+    "ne": "not_equal",
+    "lt": "less",
+    "le": "less_equal",
+    "gt": "greater",
+    "ge": "greater_equal",
+    "and": "logical_and",
+    "or": "logical_or",
+    "xor": "logical_xor",
+    "not": "logical_not",
+    "is_finite": "isfinite",
+    "rem": "fmod",
+    "real": "positive",
+    "conj": "positive",
+}
+UNCHANGED = frozenset(
+    "copy copy_p stop_gradient optimization_barrier sharding_constraint mul_unity pvary".split()
+)
+# How many of the first operands are moved; the others say where to.
+MOVED = {"dynamic_slice": 1, "dynamic_update_slice": 2, "gather": 1, "pad": 2, "split": 1}
+# Functions of whole numbers that NumPy has too; JAX would compile each of them.
+WHOLE = frozenset(
+    "add subtract multiply negative absolute maximum minimum equal not_equal less less_equal "
+    "greater greater_equal logical_and logical_or logical_xor".split()
+)
+QUICK = WHOLE | frozenset(
+    "sub mul neg abs max min eq ne lt le gt ge broadcast_in_dim concatenate convert_element_type "
+    "reshape rev select_n slice squeeze transpose".split()
+)
+CALLS = ("call_jaxpr", "jaxpr", "fun_jaxpr")
+
+
+class JaxProgram:
+    """The jaxpr of a function at a point."""
+
+    def __init__(self, f: Callable[..., Any], params: PyTree, args: tuple[PyTree, ...]) -> None:
+        with jax.enable_x64(True):
+            leaves, structure = flatten(params)
+            others, others_structure = flatten(args)
+            self._args = [_number(leaf) for leaf in others]
+
+            def flat(leaves: list[Any], others: list[Any]) -> Any:
+                return f(unflatten(structure, leaves), *unflatten(others_structure, others))
+
+            try:
+                self._closed = jax.make_jaxpr(flat)(leaves, others)
+            except (jax.errors.JAXTypeError, jax.errors.JAXIndexError) as error:
+                flat(leaves, others)  # raises what f itself raises
+                first = str(error).partition("\n")[0]
+                raise NotProved(f"its operations cannot be traced: {first}") from error
+            outputs = self._closed.out_avals
+            if len(outputs) != 1 or np.dtype(outputs[0].dtype).kind not in "fV":
+                raise NotProved(f"f returns {outputs}; expected one real number")
+            self.value = np.zeros(outputs[0].shape)
+
+    def follow(self, leaves: Sequence[Enclosed]) -> Enclosed:
+        with jax.enable_x64(True):
+            inputs = [*leaves, *(constant(leaf) for leaf in self._args)]
+            return evaluate(self._closed, inputs)[0]
+
+
+def _number(leaf: Any) -> np.ndarray:
+    array = np.asarray(leaf)
+    return array.astype(np.float64) if array.dtype.kind not in "biu" else array
+
+
+def evaluate(closed: ClosedJaxpr, inputs: Sequence[Enclosed]) -> list[Enclosed]:
+    """Evaluate a jaxpr, equation by equation."""
+    return _run(closed.jaxpr, [constant(_number(c)) for c in closed.consts], inputs)
+
+
+def _run(jaxpr: Any, consts: Sequence[Enclosed], inputs: Sequence[Enclosed]) -> list[Enclosed]:
+    known: dict[Any, Enclosed] = dict(zip(jaxpr.constvars, consts, strict=True))
+    known.update(zip(jaxpr.invars, inputs, strict=True))
+
+    def read(atom: Any) -> Enclosed:
+        return constant(_number(atom.val)) if isinstance(atom, Literal) else known[atom]
+
+    for equation in jaxpr.eqns:
+        found = _follow(equation, [read(atom) for atom in equation.invars])
+        known.update(zip(equation.outvars, found, strict=True))
+    return [read(atom) for atom in jaxpr.outvars]
+
+
+def _follow(equation: Any, xs: list[Enclosed]) -> list[Enclosed]:
+    name, params = equation.primitive.name, equation.params
+    if name in UNCHANGED:
+        return xs
+    if name not in QUICK and _all_whole(xs) and not _nested(params):
+        kinds = {np.dtype(out.aval.dtype).kind for out in equation.outvars if _has_dtype(out)}
+        if kinds <= set("biu") or name == "iota":
+            return _by_jax(equation, [x.value for x in xs])
+    name = SAME_AS.get(name, name)
+    if name in WHOLE and _all_whole(xs):
+        return [constant(getattr(np, name)(*(x.value for x in xs)))]
+    if name in RULES:
+        found = RULES[name](equation, *xs)
+        return found if isinstance(found, list) else [found]
+    if name in MOVED:
+        return _move(equation, xs, MOVED[name])
+    for call in CALLS:
+        if call in params:
+            inner = params[call]
+            return evaluate(inner, xs) if hasattr(inner, "consts") else _run(inner, [], xs)
+    return [of_numbers(name, name, xs)]
+
+
+def _all_whole(xs: Sequence[Enclosed]) -> bool:
+    return all(x.value.dtype.kind in "biu" and x.ties is None for x in xs)
+
+
+def _has_dtype(out: Any) -> bool:
+    return hasattr(out.aval, "dtype") and not jax.dtypes.issubdtype(
+        out.aval.dtype, jax.dtypes.extended
+    )
+
+
+def _nested(params: dict[str, Any]) -> bool:
+    return any(hasattr(v, "eqns") or hasattr(v, "jaxpr") for v in params.values())
+
+
+def _by_jax(equation: Any, values: Sequence[Any]) -> list[Enclosed]:
+    bound = [
+        jax.numpy.asarray(v, a.aval.dtype) for v, a in zip(values, equation.invars, strict=True)
+    ]
+    found = equation.primitive.bind(*bound, **equation.params)
+    found = found if equation.primitive.multiple_results else [found]
+    return [constant(_number(x)) for x in found]
+
+
+def _move(equation: Any, xs: list[Enclosed], count: int) -> list[Enclosed]:
+    """Let JAX move the numbers of the entries of the first operands, and follow them."""
+    start, numbered = 0, []
+    for x in xs[:count]:
+        size = math.prod(x.shape)
+        numbered.append(jax.numpy.arange(start, start + size).reshape(x.shape))
+        start += size
+    others = [
+        jax.numpy.asarray(_whole(x), atom.aval.dtype)
+        for x, atom in zip(xs[count:], equation.invars[count:], strict=True)
+    ]
+    params = dict(equation.params)
+    if "fill_value" in params:
+        params["fill_value"] = -1
+    found = equation.primitive.bind(*numbered, *others, **params)
+    found = found if equation.primitive.multiple_results else [found]
+    if count == 1:
+        flat = arrays.reshape(xs[0], (-1,))
+    else:
+        flat = arrays.concat([arrays.reshape(x, (-1,)) for x in xs[:count]], 0)
+    return [_picked(flat, np.asarray(places), start) for places in found]
+
+
+def _picked(flat: Enclosed, places: np.ndarray, size: int) -> Enclosed:
+    outside = (places < 0) | (places >= size)
+    picked = arrays.index(flat, np.where(outside, 0, places))
+    if not outside.any():
+        return picked
+    return entrywise.where(constant(outside), constant(np.full(places.shape, np.nan)), picked)
+
+
+def _whole(x: Enclosed) -> np.ndarray:
+    if x.ties is not None and x.ties.any():
+        raise at_a_tie(x)
+    if x.value.dtype == object:
+        raise NotProved("an index is not a whole number")
+    return x.value
+
+
+# Rules.
+
+
+def _same_entries(equation: Any, x: Enclosed, *_: Enclosed) -> Enclosed:
+    return arrays.reshape(x, equation.outvars[0].aval.shape)
+
+
+def _broadcast(equation: Any, x: Enclosed, *_: Enclosed) -> Enclosed:
+    shape, axes = equation.params["shape"], equation.params["broadcast_dimensions"]
+    lengths = [1] * len(shape)
+    for axis, length in zip(axes, x.shape, strict=True):
+        lengths[axis] = length
+    return arrays.broadcast(arrays.reshape(x, lengths), tuple(shape))
+
+
+def _slice(equation: Any, x: Enclosed) -> Enclosed:
+    params = equation.params
+    steps = params["strides"] or (1,) * x.ndim
+    return arrays.index(
+        x, tuple(map(slice, params["start_indices"], params["limit_indices"], steps))
+    )
+
+
+def _select(_: Any, which: Enclosed, *cases: Enclosed) -> Enclosed:
+    if len(cases) == 1:
+        return cases[0]
+    if which.value.dtype.kind == "b":
+        return entrywise.where(which, cases[1], cases[0])
+    found = cases[0]
+    for number, case in enumerate(cases[1:], 1):
+        found = entrywise.where(constant(which.value == number), case, found)
+    return found
+
+
+def _integer_power(equation: Any, x: Enclosed) -> Enclosed:
+    return smooth("power", x, constant(float(equation.params["y"])))
+
+
+def _dot(equation: Any, a: Enclosed, b: Enclosed) -> Enclosed:
+    summed, batch = equation.params["dimension_numbers"]
+    return arrays.contract(a, b, batch, summed)
+
+
+def _convolution(equation: Any, x: Enclosed, kernel: Enclosed) -> Enclosed:
+    params, numbers = equation.params, equation.params["dimension_numbers"]
+    if set(params["lhs_dilation"]) - {1} or params["batch_group_count"] != 1:
+        raise unknown("a transposed convolution")
+    found = arrays.convolve(
+        arrays.permute(x, numbers.lhs_spec),
+        arrays.permute(kernel, numbers.rhs_spec),
+        params["window_strides"],
+        params["padding"],
+        params["rhs_dilation"],
+        params["feature_group_count"],
+    )
+    return arrays.permute(found, np.argsort(numbers.out_spec))
+
+
+def _extreme(name: str, sign: int) -> Callable[..., Enclosed]:
+    return lambda equation, x: arrays.extreme(name, x, tuple(equation.params["axes"]), False, sign)
+
+
+def _best(sign: int) -> Callable[..., Enclosed]:
+    return lambda equation, x: arrays.best_place(x, tuple(equation.params["axes"]), False, sign)
+
+
+def _counted(name: str) -> Callable[..., Enclosed]:
+    return lambda equation, x: counted(name, x, tuple(equation.params["axes"]), False)
+
+
+def _cumulative_product(equation: Any, x: Enclosed) -> Enclosed:
+    axis, reverse = equation.params["axis"], equation.params["reverse"]
+    if reverse:
+        return arrays.flip(arrays.cumulative_product(arrays.flip(x, (axis,)), axis), (axis,))
+    return arrays.cumulative_product(x, axis)
+
+
+def _cumulative_extreme(name: str, sign: int) -> Callable[..., Enclosed]:
+    def rule(equation: Any, x: Enclosed) -> Enclosed:
+        axis, reverse = equation.params["axis"], equation.params["reverse"]
+        x = arrays.flip(x, (axis,)) if reverse else x
+        before = (slice(None),) * axis
+        rows = [arrays.index(x, (*before, slice(k, k + 1))) for k in range(x.shape[axis])]
+        for k in range(1, len(rows)):
+            rows[k] = entrywise.larger(name, rows[k - 1], rows[k], sign)
+        found = arrays.concat(rows, axis)
+        return arrays.flip(found, (axis,)) if reverse else found
+
+    return rule
+
+
+def _sort(equation: Any, *xs: Enclosed) -> list[Enclosed]:
+    axis = equation.params["dimension"]
+    if len(xs) == 1:
+        return [arrays.sort(xs[0], axis)]
+    if equation.params["num_keys"] != 1:
+        raise unknown("sort by several keys")
+    places = arrays.order(xs[0], axis, "sort")
+    return [arrays.along_axis(x, places, axis) for x in xs]
+
+
+def _round(equation: Any, x: Enclosed) -> Enclosed:
+    if int(equation.params["rounding_method"]) == 1:
+        return entrywise.stepped("round", x)
+    half = smooth("multiply", entrywise.stepped("sign", x), constant(0.5))
+    return entrywise.stepped("trunc", smooth("add", x, half))
+
+
+def _clamp(_: Any, low: Enclosed, x: Enclosed, high: Enclosed) -> Enclosed:
+    return entrywise.clip(x, low, high)
+
+
+def _convert(equation: Any, x: Enclosed) -> Enclosed:
+    dtype = np.dtype(equation.params["new_dtype"])
+    return astype(x, np.dtype(np.float64) if dtype.kind == "V" else dtype)
+
+
+def _scatter_add(equation: Any, x: Enclosed, where: Enclosed, updates: Enclosed) -> Enclosed:
+    """Add updates where JAX's own rule says that each of them arrives."""
+
+    def scattered(values: Any) -> Any:
+        zeros = jax.numpy.zeros(x.shape)
+        return equation.primitive.bind(
+            zeros, jax.numpy.asarray(_whole(where)), values, **equation.params
+        )
+
+    numbers = jax.numpy.arange(1.0, math.prod(x.shape) + 1).reshape(x.shape)
+    (found,) = jax.vjp(scattered, jax.numpy.zeros(updates.shape))[1](numbers)
+    places = np.asarray(found).astype(int).ravel() - 1
+    used = places >= 0
+    added = nothing((math.prod(x.shape),))
+    np.add.at(added, places[used], balls(updates.value).ravel()[used])
+
+    def pullback(cotangent: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        back = nothing((updates.value.size,))
+        back[used] = cotangent.ravel()[places[used]]
+        return cotangent, back.reshape(updates.shape)
+
+    value = balls(x.value) + added.reshape(x.shape)
+    return computed("scatter_add", value, (x, updates), pullback)
+
+
+def _scatter(equation: Any, x: Enclosed, where: Enclosed, updates: Enclosed) -> list[Enclosed]:
+    size = math.prod(x.shape)
+    numbers = jax.numpy.arange(size).reshape(x.shape)
+    others = jax.numpy.arange(size, size + math.prod(updates.shape)).reshape(updates.shape)
+    places = equation.primitive.bind(
+        numbers, jax.numpy.asarray(_whole(where)), others, **equation.params
+    )
+    flat = arrays.concat([arrays.reshape(x, (-1,)), arrays.reshape(updates, (-1,))], 0)
+    return [arrays.index(flat, np.asarray(places))]
+
+
+# Matrices.
+
+
+def _triangle(x: Enclosed, lower: bool, unit: bool) -> Enclosed:
+    rows, columns = np.ogrid[: x.shape[-2], : x.shape[-1]]
+    kept = rows >= columns if lower else rows <= columns
+    if unit:
+        kept = kept & (rows != columns)
+    outside = constant(np.broadcast_to((rows == columns).astype(float) * unit, x.shape))
+    return entrywise.where(constant(np.broadcast_to(kept, x.shape)), x, outside)
+
+
+def _triangular_solve(equation: Any, a: Enclosed, b: Enclosed) -> Enclosed:
+    params = equation.params
+    a = _triangle(a, params["lower"], params["unit_diagonal"])
+    if params["transpose_a"]:
+        a = _transposed(a)
+    if params["left_side"]:
+        return arrays.solve(a, b)
+    return _transposed(arrays.solve(_transposed(a), _transposed(b)))
+
+
+def _transposed(x: Enclosed) -> Enclosed:
+    return arrays.permute(x, [*range(x.ndim - 2), x.ndim - 1, x.ndim - 2])
+
+
+def _cholesky(equation: Any, a: Enclosed) -> Enclosed:
+    return arrays.cholesky(a)
+
+
+def _lu(equation: Any, a: Enclosed) -> list[Enclosed]:
+    """Factor square matrices; any order of rows gives the same solutions and determinants."""
+    if a.ndim != 2 or a.shape[0] != a.shape[1]:
+        raise unknown("lu of stacks of matrices")
+    size = a.shape[0]
+    rows = [[arrays.index(a, (i, j)) for j in range(size)] for i in range(size)]
+    pivots, order = [], list(range(size))
+    for k in range(size):
+        sizes = [float(abs(balls(rows[i][k].value)[()]).mid()) for i in range(k, size)]
+        best = k + int(np.argmax(sizes))
+        pivots.append(best)
+        rows[k], rows[best] = rows[best], rows[k]
+        order[k], order[best] = order[best], order[k]
+        for i in range(k + 1, size):
+            rows[i][k] = smooth("divide", rows[i][k], rows[k][k])
+            for j in range(k + 1, size):
+                step = smooth("multiply", rows[i][k], rows[k][j])
+                rows[i][j] = smooth("subtract", rows[i][j], step)
+    flat = arrays.concat([arrays.reshape(x, (1,)) for row in rows for x in row], 0)
+    factors = arrays.reshape(flat, (size, size))
+    return [factors, constant(np.asarray(pivots)), constant(np.asarray(order))]
+
+
+def _linear_solve(equation: Any, *xs: Enclosed) -> list[Enclosed]:
+    lengths, jaxprs = equation.params["const_lengths"], equation.params["jaxprs"]
+    start = lengths.matvec + lengths.vecmat
+    consts = xs[start : start + lengths.solve]
+    right = xs[start + lengths.solve + lengths.transpose_solve :]
+    return evaluate(jaxprs.solve, [*consts, *right])
+
+
+# Control flow.
+
+
+def _truth(x: Enclosed) -> Any:
+    return _whole(x)[()]
+
+
+def _cond(equation: Any, which: Enclosed, *xs: Enclosed) -> list[Enclosed]:
+    branches = equation.params["branches"]
+    return evaluate(branches[min(max(int(_truth(which)), 0), len(branches) - 1)], xs)
+
+
+def _while(equation: Any, *xs: Enclosed) -> list[Enclosed]:
+    params = equation.params
+    conditions = xs[: params["cond_nconsts"]]
+    bodies = xs[params["cond_nconsts"] :][: params["body_nconsts"]]
+    carry = list(xs[params["cond_nconsts"] + params["body_nconsts"] :])
+    for _ in range(MOST_STEPS):
+        if not _truth(evaluate(params["cond_jaxpr"], [*conditions, *carry])[0]):
+            return carry
+        carry = evaluate(params["body_jaxpr"], [*bodies, *carry])
+    raise NotProved(f"a while loop takes more than {MOST_STEPS:,} steps")
+
+
+def _scan(equation: Any, *xs: Enclosed) -> list[Enclosed]:
+    params = equation.params
+    count, carried, length = params["num_consts"], params["num_carry"], params["length"]
+    consts, carry = xs[:count], list(xs[count : count + carried])
+    stacked = xs[count + carried :]
+    outputs: list[list[Enclosed]] = []
+    steps = range(length - 1, -1, -1) if params["reverse"] else range(length)
+    for step in steps:
+        row = [arrays.index(x, (step,)) for x in stacked]
+        found = evaluate(params["jaxpr"], [*consts, *carry, *row])
+        carry = found[:carried]
+        outputs.append(found[carried:])
+    if params["reverse"]:
+        outputs.reverse()
+    if not length:
+        raise unknown("scan of no steps")
+    columns = list(zip(*outputs, strict=True))
+    return carry + [
+        arrays.concat([arrays.reshape(x, (1, *x.shape)) for x in column], 0) for column in columns
+    ]
+
+
+RULES: dict[str, Callable[..., Any]] = {
+    "broadcast_in_dim": _broadcast,
+    "concatenate": lambda e, *xs: arrays.concat(xs, e.params["dimension"]),
+    "reshape": _same_entries,
+    "rev": lambda e, x: arrays.flip(x, tuple(e.params["dimensions"])),
+    "slice": _slice,
+    "squeeze": _same_entries,
+    "transpose": lambda e, x: arrays.permute(x, e.params["permutation"]),
+    "select_n": _select,
+    "integer_pow": _integer_power,
+    "conv_general_dilated": _convolution,
+    "dot_general": _dot,
+    "reduce_sum": lambda e, x: arrays.total(x, tuple(e.params["axes"])),
+    "reduce_prod": lambda e, x: arrays.product(x, tuple(e.params["axes"])),
+    "reduce_max": _extreme("max", 1),
+    "reduce_min": _extreme("min", -1),
+    "reduce_and": _counted("all"),
+    "reduce_or": _counted("any"),
+    "argmax": _best(1),
+    "argmin": _best(-1),
+    "cumsum": lambda e, x: arrays.cumulative_sum(x, e.params["axis"], e.params["reverse"]),
+    "cumprod": _cumulative_product,
+    "cummax": _cumulative_extreme("cummax", 1),
+    "cummin": _cumulative_extreme("cummin", -1),
+    "sort": _sort,
+    "round": _round,
+    "clamp": _clamp,
+    "convert_element_type": _convert,
+    "scatter-add": _scatter_add,
+    "scatter_add": _scatter_add,
+    "scatter": _scatter,
+    "triangular_solve": _triangular_solve,
+    "cholesky": _cholesky,
+    "lu": _lu,
+    "custom_linear_solve": _linear_solve,
+    "cond": _cond,
+    "while": _while,
+    "scan": _scan,
+}
