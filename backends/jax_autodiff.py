@@ -1,6 +1,7 @@
 """JAX: reverse mode by tracing, jit, and a fused training loop."""
 
 import functools
+import weakref
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -103,7 +104,7 @@ class JaxAutodiff(Backend):
         return self._scoped(pushforward)
 
     def other_gradients(self, f: ModelFunction) -> dict[str, Operator]:
-        return {"jit": self.compile(self._gradient(f))}
+        return {"jit": _compiled_gradient(self, f)}
 
     def compile(self, f: Operator) -> Operator:
         """Return f under `jax.jit`; the first call with new shapes or dtypes compiles."""
@@ -127,6 +128,30 @@ class JaxAutodiff(Backend):
         """Run the loop as one compiled `lax.scan`, compiled once for each step function."""
         carry, outputs = self._scoped(functools.partial(_scan, step))(carry, batches, constants)
         return carry, outputs
+
+
+# By function: compiling a small one takes longer than all else that is asked about it. The compiled
+# ones do not keep a function alive.
+_compiled: weakref.WeakKeyDictionary[ModelFunction, dict[Backend, Operator]] = (
+    weakref.WeakKeyDictionary()
+)
+
+
+def _compiled_gradient(backend: Backend, f: ModelFunction) -> Operator:
+    try:
+        ways = _compiled.setdefault(f, {})
+    except TypeError:  # no weak reference to such a callable
+        return backend.compile(backend._gradient(f))
+    if backend not in ways:
+        reference = weakref.ref(f)
+
+        def same(*args: Any) -> Any:
+            function = reference()
+            assert function is not None
+            return function(*args)
+
+        ways[backend] = backend.compile(backend._gradient(same))
+    return ways[backend]
 
 
 def _opened(

@@ -98,6 +98,11 @@ class Engine:
         output = self.f(params, *args)
         return output[0] if self.layout and isinstance(output, tuple) else output
 
+    @property
+    def differentiated(self) -> ModelFunction:
+        """The function to differentiate: the given one itself, where it is one, to be known by."""
+        return self.value_of if self.layout else self.function
+
     def intermediates(self, point: Point) -> Mapping[str, np.ndarray]:
         """Return the intermediate values that f reports, in its order; none where it does not."""
         params, args = self.native(point)
@@ -180,7 +185,7 @@ def answer(engine: Engine, point: Point, seed: int = 0) -> Answer:
     """
     params, args = engine.native(point)
     backend: Backend = engine.backend
-    f: ModelFunction = engine.value_of
+    f: ModelFunction = engine.differentiated
     if isinstance(backend, NumericalDifference) and point.size > AFFORDABLE_ENTRIES:
         calls = loop_evaluations(backend, params)
         f = counted = Evaluations(f, expected=calls, budget=AFFORDABLE_SECONDS)

@@ -21,7 +21,7 @@ Entry: TypeAlias = tuple[int, int]
 """The position of a leaf, and a flat index into it."""
 
 FORWARD_MODE = "forward mode"
-# Up to here every entry is pushed forward; beyond, random directions are, and bisected.
+# So few entries are pushed forward one by one where some of them are no numbers.
 FEW_ENTRIES = 32
 DIRECTIONS = 2
 # Round-off of a sum over a network: some hundreds of roundings of its absolute terms.
@@ -89,7 +89,7 @@ def _other_ways(
     with warnings.catch_warnings():
         # torch warns where it vectorises less than it might.
         warnings.simplefilter("ignore")
-        for name, way in backend.other_gradients(engine.value_of).items():
+        for name, way in backend.other_gradients(engine.differentiated).items():
             try:
                 leaves = [private_numpy(leaf) for leaf in flatten(way(params, *args))[0]]
             except Exception:  # not every f can be traced, nor is every rule written twice
@@ -143,7 +143,7 @@ class _Forward:
     def disagreements(self, gradient: Sequence[np.ndarray], seed: int) -> Differences:
         flat = np.concatenate([leaf.reshape(-1) for leaf in gradient])
         rng = np.random.default_rng(seed)
-        if self.point.size <= FEW_ENTRIES:
+        if self.point.size <= FEW_ENTRIES and not np.isfinite(flat).all():
             regions = [(index, index + 1) for index in range(self.point.size)]
             signs = np.ones(self.point.size)
             found = [self._search(flat, signs, *region) for region in regions]
