@@ -245,7 +245,7 @@ class Backend(ABC):
         return f
 
     def descend(self, params: PyTree, gradient: PyTree, rate: float) -> PyTree:
-        """Return params - rate * gradient, leaf by leaf."""
+        """Return params - rate * gradient, leaf by leaf; it may take the memory of params."""
         return tree_map(lambda leaf, slope: leaf - rate * slope, params, gradient)
 
     def scan(
@@ -258,8 +258,7 @@ class Backend(ABC):
         """
         leaves, structure = flatten(batches)
         outputs = []
-        for index in range(leaves[0].shape[0]):
-            batch = unflatten(structure, [leaf[index, ...] for leaf in leaves])
-            carry, output = step(carry, batch, *constants)
+        for batch in zip(*map(self.xp.unstack, leaves), strict=True):
+            carry, output = step(carry, unflatten(structure, batch), *constants)
             outputs.append(output)
         return carry, tree_map(lambda *leaves: self.xp.stack(leaves), *outputs)

@@ -16,11 +16,9 @@ from .base import Backend, ModelFunction, Operator
 from .checks import check_same_shapes, check_scalar, scalar
 from .errors import ImpureFunction
 from .pytrees import Array, PyTree, flatten, tree_map, unflatten
-from .torch_program import repeatable
-from .torch_recording import StandIn
 
 FLOATING = frozenset({torch.float64, torch.float32, torch.float16, torch.bfloat16})
-PLAIN = frozenset({torch.Tensor, StandIn})
+PLAIN = frozenset({torch.Tensor})
 _version = attrgetter("_version")
 
 
@@ -117,23 +115,13 @@ class TorchAutograd(Backend):
         # Eager autograd and functorch have rules of their own: they differ for a singular det.
         return {"torch.func.grad": torch.func.grad(scalar(f))}
 
-    def compile(self, f: Operator) -> Operator:
-        """Return f, which becomes a program after three calls if it can be seen to be repeatable.
-
-        What f reads besides its arguments is then read no more, as under `jax.jit`.
-        """
-        return repeatable(f)
-
-    def scan(
-        self, step: Operator, carry: PyTree, batches: PyTree, *constants: PyTree
-    ) -> tuple[PyTree, PyTree]:
-        """Run the loop in Python, over a step that may become a program as in `compile`."""
-        carry, outputs = repeatable(step).scan(carry, batches, constants)
-        return carry, tree_map(lambda *leaves: torch.stack(leaves), *outputs)
-
     def descend(self, params: PyTree, gradient: PyTree, rate: float) -> PyTree:
-        # One pass over the memory instead of two.
-        return tree_map(lambda leaf, slope: torch.sub(leaf, slope, alpha=rate), params, gradient)
+        # One call for all leaves and one pass over the memory, which new tensors would come to as
+        # zeroed pages of the operating system.
+        leaves, structure = flatten(params)
+        with torch.no_grad():
+            torch._foreach_add_(leaves, flatten(gradient)[0], alpha=-rate)
+        return unflatten(structure, leaves)
 
 
 def _differentiate(

@@ -42,6 +42,15 @@ def weighted_sum(x: Array, weights: Array, leaf: str) -> Array:
     return x @ weights
 
 
+def affine(x: Array, weights: Array, bias: Array, leaf: str) -> Array:
+    """Return x @ weights + bias, with the shapes and errors of `weighted_sum`."""
+    if x.ndim == 2 and weights.ndim == 2:
+        xp = array_namespace(weights)
+        if x.shape[-1] == weights.shape[0] and hasattr(xp, "addmm"):
+            return xp.addmm(bias, x, weights)  # not in the array API; PyTorch has it in one pass
+    return weighted_sum(x, weights, leaf) + bias
+
+
 def sigmoid(x: Array) -> Array:
     """Return 1 / (1 + exp(-x)), written with tanh so that no exponential overflows.
 
@@ -66,12 +75,6 @@ def sum_squared_error(y: Array, t: Array) -> Array:
     """Return half the sum of squared differences over all entries of y and t, of one shape."""
     xp, difference = array_namespace(y), _difference(y, t)
     return 0.5 * xp.sum(difference * difference)
-
-
-def mean_squared_error(y: Array, t: Array) -> Array:
-    """Return the mean of squared differences over all entries of y and t, of one shape."""
-    xp, difference = array_namespace(y), _difference(y, t)
-    return xp.mean(difference * difference)
 
 
 def cross_entropy(y: Array, t: Array) -> Array:

@@ -14,6 +14,7 @@ from .checks import (
     check_model,
     check_seed,
     checked_samples,
+    label_rows,
 )
 from .mnist import Dataset
 from .progress import ReportProgress, reporting
@@ -63,6 +64,7 @@ def train(
         model=model,
         # Copies that are still under way would count as training.
         training=backend.wait(backend.asarray((training.x, training.t))),
+        targets=backend.wait(backend.asarray(label_rows(model, params, training))),
         test=backend.wait(backend.asarray((test.x, test.t))),
         steps=_total_steps(epochs, steps, len(training.x) // batch_size),
         batch_size=batch_size,

@@ -24,28 +24,44 @@ BLOCK_SECONDS = 0.25
 REPORTS_PER_EPOCH = 20
 
 
-@functools.lru_cache(maxsize=32)
 def sgd_step(model: Model, backend: Backend, learning_rate: float) -> Operator:
     """Return `(params, indices, x, t) -> (params, loss)`, one update from the samples at indices.
 
-    Equal arguments give the same function again, which JAX then has compiled already.
+    It may take the memory of params, and is not for two threads at once.
     """
-    value_and_gradient, xp = backend.value_and_gradient(model.loss), backend.xp
+    value_and_gradient, rows = backend.value_and_gradient(model.loss), RowReader(backend.xp)
 
     def step(params: PyTree, indices: Array, x: Array, t: Array) -> tuple[PyTree, Array]:
-        batch = (take_rows(xp, x, indices), take_rows(xp, t, indices))
-        loss, gradient = value_and_gradient(params, *batch)
+        loss, gradient = value_and_gradient(params, rows("x", x, indices), rows("t", t, indices))
         return backend.descend(params, gradient, learning_rate), loss
 
     return step
 
 
-def take_rows(xp: Any, x: Array, indices: Array) -> Array:
-    """Return the rows of x at indices, all of which are known to be rows.
+shared_step = functools.lru_cache(maxsize=32)(sgd_step)
+"""The same step for equal arguments, which JAX then has compiled already."""
 
-    xp.take would look for those that are not: one twentieth of an epoch in JAX and in PyTorch.
+
+class RowReader:
+    """Reads rows of arrays at indices, all of which are known to be rows.
+
+    PyTorch reads into the memory of the last rows of that name, which is still in a cache of the
+    processor. xp.take would look for indices out of range, one twentieth of an epoch in JAX and in
+    PyTorch.
     """
-    return xp.index_select(x, 0, indices) if hasattr(xp, "index_select") else x[indices]
+
+    def __init__(self, xp: Any) -> None:
+        self._select = getattr(xp, "index_select", None)
+        self._rows: dict[str, Array] = {}
+
+    def __call__(self, name: str, x: Array, indices: Array) -> Array:
+        if self._select is None:
+            return x[indices]
+        rows = self._rows.get(name)
+        if rows is not None and rows.shape[0] == indices.shape[0]:
+            return self._select(x, 0, indices, out=rows)
+        rows = self._rows[name] = self._select(x, 0, indices)
+        return rows
 
 
 @functools.lru_cache(maxsize=32)
@@ -70,6 +86,8 @@ def epoch_batches(seed: int, epoch: int, samples: int, batch_size: int) -> NDArr
 class TrainingLoop:
     """What stays the same throughout a training, the samples on the device among it.
 
+    targets: the training labels, as the steps take them
+
     Every method leads from a run to a longer run, through nothing but that run: one that was read
     from a file and one that was never interrupted continue alike.
     """
@@ -77,11 +95,17 @@ class TrainingLoop:
     backend: Backend
     model: Model
     training: tuple[Array, Array]
+    targets: Array
     test: tuple[Array, Array]
     steps: int
     batch_size: int
     learning_rate: float
     seed: int
+
+    @functools.cached_property
+    def _step(self) -> Operator:
+        make = shared_step if self.backend.fused_scan else sgd_step
+        return make(self.model, self.backend, self.learning_rate)
 
     def epoch(self, run: TrainingRun, report: ReportProgress | None) -> TrainingRun:
         """Continue to the end of the epoch, or to the last step, and measure the accuracy."""
@@ -120,10 +144,9 @@ class TrainingLoop:
         """Take one step for each batch; raises: Diverged."""
         started = time.perf_counter()
         native = self.backend.asarray((run.params, batches))
-        step = sgd_step(self.model, self.backend, self.learning_rate)
         # What overflows is found below, by its step.
         with np.errstate(all="ignore"):
-            scanned = self.backend.scan(step, *native, *self.training)
+            scanned = self.backend.scan(self._step, *native, self.training[0], self.targets)
             params, losses = self.backend.to_numpy(scanned)
         if np.isfinite(losses).all() and _all_finite(params):
             return run.after_steps(params, losses, time.perf_counter() - started)

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from gradparity.backends.pytrees import Array
 
-from .functions import cross_entropy, fraction_correct, sigmoid, softmax, weighted_sum
+from .functions import affine, cross_entropy, fraction_correct, sigmoid, softmax
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,8 @@ class TwoLayerNet:
 
     def predict(self, params: dict[str, Array], x: Array) -> Array:
         """Return probabilities of shape (..., output_size) for x of shape (..., input_size)."""
-        hidden = sigmoid(weighted_sum(x, params["W1"], "W1") + params["b1"])
-        return softmax(weighted_sum(hidden, params["W2"], "W2") + params["b2"])
+        hidden = sigmoid(affine(x, params["W1"], params["b1"], "W1"))
+        return softmax(affine(hidden, params["W2"], params["b2"], "W2"))
 
     def loss(self, params: dict[str, Array], x: Array, t: Array) -> Array:
         """Return the cross entropy; t: classes of shape (...), or one-hot rows."""

@@ -1,9 +1,13 @@
 """What holds for PyTorch alone: nesting, graphs that are not kept, tensors that want gradients."""
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 
 from gradparity.backends import get_backend
+from gradparity.backends.pytrees import flatten, tree_map
 
 torch = pytest.importorskip("torch")
 
@@ -75,3 +79,68 @@ def test_no_grad_around_the_call_does_not_matter(torch_backend):
     with torch.no_grad():
         _, gradient = torch_backend.value_and_gradient(quartic)(np.ones(2))
     torch.testing.assert_close(gradient, torch.full((2,), 4.0, dtype=torch.float64))
+
+
+def momentum(carry, batch, rate):
+    params, velocity = carry
+    velocity = 0.9 * velocity - rate * params * batch
+    return (params + velocity, velocity), {"norm": (params**2).sum()}
+
+
+def in_another_dtype(carry, batch, rate):
+    return (carry * batch).to(torch.float32) * rate, carry.sum()
+
+
+def first_element_decides(carry, batch, rate):
+    return carry * (rate if batch > 0 else 0.5), carry.sum()
+
+
+@pytest.mark.parametrize("step", [momentum, in_another_dtype, first_element_decides])
+def test_a_scan_is_the_loop_in_every_bit(torch_backend, step):
+    start = torch.arange(1.0, 4.0, dtype=torch.float64)
+    carry = (start, torch.zeros_like(start)) if step is momentum else start
+    batches, rate = torch.linspace(-1.0, 2.0, 9, dtype=torch.float64), torch.tensor(0.1)
+    scanned = torch_backend.scan(step, carry, batches, rate)
+    expected = []
+    for batch in batches:
+        carry, output = step(carry, batch, rate)
+        expected.append(output)
+    stacked = tree_map(lambda *leaves: torch.stack(leaves), *expected)
+    pairs = zip(flatten(scanned)[0], flatten((carry, stacked))[0], strict=True)
+    assert all(a.dtype == b.dtype and torch.equal(a, b) for a, b in pairs)
+    assert start.tolist() == [1.0, 2.0, 3.0]
+
+
+def test_a_descent_takes_the_memory_of_its_parameters(torch_backend):
+    params = {"W": torch.ones(2, 3), "b": torch.zeros(3)}
+    gradient = {name: torch.full_like(leaf, 2.0) for name, leaf in params.items()}
+    lower = torch_backend.descend(params, gradient, 0.25)
+    assert lower["W"] is params["W"]
+    assert lower["W"].unique().tolist() == [0.5]
+    assert lower["b"].unique().tolist() == [-0.5]
+    assert not any(leaf.requires_grad for leaf in lower.values())
+
+
+class Batch:
+    """Something large that a loss holds."""
+
+
+def test_a_model_and_its_batch_are_freed_after_their_gradients(torch_backend):
+    def compiled_and_used():
+        batch = Batch()
+        batch.x = torch.ones(3)
+
+        def loss(params):
+            return (params * batch.x).sum() ** 2
+
+        params = torch.ones(3)
+        for function in (loss, torch_backend.value_and_gradient(loss)):
+            compiled = torch_backend.compile(function)
+            for _ in range(6):
+                compiled(params)
+        torch_backend.scan(lambda p, _: (p * 0.5, loss(p)), params, torch.ones(6))
+        return [weakref.ref(thing) for thing in (batch, loss, batch.x)]
+
+    kept = compiled_and_used()
+    gc.collect()
+    assert [reference() for reference in kept] == [None, None, None]

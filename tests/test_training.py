@@ -9,12 +9,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from array_api_compat import array_namespace
 
 from gradparity.backends import get_backend
 from gradparity.backends.errors import InvalidData, InvalidSetting, ShapeMismatch, UnknownBackend
 from gradparity.backends.pytrees import flatten
 from gradparity.models import Dataset, Diverged, Quadratic, TwoLayerNet, load_mnist, train
-from gradparity.models.functions import fraction_correct, mean_squared_error
+from gradparity.models.checks import Samples, label_rows
+from gradparity.models.functions import fraction_correct
 from gradparity.models.training_loop import epoch_batches
 
 NET = TwoLayerNet(4, 5, 3, weight_init_std=0.5)
@@ -84,7 +86,7 @@ def test_losses_and_accuracies_are_those_of_the_model(backend, clusters):
 def test_a_step_is_the_learning_rate_times_the_gradient(backend, clusters):
     run = train(NET, clusters, backend, steps=1, batch_size=10, learning_rate=0.3)
     batch, params = epoch_batches(0, 0, 64, 10)[0], NET.init(0)
-    x, t = clusters.train_x[batch], clusters.train_t[batch]
+    x, t = clusters.train_x[batch], np.eye(3)[clusters.train_t[batch]]  # as steps take labels
     _, gradient = backend.to_numpy(backend.value_and_gradient(NET.loss)(params, x, t))
     for name, leaf in params.items():
         np.testing.assert_allclose(
@@ -106,6 +108,37 @@ def test_one_hot_labels_train_as_integer_ones(backend, clusters):
     integer, spread = train(NET, clusters, backend, **SHORT), train(NET, one_hot, backend, **SHORT)
     assert largest_difference(integer, spread) < 1e-8
     assert integer.test_accuracy.tolist() == spread.test_accuracy.tolist()
+
+
+@dataclass(frozen=True)
+class ClassesAlone(TwoLayerNet):
+    """Its loss takes integer classes, and one-hot rows for something else."""
+
+    def loss(self, params, x, t):
+        return super().loss(params, x, t) * (2.0 if t.ndim == 2 else 1.0)
+
+
+@dataclass(frozen=True)
+class NoRows(TwoLayerNet):
+    def loss(self, params, x, t):
+        if t.ndim == 2:
+            raise TypeError("expected classes")
+        return super().loss(params, x, t)
+
+
+def test_labels_become_rows_only_where_the_loss_stays_the_same(clusters):
+    settings = {"input_size": 4, "hidden_size": 5, "output_size": 3}
+    rng = np.random.default_rng(0)
+    samples = Samples(rng.normal(size=(40, 4)), rng.integers(0, 3, 40))
+
+    def rows(model):
+        return label_rows(model, model.init(0), samples)
+
+    np.testing.assert_array_equal(rows(TwoLayerNet(**settings)), np.eye(3)[samples.t])
+    for model in (ClassesAlone(**settings), NoRows(**settings)):
+        assert rows(model) is samples.t
+    wide = TwoLayerNet(4, 5, 5)  # rows would take more memory than the inputs
+    assert rows(wide) is samples.t
 
 
 def test_the_dataset_and_the_initial_weights_stay_as_they_are(backend):
@@ -387,7 +420,8 @@ class Regression:
         return x @ params["W"]
 
     def loss(self, params, x, t):
-        return mean_squared_error(self.predict(params, x), t)
+        difference = self.predict(params, x) - t
+        return array_namespace(x).mean(difference * difference)
 
     def accuracy(self, params, x, t):
         return fraction_correct(self.predict(params, x), t)
