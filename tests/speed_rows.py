@@ -13,7 +13,6 @@ def a_row(**changes):
         "gradient": 0.4e-3,
         "gradient_quartiles": (0.38e-3, 0.43e-3),
         "forward": 0.2e-3,
-        "forward_quartiles": (0.19e-3, 0.21e-3),
         "evaluations": 1,
         "predicted": False,
         "calls": 500,

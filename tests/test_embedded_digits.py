@@ -5,16 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from draw_embedded_digits import SEED, draw_balanced, draw_subset, write_embedded_digits
 
 from gradparity.backends.errors import InvalidData
 from gradparity.models import embedded_digits
-from gradparity.models.embedded_digits import (
-    ATTRIBUTION,
-    draw_balanced,
-    draw_subset,
-    read_embedded_digits,
-    write_embedded_digits,
-)
+from gradparity.models.embedded_digits import ATTRIBUTION, read_embedded_digits
 from gradparity.models.mnist_files import Digits, read_digits
 
 FULL_MNIST = Path(__file__).parents[2] / "shared" / "mnist"
@@ -112,7 +107,7 @@ def test_the_archive_is_compact_and_names_its_origin_and_licence():
     assert len(ARCHIVE.read_bytes()) <= 1_500_000
     with ARCHIVE.open("rb") as file, np.load(file) as archive:
         assert archive["attribution"] == ATTRIBUTION
-        assert f"seed {embedded_digits.SEED}" in str(archive["changes"])
+        assert f"seed {SEED}" in str(archive["changes"])
     for name in ("LeCun", "Cortes", "Burges", "CC BY-SA 3.0"):
         assert name in ATTRIBUTION
 

@@ -47,15 +47,6 @@ class Failure:
         return f"{self.kind}: {self.reason}"
 
 
-def run_isolated(function: Callable[..., Any], *args: Any, time_limit: float) -> Any | Failure:
-    """Return `function(*args)` from a process of its own, or the Failure that it ended in.
-
-    time_limit: seconds, the start of the process not counted; raises: NotIsolable
-    """
-    with IsolatedProcess(time_limit) as process:
-        return process.call(function, *args)
-
-
 class IsolatedProcess:
     """A process for one call after another; after a crash the next call gets a fresh one.
 

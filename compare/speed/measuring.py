@@ -112,7 +112,6 @@ class Contender:
             gradient=gradient.median,
             gradient_quartiles=gradient.quartiles,
             forward=forward.median,
-            forward_quartiles=forward.quartiles,
             evaluations=self.gradient.evaluations,
             predicted=first_call is None,
             calls=len(gradient.seconds),

@@ -15,7 +15,7 @@ class SpeedRow:
     parameters: how many numbers the gradient has
     first_call: of a new gradient, traced and compiled where the backend does that
     gradient, forward: of value and gradient, and of the function alone, both compiled
-    gradient_quartiles, forward_quartiles: lower and upper; calls: how many gradients were timed
+    gradient_quartiles: lower and upper; calls: how many gradients were timed
     evaluations: calls of the function for one gradient, or tracings of it
     predicted: one gradient would take too long; its cost is that of its first evaluations,
         multiplied by how many it needs
@@ -32,7 +32,6 @@ class SpeedRow:
     gradient: float
     gradient_quartiles: tuple[float, float]
     forward: float
-    forward_quartiles: tuple[float, float]
     evaluations: int
     predicted: bool
     calls: int
