@@ -46,6 +46,22 @@ def check(
         ),
     ] = None,
     backends: Backends = None,
+    rtol: Annotated[
+        float | None,
+        typer.Option(help="A relative error of each leaf that is accepted.", show_default=False),
+    ] = None,
+    tolerance: Annotated[
+        float | None,
+        typer.Option(help="An error of each entry that is accepted.", show_default=False),
+    ] = None,
+    budget: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Calls of the function for each gradient, after which nobody can tell.",
+            show_default=False,
+        ),
+    ] = None,
     seed: Seed = 0,
     json_file: Json = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
@@ -74,7 +90,7 @@ def check(
     from .failures import show_traceback
     from .files import check_file, write_json
     from .function_checks import check_function, why_nothing
-    from .tables import make_console
+    from .tables import make_console, print_text
     from .terminal import printable
 
     check_file(json_file)
@@ -97,21 +113,24 @@ def check(
             rule,
             (tree, *arguments.values),
             backends=names(backends),
-            seed=seed,
             announce=announce,
+            seed=seed,
+            rtol=rtol,
+            tolerance=tolerance,
+            **({} if budget is None else {"budget": budget}),
         )
     described = {"function": function, "params": str(params), "args": args and str(args)}
     environment = describe_environment(seed=seed)
     write_json(json_file, result.to_dict() | described | {"environment": environment})
     console = make_console(json_file)
     for name, found in result.checks.items():
-        console.print(f"{name}: {printable(found)}")
+        print_text(console, f"{name}: {printable(found)}")
     for name, reason in result.failures.items():
-        console.print(f"left out {name}: {textwrap.shorten(printable(reason), SHOWN)}")
+        print_text(console, f"left out {name}: {textwrap.shorten(printable(reason), SHOWN)}")
         if traceback:
             show_traceback(result.errors[name])
     if not result.checks:
-        console.print(why_nothing(f, tree, arguments, rule is not None))
+        print_text(console, why_nothing(f, tree, arguments, rule is not None))
     if not result.complete and result.verdict != "differ":
         raise typer.Exit(WORK_FAILED)
     raise typer.Exit(EXIT_CODES[result.verdict])

@@ -38,7 +38,7 @@ def compare(
 
     from .failures import EXIT_CODES
     from .files import check_file, check_folder, write_json
-    from .tables import make_console, print_table
+    from .tables import make_console, print_table, print_text
     from .terminal import printable
 
     check_folder(out)
@@ -59,7 +59,7 @@ def compare(
     console = make_console(json_file)
     console.print(f"Data: {job.environment['data']}")
     for reason in job.left_out.values():
-        console.print(f"Left out: {printable(reason)}")
+        print_text(console, f"Left out: {printable(reason)}")
     for title, header, rows in (
         ("Agreement", report.AGREEMENT_HEADER, report.agreement_rows(job)),
         ("Cost of one gradient, 784-50-10, batch 100", report.COST_HEADER, report.cost_rows(job)),
@@ -68,7 +68,7 @@ def compare(
         print_table(console, title, header, rows)
         if title == "Agreement":
             for line in report.agreement_lines(job):
-                console.print(printable(line))
+                print_text(console, printable(line))
     console.print(
         f"Verdict: {job.verdict}. Plots, tables and JSON are in {out}: open {page}", soft_wrap=True
     )

@@ -53,14 +53,15 @@ def check_function(
     point: tuple[PyTree, ...],
     *,
     backends: Sequence[str] | None = None,
-    seed: int = 0,
     announce: Announce = lambda what, share: None,
+    **settings: Any,
 ) -> FunctionChecks:
     """Check a rule for the gradient of f, or without one each backend's own gradient of f.
 
     point: parameters and further arguments
     backends: names. Without a rule all of them are checked, by default all but differences, less
         those that cannot evaluate f; with one, the first that can evaluate f does, by default NumPy
+    settings: what `check_gradient` takes
     raises: UnknownBackend, and whatever is wrong with parameters or f in every backend
     """
     checks: dict[str, GradientCheck] = {}
@@ -77,7 +78,7 @@ def check_function(
         try:
             backend = get_backend(name) if name else None
             candidate = rule or _gradient(backend, f)
-            check = check_gradient(counted, *point, gradient=candidate, seed=seed, backend=backend)
+            check = check_gradient(counted, *point, gradient=candidate, backend=backend, **settings)
         except (BackendUnavailable, FunctionFailed) as error:
             failures[shown], errors[shown] = _reason(str(error), error), error
         except GradparityError:

@@ -21,6 +21,11 @@ def make_console(json_file: Path | None = None) -> Console:
     return console
 
 
+def print_text(console: Console, text: str) -> None:
+    """Print lines of text, broken to the width of a terminal; into a file they go as they are."""
+    console.print(text, soft_wrap=not console.is_terminal)
+
+
 def print_table(
     console: Console, title: str, header: Sequence[str], rows: Sequence[Sequence[str]]
 ) -> None:
