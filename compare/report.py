@@ -107,14 +107,14 @@ def drawings(job: MainJob) -> dict[str, tuple[Drawing, ...]]:
         f"Relative difference of each pair of backends in each leaf of {model}.",
         plot_agreement,
         differences,
-        size=(6.4, 3.4),
+        size=(4.8, 4.2),
     )
     cost = draw(
         "cost",
         "Seconds that one gradient takes with each backend, on a logarithmic axis.",
         plot_cost,
         job.cost.rows,
-        size=(6.4, 2.6),
+        size=(4.8, 3.2),
     )
     trained = []
     for network in dict.fromkeys(training.network for training in job.training):
@@ -161,7 +161,7 @@ def to_page(job: MainJob, plots: Mapping[str, tuple[Drawing, ...]]) -> Page:
                         "Two engines of autodiff differ in the last bits, numerical differences "
                         "by their own round-off.",
                     ),
-                    Table(AGREEMENT_HEADER, agreement_rows(job)),
+                    Table(AGREEMENT_HEADER, agreement_rows(job), pinned=True),
                 ],
             ),
             Section(

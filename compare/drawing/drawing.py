@@ -14,13 +14,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text as MatplotlibText
 
-from .house_style import PALETTE, can_be_drawn, house_style
+from .house_style import CJK_FONTS, PALETTE, RC_PARAMS, can_be_drawn, cjk_fonts_here, house_style
 from .languages import Text, Words, spoken
 
 PNG_DOTS_PER_INCH = 220  # a figure of 4.8 inches fills half of a 1920-pixel slide
 DRAFT_DOTS_PER_INCH = 90  # enough to look at
 # The reader's own font, which the page is set in too; no figure needs a font file.
-FONTS = "system-ui, 'Segoe UI', Roboto, 'Liberation Sans', sans-serif"
+FONTS = ", ".join(
+    ["system-ui", "'Segoe UI'", "Roboto", "'Liberation Sans'"]
+    + [f"'{name}'" for name in CJK_FONTS]
+    + ["sans-serif"]
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,13 +163,15 @@ def _relabelled(figure: Figure, labels: Sequence[Words]) -> Iterator[None]:
     for text in figure.findobj(MatplotlibText):
         said = _first(text.get_text(), labels)
         if said != text.get_text() and can_be_drawn(said):
-            before[text] = text.get_text()
+            before[text] = (text.get_text(), text.get_fontfamily())
             text.set_text(said)
+            text.set_fontfamily([*RC_PARAMS["font.sans-serif"], *cjk_fonts_here()])
     try:
         yield
     finally:
-        for text, said in before.items():
+        for text, (said, family) in before.items():
             text.set_text(said)
+            text.set_fontfamily(family)
 
 
 def _escape(text: str) -> str:

@@ -104,18 +104,20 @@ CJK_FONTS = (
 )
 
 
+CJK = re.compile(r"[\u1100-\u11ff\u3000-\u9fff\uac00-\ud7af\uff00-\uffef]")
+
+
 @cache
-def _cjk_fonts_here() -> tuple[str, ...]:
+def cjk_fonts_here() -> tuple[str, ...]:
+    """Return those of the fonts that matplotlib finds on this machine."""
     here = {font.name for font in fontManager.ttflist}
     return tuple(name for name in CJK_FONTS if name in here)
 
 
 def can_be_drawn(text: str) -> bool:
     """Tell whether there is a font on this machine for the script of a text."""
-    return text.isascii() or not CJK.search(text) or bool(_cjk_fonts_here())
+    return not CJK.search(text) or bool(cjk_fonts_here())
 
-
-CJK = re.compile(r"[\u1100-\u11ff\u3000-\u9fff\uac00-\ud7af\uff00-\uffef]")
 
 # The smallest letters in a figure, in points. A phone shows its 4.8 inches on 328 pixels, and
 # so these on 11, below which labels are hard to read.
@@ -158,8 +160,7 @@ RC_PARAMS: Any = {
 @contextmanager
 def house_style() -> Iterator[None]:
     """Draw in this style; matplotlib's own settings come back afterwards."""
-    fonts = [*RC_PARAMS["font.sans-serif"], *_cjk_fonts_here()]
-    with matplotlib.rc_context(RC_PARAMS | {"font.sans-serif": fonts}):
+    with matplotlib.rc_context(RC_PARAMS):
         yield
 
 

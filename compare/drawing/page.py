@@ -91,11 +91,15 @@ class Code:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows under a header; the first column names the row. The caption says what to see."""
+    """Rows under a header; the first column names the row. The caption says what to see.
+
+    pinned: keep the last column in view where the table is wider than the screen
+    """
 
     header: Sequence[Text]
     rows: Sequence[Sequence[Text]]
     caption: Text = ""
+    pinned: bool = False
 
     def to_html(self) -> str:
         head = "".join(f'<th scope="col">{to_markup(cell)}</th>' for cell in self.header)
@@ -106,8 +110,9 @@ class Table:
             for first, *cells in self.rows
         )
         caption = f"<figcaption>{to_markup(self.caption)}</figcaption>" if self.caption else ""
+        style = "table pinned" if self.pinned else "table"
         return (
-            f'<figure class="table"><div class="scrolls" tabindex="0"><table><thead><tr>{head}'
+            f'<figure class="{style}"><div class="scrolls" tabindex="0"><table><thead><tr>{head}'
             f"</tr></thead><tbody>{body}</tbody></table></div>{caption}</figure>"
         )
 

@@ -85,7 +85,7 @@ def _bill(lesson: Lesson, found: Prices) -> Picture:
         plot_seconds,
         found.bills,
         found.predicted,
-        size=(4.8, 2.4),
+        size=(4.8, 2.8),
         values={"steps": steps, "bill": lesson.enumerate(bills)},
     )
     return lesson.picture(

@@ -19,7 +19,7 @@ from gradparity.backends.errors import InvalidSetting
 
 from ..drawing.languages import LABELS as SHARED_LABELS
 
-LANGUAGES = {"en": "English"}
+LANGUAGES = {"en": "English", "ja": "日本語", "ko": "한국어"}
 """The languages by their codes, as in HTML's `lang`, each under the name that it has in itself."""
 
 # A line break in a file is a space, but not between two characters of a script without spaces.
