@@ -171,7 +171,7 @@ def test_a_click_starts_there_and_the_arrows_move_the_start(page):
     assert "From (3, 3)" in said(page, "descent-lab")
     page.run("document.querySelector('#descent-lab svg').focus()")
     page.press(chromium.RIGHT)
-    assert "From (3.25, 3)" in said(page, "descent-lab")
+    assert "From (3.2, 3)" in said(page, "descent-lab")
     page.run("document.querySelector('#descent-lab [data-do=reset]').click()")
     assert "From (−3, 4)" in said(page, "descent-lab")
 

@@ -1,6 +1,6 @@
 """The lesson's plots of functions, slopes and descents; each draws on `ax` and returns it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -149,7 +149,7 @@ def plot_field(
     return ax
 
 
-RATE_LOOKS = (
+RATE_LOOKS: Sequence[dict[str, Any]] = (
     {"color": MUTED, "marker": "v"},
     {"color": VERMILION, "marker": "o"},
     {"color": PURPLE, "marker": "D"},

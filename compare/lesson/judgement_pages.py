@@ -124,8 +124,8 @@ def show_checking(lesson: Lesson, found: Checks) -> Sequence[Block]:
 def show_kinks(lesson: Lesson, found: Sequence[Kink]) -> Sequence[Block]:
     absolute = found[0]
     slopes = [f"{name} {decimals(slope, 3)}" for name, slope in absolute.answers.items()]
-    # Who has not both engines cannot look.
-    asked = {"jax", "torch"} <= set(absolute.answers)
+    # Who has not both engines cannot look, and the answer is that they differ.
+    asked = {absolute.answers.get(name) for name in ("jax", "torch")} == {0.0, 1.0}
     question = [ask(lesson, "kinks", answers=lesson.enumerate(slopes))] if asked else []
     return (
         lesson.paragraph("kinks.text"),

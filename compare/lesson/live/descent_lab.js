@@ -99,7 +99,7 @@ for (const lab of document.querySelectorAll("#descent-lab")) {
   };
 
   const startAt = (a, b) => {
-    start = [a, b].map((value) => Math.max(-REACH, Math.min(REACH, Math.round(value * 20) / 20)));
+    start = [a, b].map((value) => Math.max(-REACH, Math.min(REACH, Math.round(value * 10) / 10)));
     draw();
   };
   map.addEventListener("click", (event) => {
@@ -109,7 +109,7 @@ for (const lab of document.querySelectorAll("#descent-lab")) {
   map.addEventListener("keydown", (event) => {
     if (!moves[event.key]) return;
     event.preventDefault();
-    startAt(...start.map((value, way) => value + moves[event.key][way] / 4));
+    startAt(...start.map((value, way) => value + moves[event.key][way] / 5));
   });
 
   for (const element of Object.values(control)) element.addEventListener("input", draw);
