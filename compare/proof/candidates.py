@@ -12,6 +12,7 @@ from gradparity.backends.pytrees import PyTree, leaf_names
 
 from ..verdicts import Suspect
 from .arithmetic import arb
+from .enclosed import upper
 from .enclosing import Enclosure
 
 # Significant bits of a number of each dtype.
@@ -90,7 +91,7 @@ def judge(
 
     allowed: of bits and balls, how far off an entry may be for its rounding
     """
-    balls = enclosure.leaves[leaf]
+    balls: Any = enclosure.leaves[leaf]
     shape = balls.shape
     bounds = allowed(claim.bits, balls)
     error = np.full(shape, np.inf)
@@ -103,7 +104,7 @@ def judge(
             wrong[index] = True
             continue
         off = abs(ball - arb(number))
-        error[index] = float(off.abs_upper())
+        error[index] = upper(off)
         wrong[index] = off.abs_lower() > bounds[index]
         right[index] = off.abs_upper() <= bounds[index]
     return Judgement(error, wrong, right)
@@ -120,7 +121,7 @@ def suspects(name: str, claim: Claimed, balls: np.ndarray, judgement: Judgement)
                 index=tuple(int(i) for i in index),
                 got=float(claim.values[index]),
                 expected=value,
-                error_bar=float(abs(ball - arb(value)).abs_upper()),
+                error_bar=upper(ball - arb(value)),
             )
         )
     return found

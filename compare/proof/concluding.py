@@ -1,7 +1,6 @@
 """From balls, and a candidate where there is one, to the verdict of a proof."""
 
 import math
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,7 +10,7 @@ from gradparity.backends.pytrees import PyTree, unflatten
 
 from ..verdicts import Suspect
 from .candidates import Claimed, judge, read_claim, suspects
-from .enclosed import NotProved, both_branches, each
+from .enclosed import NotProved, both_branches, each, upper
 from .enclosing import Enclosure, enclose_at
 from .programs import Program
 from .proof import LeafProof, Proof, ProofVerdict
@@ -37,9 +36,13 @@ def conclude(
     gradient: PyTree,
     digits: int,
     rtol: float | None,
-    start: float,
+    seconds: float,
+    rounding: "Rounding | None" = None,
 ) -> Proof:
-    """Return the proof; `reason` says why an enclosure does not suffice, or is empty."""
+    """Return the proof; `reason` says why an enclosure does not suffice, or is empty.
+
+    seconds: that the enclosure took; rounding: that of other candidates at the same point
+    """
     shapes = [leaf.shape for leaf in leaves]
     claims = None if gradient is None else read_claim(gradient, names, shapes)
     if found is None or program is None:
@@ -56,9 +59,9 @@ def conclude(
             ProofVerdict.NOT_PROVED,
             reason,
             nothing,
-            seconds=time.perf_counter() - start,
+            seconds=seconds,
         )
-    rounding = _Rounding(program, leaves, names, found)
+    rounding = rounding or Rounding(program, leaves, names, found)
     allowed = rounding.allowed if rtol is None else _relative(rtol)
     parts, wrong, unsure = [], [], []
     for position, (name, shape) in enumerate(zip(names, shapes, strict=True)):
@@ -93,7 +96,7 @@ def conclude(
         tuple(parts),
         tuple(wrong),
         found.precision,
-        time.perf_counter() - start,
+        seconds,
         unflatten(structure, found.leaves),
     )
 
@@ -108,11 +111,9 @@ def _radii(balls: np.ndarray, values: np.ndarray) -> np.ndarray:
     def radius(ball: Any, value: float) -> float:
         if not (ball.is_finite() and math.isfinite(value)):
             return math.inf
-        if ball == value:
-            return 0.0
-        return float(np.nextafter(float(abs(ball - value).abs_upper()), math.inf))
+        return upper(ball - value)
 
-    return each(radius, balls, values.astype(object)).astype(np.float64)
+    return np.asarray(each(radius, balls, values.astype(object)), np.float64)
 
 
 def _with_errors(
@@ -181,7 +182,7 @@ def _relative(rtol: float) -> Callable[[int, np.ndarray], Any]:
     return lambda bits, balls: each(lambda ball: abs(ball) * rtol, balls)
 
 
-class _Rounding:
+class Rounding:
     """What rounding in a dtype can do to the entries of a program's gradient.
 
     undecided: by bits, why a branch is not decided at so few
@@ -205,7 +206,10 @@ class _Rounding:
         if bits not in self._radii:
             self._radii[bits] = self._measured(bits)
         radii = self._radii[bits][self._positions[id(balls)]]
-        return each(lambda radius, ball: radius + abs(ball) * ULPS * 2.0**-bits, radii, balls)
+        found: np.ndarray = each(
+            lambda radius, ball: radius + abs(ball) * ULPS * 2.0**-bits, radii, balls
+        )
+        return found
 
     def _measured(self, bits: int) -> list[np.ndarray]:
         for more in MORE_BITS:

@@ -162,7 +162,7 @@ def _unbroadcast(cotangent: Any, shape: tuple[int, ...]) -> np.ndarray:
     )
     if axes:
         cotangent = np.asarray(np.sum(cotangent, axis=axes, keepdims=True))
-    return cotangent.reshape(shape)
+    return np.asarray(cotangent.reshape(shape))
 
 
 # Kinks: each entry is one operand, or lies between two.

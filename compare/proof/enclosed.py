@@ -6,6 +6,7 @@ exact derivatives. Arrays that are known exactly stay NumPy's, others are arrays
 """
 
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -53,7 +54,7 @@ class Enclosed:
         `both_branches` are wanted
     """
 
-    value: np.ndarray
+    value: Any
     operation: str = ""
     parents: tuple["Enclosed", ...] = ()
     pullback: Pullback | None = None
@@ -65,11 +66,11 @@ class Enclosed:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return self.value.shape
+        return tuple(self.value.shape)
 
     @property
     def ndim(self) -> int:
-        return self.value.ndim
+        return int(self.value.ndim)
 
 
 def computed(
@@ -109,6 +110,11 @@ def place(node: Enclosed, index: tuple[int, ...]) -> str:
     return f"entry {where} of an operand" if where else "an operand"
 
 
+def upper(ball: Any) -> float:
+    """Return an upper bound of the size of a ball."""
+    return 0.0 if ball == 0 else math.nextafter(float(ball.abs_upper()), math.inf)
+
+
 def short(ball: Any) -> str:
     """Return an upper bound of the size of a ball in few digits, be it ever so small."""
     return str(ball.abs_upper().str(1, radius=False)) if ball.is_finite() else "inf"
@@ -117,7 +123,7 @@ def short(ball: Any) -> str:
 # Numbers to balls and back.
 
 
-def balls(value: np.ndarray) -> np.ndarray:
+def balls(value: np.ndarray) -> Any:
     """Return an array of objects: a ball for each exact number, balls as they are."""
     if value.dtype == object:
         return value
@@ -143,7 +149,7 @@ scaled = np.frompyfunc(_scaled, 2, 1)
 """cotangent * slope, which is 0 where no cotangent arrives, be the slope finite or not."""
 
 
-def each(function: Callable[..., Any], *values: np.ndarray) -> np.ndarray:
+def each(function: Callable[..., Any], *values: np.ndarray) -> Any:
     """Apply a function of numbers entry by entry; a result with no axes is an array too."""
     result = np.empty(np.broadcast_shapes(*(v.shape for v in values)), object)
     result[...] = np.frompyfunc(function, len(values), 1)(*values)
@@ -216,7 +222,7 @@ def _kinks(node: Enclosed, cotangent: np.ndarray) -> list[Kink]:
     for index in node.kinks:
         arriving = cotangent[index]
         if not (arriving == 0):
-            effect = float(arriving.abs_upper()) if is_finite(arriving) else np.inf
+            effect = upper(arriving) if is_finite(arriving) else math.inf
             found.append(Kink(node, index, effect))
     return found
 

@@ -55,7 +55,7 @@ class Enclosure:
             size = abs(ball.mid())
             return float(((size if size > floor else floor) / radius).log()) / math.log(10)
 
-        return each(digits_of, self.leaves[leaf]).astype(np.float64)
+        return np.asarray(each(digits_of, self.leaves[leaf]), np.float64)
 
 
 def enclose_at(

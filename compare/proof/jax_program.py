@@ -144,9 +144,7 @@ def _all_whole(xs: Sequence[Enclosed]) -> bool:
 
 
 def _has_dtype(out: Any) -> bool:
-    return hasattr(out.aval, "dtype") and not jax.dtypes.issubdtype(
-        out.aval.dtype, jax.dtypes.extended
-    )
+    return isinstance(getattr(out.aval, "dtype", None), np.dtype)  # keys of jax.random have others
 
 
 def _nested(params: dict[str, Any]) -> bool:
@@ -198,7 +196,7 @@ def _whole(x: Enclosed) -> np.ndarray:
         raise at_a_tie(x)
     if x.value.dtype == object:
         raise NotProved("an index is not a whole number")
-    return x.value
+    return np.asarray(x.value)
 
 
 # Rules.
@@ -256,7 +254,7 @@ def _convolution(equation: Any, x: Enclosed, kernel: Enclosed) -> Enclosed:
         params["rhs_dilation"],
         params["feature_group_count"],
     )
-    return arrays.permute(found, np.argsort(numbers.out_spec))
+    return arrays.permute(found, np.argsort(numbers.out_spec).tolist())
 
 
 def _extreme(name: str, sign: int) -> Callable[..., Enclosed]:

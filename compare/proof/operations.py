@@ -193,7 +193,7 @@ def matrix_products(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     if not result.size:
         return result
     if not inner:
-        return balls(np.zeros(result.shape))
+        return np.asarray(balls(np.zeros(result.shape)))
     wholes = [matrix(x) if x.ndim == 2 else None for x in (left, right)]
     spread = [np.broadcast_to(x, (*batch, *x.shape[-2:])) for x in (left, right)]
     for at in np.ndindex(batch):
@@ -298,7 +298,7 @@ def extreme(name: str, x: Enclosed, axes: tuple[int, ...], keepdims: bool, sign:
         best = each(arb.max if sign > 0 else arb.min, best, row)
     candidates = _candidates(values, sign)
     kinks = {
-        _unravel(column, x, axes, shape, keepdims): _closest(values[:, column], sign)
+        _unravel(int(column), x, axes, shape, keepdims): _closest(values[:, column], sign)
         for column in np.flatnonzero(candidates.sum(axis=0) > 1)
     }
     share = candidates.astype(int).astype(object)
@@ -319,7 +319,7 @@ def extreme(name: str, x: Enclosed, axes: tuple[int, ...], keepdims: bool, sign:
     return reduced
 
 
-def _candidates(values: np.ndarray, sign: int) -> np.ndarray:
+def _candidates(values: Any, sign: int) -> np.ndarray:
     """Return which entries of each column may be the largest."""
     chosen = np.zeros(values.shape, bool)
     for column in range(values.shape[1]):
@@ -386,7 +386,7 @@ def sort(x: Enclosed, axis: int, descending: bool = False) -> Enclosed:
         return constant(np.flip(ordered, axis) if descending else ordered)
     values = np.moveaxis(balls(x.value), axis, -1)
     places = np.empty(values.shape, np.intp)
-    result = np.empty(values.shape, object)
+    result: Any = np.empty(values.shape, object)
     groups: list[tuple[tuple[int, ...], slice]] = []
     kinks: dict[tuple[int, ...], Any] = {}
     for at in np.ndindex(values.shape[:-1]):
@@ -407,7 +407,7 @@ def sort(x: Enclosed, axis: int, descending: bool = False) -> Enclosed:
                 result[(*at, k)] = low[k - start].union(high[k - start])
 
     def pullback(cotangent: np.ndarray) -> tuple[np.ndarray]:
-        arriving = np.moveaxis(cotangent, axis, -1).copy()
+        arriving: Any = np.moveaxis(cotangent, axis, -1).copy()
         for at, group in groups:
             part = [arb(c) if type(c) is int else c for c in arriving[(*at, group)]]
             hull = part[0]
@@ -527,7 +527,7 @@ def _cofactors(a: np.ndarray, determinant_: Any) -> np.ndarray:
     """Return the slopes of the determinant, which a singular matrix has too."""
     size = len(a)
     try:
-        return entries(matrix(a).inv().transpose()) * determinant_
+        return np.asarray(entries(matrix(a).inv().transpose()) * determinant_)
     except ZeroDivisionError:
         result = np.empty((size, size), object)
         for row, column in np.ndindex(size, size):

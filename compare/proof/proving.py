@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from gradparity.backends.checks import is_floating
 from gradparity.backends.errors import InvalidParameters, InvalidSetting, NonScalarLoss
 from gradparity.backends.pytrees import PyTree, flatten, leaf_names, private_numpy, unflatten
 
-from .concluding import conclude
+from .concluding import Rounding, conclude
 from .enclosed import NotProved
 from .enclosing import enclose
 from .programs import read_program
@@ -43,25 +43,47 @@ def prove_gradient(
         NonScalarLoss, and what f raises
     """
     _check_settings(digits, rtol, seconds)
+    claim = gradient(params, *args) if callable(gradient) else gradient
+    (proof,) = prove_gradients(
+        f, params, *args, gradients=[claim], digits=digits, rtol=rtol, seconds=seconds
+    )
+    return proof
+
+
+def prove_gradients(
+    f: Callable[..., Any],
+    params: PyTree,
+    *args: PyTree,
+    gradients: Sequence[PyTree],
+    digits: int = 15,
+    rtol: float | None = None,
+    seconds: float = 60.0,
+) -> list[Proof]:
+    """Enclose f's gradient once, and judge several candidates, as `prove_gradient` judges one."""
     start = time.perf_counter()
     given, structure = flatten(params)
     names = leaf_names(params)
     leaves = [_as_float64(name, leaf) for name, leaf in zip(names, given, strict=True)]
-    numbers = unflatten(structure, leaves)
-    found, reason = None, ""
-    program = None
+    found, reason, program, rounding = None, "", None, None
     try:
-        program = read_program(f, params, numbers, args)
+        program = read_program(f, params, unflatten(structure, leaves), args)
         if program.value.size != 1:
             raise NonScalarLoss(
                 f"{getattr(f, '__name__', 'f')} returned shape {program.value.shape}; expected "
                 "one real number: reduce it, for instance with xp.mean or xp.sum"
             )
         found, reason = enclose(program, leaves, names, digits, seconds)
+        if found is not None:
+            rounding = Rounding(program, leaves, names, found)
     except NotProved as refusal:
         reason = str(refusal)
-    claim = gradient(params, *args) if callable(gradient) else gradient
-    return conclude(program, leaves, names, structure, found, reason, claim, digits, rtol, start)
+    took = time.perf_counter() - start
+    return [
+        conclude(
+            program, leaves, names, structure, found, reason, claim, digits, rtol, took, rounding
+        )
+        for claim in gradients
+    ]
 
 
 def _check_settings(digits: int, rtol: float | None, seconds: float) -> None:

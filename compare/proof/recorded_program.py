@@ -191,7 +191,7 @@ def of_numbers(name: str, given: str, xs: Sequence[Enclosed]) -> Enclosed:
     if name in entrywise.STEPS:
         return entrywise.stepped(name, *xs)
     if name in ("maximum", "minimum"):
-        return entrywise.larger(name, *xs, 1 if name == "maximum" else -1)
+        return entrywise.larger(name, xs[0], xs[1], 1 if name == "maximum" else -1)
     if name in OTHER:
         return OTHER[name](*xs)
     raise unknown(given)
@@ -517,7 +517,7 @@ def _cross(a: Any, b: Any, axis: int = -1) -> Enclosed:
         smooth("multiply", arrays.index(a, (..., one)), arrays.index(b, (..., two))),
         smooth("multiply", arrays.index(a, (..., two)), arrays.index(b, (..., one))),
     )
-    return arrays.permute(found, np.argsort(_last(found, axis)))
+    return arrays.permute(found, np.argsort(_last(found, axis)).tolist())
 
 
 def _last(x: Enclosed, axis: int) -> list[int]:

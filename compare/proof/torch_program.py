@@ -94,7 +94,7 @@ class TorchProgram:
                 *unflatten(others_structure, tensors[count:]),
             )
 
-        table = core_aten_decompositions() | get_decompositions(
+        table: Any = core_aten_decompositions() | get_decompositions(
             [getattr(aten, name) for name in DEFINED if hasattr(aten, name)]
         )
         with torch.no_grad(), warnings.catch_warnings():
@@ -147,7 +147,7 @@ def _numbers(tensor: Any) -> np.ndarray:
     if not isinstance(tensor, torch.Tensor):
         return np.asarray(tensor)
     tensor = tensor.detach().cpu()
-    return (tensor.double() if tensor.is_floating_point() else tensor).numpy()
+    return np.asarray((tensor.double() if tensor.is_floating_point() else tensor).numpy())
 
 
 def _follow(target: Any, args: list[Any], settings: dict[str, Any]) -> Any:
@@ -192,7 +192,7 @@ def _whole(x: Enclosed) -> np.ndarray:
         raise at_a_tie(x)
     if x.value.dtype == object:
         raise NotProved("an index is not a whole number")
-    return x.value
+    return np.asarray(x.value)
 
 
 def _move(target: Any, args: list[Any], settings: dict[str, Any]) -> Any:
