@@ -1,9 +1,9 @@
 """The main job: compare the gradients of all backends, time them, train with each."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -30,6 +30,9 @@ from .environment import describe_environment
 from .speed.measuring import measure_speed
 from .speed.table import SpeedTable
 from .verdicts import Verdict
+
+if TYPE_CHECKING:
+    from .proof.proof import Proof
 
 # Numerical differences keep up on digits of 7x7 pixels: 610 parameters, 1,220 evaluations a step.
 SMALL_SIDE = 7
@@ -71,13 +74,17 @@ class Training:
 
 @dataclass(frozen=True, eq=False)
 class MainJob:
-    """What the main job found; `left_out` says why a backend took no part."""
+    """What the main job found; `left_out` says why a backend took no part.
+
+    exactness: by model and backend, how far off its gradient is, proven; empty without python-flint
+    """
 
     agreement: Mapping[str, Comparison]
     cost: SpeedTable
     training: tuple[Training, ...]
     environment: Mapping[str, Any]
     left_out: Mapping[str, str]
+    exactness: Mapping[str, Mapping[str, "Proof"]] = field(default_factory=dict)
 
     @property
     def verdict(self) -> Verdict:
@@ -91,6 +98,10 @@ class MainJob:
         return {
             "verdict": str(self.verdict),
             "agreement": {name: result.to_dict() for name, result in self.agreement.items()},
+            "exactness": {
+                name: {engine: _error(proof) for engine, proof in proofs.items()}
+                for name, proofs in self.exactness.items()
+            },
             "cost": self.cost.to_dict(),
             "training": [
                 {
@@ -171,6 +182,10 @@ def _run(
             )
         return agreement
 
+    def prove_all(chosen: Sequence[Backend]) -> dict[str, dict[str, "Proof"]]:
+        progress("proving gradients", 0.28)
+        return prove_engines(_models(batch, seed), chosen)
+
     def measure_all(chosen: Sequence[Backend]) -> SpeedTable:
         return measure_speed(
             BOOK_NET.loss,
@@ -183,6 +198,7 @@ def _run(
         )
 
     agreement = with_survivors(compare_all)
+    exactness = with_survivors(prove_all)
     progress("timing gradients", 0.3)
     cost = with_survivors(measure_all)
     training = with_survivors(lambda chosen: _trainings(chosen, digits, seed, progress))
@@ -197,7 +213,33 @@ def _run(
             devices={engine.name: engine.device or "default" for engine in taking_part},
         ),
         left_out=left_out,
+        exactness=exactness,
     )
+
+
+def prove_engines(
+    models: Sequence[tuple[str, Any, Any, Any]], engines: Sequence[Backend]
+) -> dict[str, dict[str, "Proof"]]:
+    """Return how exact each engine's gradient of each model is; nothing without python-flint."""
+    try:
+        from .proof.proving import prove_gradients
+    except BackendUnavailable:
+        return {}
+    found = {}
+    for name, f, params, args in models:
+        gradients = [engine.value_and_gradient(f)(params, *args)[1] for engine in engines]
+        proofs = prove_gradients(f, params, *args, gradients=gradients)
+        found[name] = dict(zip((engine.name for engine in engines), proofs, strict=True))
+    return found
+
+
+def _error(proof: "Proof") -> dict[str, Any]:
+    return {
+        "verdict": str(proof.verdict),
+        "error": proof.error,
+        "relative_error": proof.relative_error,
+        "leaf": proof.worst.leaf if proof.worst else "",
+    }
 
 
 def choose_backends(

@@ -1,6 +1,7 @@
 """The main job's report: three tables for the terminal, a page with plots, and JSON."""
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,10 @@ from .strict_json import strict
 Rows = list[tuple[str, ...]]
 
 AGREEMENT_HEADER = ("model", "leaf", "backends", "entries", "largest", "relative", "at", "verdict")
+EXACTNESS_HEADER = (
+    "model", "backend", "entries", "largest error, proved", "of the leaf's largest", "leaf",
+    "by rounding alone",
+)  # fmt: skip
 COST_HEADER = (
     "backend", "first call", "one gradient", "forward pass", "gradient/forward", "evaluations",
 )  # fmt: skip
@@ -61,6 +66,31 @@ def agreement_lines(job: MainJob) -> Iterator[str]:
         yield f"{line}; blamed: {', '.join(comparison.blamed)}" if comparison.blamed else line
         if comparison.verdict != "agree":
             yield from str(comparison).splitlines()
+
+
+def exactness_rows(job: MainJob) -> Rows:
+    """Return how far off each backend's gradient is at most, by enclosures of all entries."""
+    rows = []
+    for name, proofs in job.exactness.items():
+        for backend, proof in proofs.items():
+            entries = f"{sum(math.prod(leaf.shape) for leaf in proof.leaves):,}"
+            worst = proof.worst
+            if worst is None:
+                rows.append((name, backend, entries, "not proved", "", "", proof.reason))
+                continue
+            alone = {"proved right": "yes", "proved wrong": "no"}.get(proof.verdict, "not proved")
+            rows.append(
+                (
+                    name,
+                    backend,
+                    entries,
+                    f"{worst.error:.1e}",
+                    f"{worst.relative_error:.1e}",
+                    worst.leaf or "x",
+                    alone,
+                )
+            )
+    return rows
 
 
 def cost_rows(job: MainJob) -> Rows:
@@ -162,6 +192,7 @@ def to_page(job: MainJob, plots: Mapping[str, tuple[Drawing, ...]]) -> Page:
                         "by their own round-off.",
                     ),
                     Table(AGREEMENT_HEADER, agreement_rows(job), pinned=True),
+                    *_exactness(job),
                 ],
             ),
             Section(
@@ -187,6 +218,16 @@ def to_page(job: MainJob, plots: Mapping[str, tuple[Drawing, ...]]) -> Page:
         ],
         foot=[(name, str(value)) for name, value in job.environment.items()],
     )
+
+
+def _exactness(job: MainJob) -> list[Paragraph | Table]:
+    if not job.exactness:
+        return []
+    said = (
+        "How far each engine's gradient is from the exact derivatives, which ball arithmetic "
+        "encloses in intervals that hold them by construction."
+    )
+    return [Paragraph(to_markup(said)), Table(EXACTNESS_HEADER, exactness_rows(job), pinned=True)]
 
 
 def _picture(plots: tuple[Drawing, ...], caption: str) -> Picture:

@@ -12,6 +12,7 @@ from gradparity.backends.numerical_difference import NumericalDifference
 from gradparity.compare import main_job
 from gradparity.compare.conformance.isolated_backend import IsolatedFailure
 from gradparity.compare.main_job import Training, choose_backends, run_main_job
+from gradparity.compare.report import exactness_rows
 from gradparity.compare.verdicts import Verdict
 from gradparity.models import TrainingRun
 
@@ -38,6 +39,7 @@ def quick(monkeypatch):
     """Leave out what other tests look at: measuring and training."""
     monkeypatch.setattr(main_job, "measure_speed", fails_with_the_crasher(verdict_of))
     monkeypatch.setattr(main_job, "_trainings", lambda *_: ())
+    monkeypatch.setattr(main_job, "prove_engines", lambda *_: {})
 
 
 def test_a_backend_that_crashes_costs_only_its_own_rows(monkeypatch, quick):
@@ -127,3 +129,10 @@ def test_a_backend_whose_gradient_is_wrong_makes_the_job_differ(monkeypatch):
     job = run_main_job([get_backend("numerical"), Liar()], data="embedded")
     assert job.verdict == "differ"
     assert job.agreement["Quadratic"].blamed == ("liar",)
+    pytest.importorskip("flint")
+    proofs = job.exactness["Quadratic"]
+    assert proofs["liar"].error == pytest.approx(8.0)
+    assert proofs["numerical"].relative_error < 1e-9
+    rows = exactness_rows(job)
+    assert [row[1] for row in rows] == ["numerical", "liar"]
+    assert rows[1][3:] == ("8.0e+00", "1.0e+00", "x", "no")

@@ -62,10 +62,12 @@ def compare(
         print_text(console, f"Left out: {printable(reason)}")
     for title, header, rows in (
         ("Agreement", report.AGREEMENT_HEADER, report.agreement_rows(job)),
+        ("Exactness", report.EXACTNESS_HEADER, report.exactness_rows(job)),
         ("Cost of one gradient, 784-50-10, batch 100", report.COST_HEADER, report.cost_rows(job)),
         ("Training", report.TRAINING_HEADER, report.training_rows(job)),
     ):
-        print_table(console, title, header, rows)
+        if rows:
+            print_table(console, title, header, rows)
         if title == "Agreement":
             for line in report.agreement_lines(job):
                 print_text(console, printable(line))

@@ -61,6 +61,12 @@ class Proof:
     enclosures: PyTree = field(default=None, repr=False)
 
     @property
+    def worst(self) -> LeafProof | None:
+        """The leaf in which a candidate is farthest off, relative to the leaf's largest entry."""
+        known = [leaf for leaf in self.leaves if not math.isnan(leaf.relative_error)]
+        return max(known, key=lambda leaf: leaf.relative_error, default=None)
+
+    @property
     def error(self) -> float:
         return max((leaf.error for leaf in self.leaves), default=math.nan)
 
