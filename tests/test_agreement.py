@@ -236,7 +236,7 @@ def test_backends_of_one_name_get_labels_of_their_own():
 
 
 def test_a_backend_that_is_missing_is_left_out_of_the_default_only(monkeypatch):
-    from gradparity.compare.ports import entrants
+    from gradparity.compare.engines import entrants
 
     def without_torch(name, **settings):
         if name == "torch":

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from gradparity.compare.speed.evaluations import SAMPLE_SECONDS, WINDOW, Evaluations, OutOfTime
+from gradparity.compare.engines.evaluations import SAMPLE_SECONDS, WINDOW, Evaluations, OutOfTime
 
 PAUSE = 2e-3
 

@@ -11,12 +11,12 @@ from gradparity.backends.base import ModelFunction
 from gradparity.backends.pytrees import PyTree
 
 from ..checking.checker import check_seed
-from ..ports.entrants import DEFAULT_BACKENDS, entrants
+from ..engines.engines import point_for
+from ..engines.entrants import DEFAULT_BACKENDS, entrants
 from ..ports.layouts import Rename, Transpose
 from ..verdicts import Verdict
 from .comparing import compare
 from .comparison import Comparison, Disagreement
-from .engines import point_for
 
 
 def compare_gradients(

@@ -20,12 +20,12 @@ from ..checking.result import GradientCheck, LeafCheck
 from ..checking.score import norm
 from ..checking.slope import KINDS
 from ..checking.thresholds import DIGITS
-from ..ports.entrants import Entrants
-from ..ports.port_hints import different_parameters, hints
+from ..engines.engines import Answer, Engine, Point, answer
+from ..engines.entrants import Entrants
 from ..verdicts import Suspect, Verdict
 from .comparison import Comparison, Convention, SecondOpinion
 from .differences import leaf_differences
-from .engines import Answer, Engine, Point, answer
+from .port_hints import different_parameters, hints
 from .quotients import is_a_quotient
 from .second_opinions import hear_other_ways
 from .values import odd_ones_out

@@ -12,8 +12,8 @@ from gradparity.backends.precision import UNIT_ROUNDOFF
 from ..checking.candidate import rounding_bounds
 from ..checking.checker import Checker
 from ..checking.thresholds import DIGITS
+from ..engines.engines import Answer, Engine
 from .comparison import LeafDifference
-from .engines import Answer, Engine
 
 if TYPE_CHECKING:
     from .comparing import Opinion

@@ -13,9 +13,9 @@ from gradparity.backends.precision import EPSILON
 from gradparity.backends.pytrees import PyTree, flatten, private_numpy, unflatten
 
 from ..checking.checker import Checker
+from ..engines.engines import Answer, Engine, Point
 from ..verdicts import Suspect, Verdict
 from .comparison import SecondOpinion
-from .engines import Answer, Engine, Point
 
 Entry: TypeAlias = tuple[int, int]
 """The position of a leaf, and a flat index into it."""

@@ -8,7 +8,7 @@ import numpy as np
 
 from gradparity.backends.precision import UNIT_ROUNDOFF
 
-from .engines import Engine, Point, answer
+from ..engines.engines import Engine, Point, answer
 
 # The last few operations of f round the value itself: this many roundings of it are none.
 FINAL_ROUNDINGS = 16

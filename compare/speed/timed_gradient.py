@@ -1,6 +1,5 @@
 """The first gradient of a function: what it takes, and whether it can be repeated at all."""
 
-import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -9,9 +8,9 @@ from typing import Any
 from gradparity.backends import Backend
 from gradparity.backends.base import ModelFunction
 from gradparity.backends.numerical_difference import NumericalDifference
-from gradparity.backends.pytrees import PyTree, flatten
+from gradparity.backends.pytrees import PyTree
 
-from .evaluations import Evaluations, OutOfTime
+from ..engines.evaluations import Evaluations, OutOfTime, loop_evaluations
 from .timing_blocks import FEWEST_BLOCKS
 
 # Gradients of a row: the first one, one to see its memory, and those that are timed.
@@ -61,18 +60,6 @@ def first_gradient(
         first_call=first_call,
         evaluations=counted.count,
     )
-
-
-def loop_evaluations(backend: Backend, params: PyTree) -> int | None:
-    """Return how often a plain loop calls f, two for each entry and once for the value.
-
-    None for a backend that does not loop over entries. What a loop spends beyond that, to find its
-    steps, does not grow with the number of entries.
-    """
-    if not (isinstance(backend, NumericalDifference) and backend.method == "loop"):
-        return None
-    entries: int = sum(math.prod(leaf.shape) for leaf in flatten(params)[0])
-    return 2 * entries + 1
 
 
 def _watched(backend: Backend, counted: Evaluations) -> Backend:

@@ -24,8 +24,7 @@ from gradparity.backends.pytrees import (
 from ..checking.candidate import Candidate, read_candidate
 from ..checking.function import Function
 from ..ports.layouts import Layout
-from ..speed.evaluations import Evaluations, OutOfTime
-from ..speed.timed_gradient import loop_evaluations
+from .evaluations import Evaluations, OutOfTime, loop_evaluations
 
 # By differences each entry costs two evaluations: these few are worth them in any case.
 AFFORDABLE_ENTRIES = 500

@@ -9,8 +9,8 @@ import numpy as np
 
 from gradparity.backends.pytrees import private_numpy
 
-from ..agreement.engines import Engine, Point
-from .native_trees import NativeTree
+from ..engines.engines import Engine, Point
+from ..ports.native_trees import NativeTree
 
 # Sums of a network's terms in another order: some hundreds of roundings of the largest entry.
 ROUNDINGS = 1_000

@@ -10,9 +10,9 @@ from gradparity.backends.errors import InvalidSetting
 from gradparity.backends.framework_trees import FrameworkStructure
 from gradparity.backends.pytrees import PyTree, flatten, is_array, private_numpy, tree_map
 
-from ..agreement.engines import Engine
-from .layouts import Rename, Transpose, layout_of
-from .native_trees import OWN_PARAMETERS, NativeTree, is_module, module_loss, native_tree
+from ..ports.layouts import Rename, Transpose, layout_of
+from ..ports.native_trees import OWN_PARAMETERS, NativeTree, is_module, module_loss, native_tree
+from .engines import Engine
 
 DEFAULT_BACKENDS = ("numerical", "jax", "torch")
 

@@ -1,11 +1,15 @@
 """Count the calls of a function, and tell from the first of them how long a sweep would take."""
 
 import functools
+import math
 import statistics
 import time
 from typing import Any
 
+from gradparity.backends import Backend
 from gradparity.backends.base import ModelFunction
+from gradparity.backends.numerical_difference import NumericalDifference
+from gradparity.backends.pytrees import PyTree, flatten
 
 # So long a sweep runs, or for its budget if that is less, before the time of all is estimated.
 SAMPLE_SECONDS = 0.25
@@ -70,3 +74,15 @@ class Evaluations:
         sampled = time.perf_counter() - since > min(SAMPLE_SECONDS, self._budget)
         if sampled and self.predicted() > self._budget:
             raise OutOfTime
+
+
+def loop_evaluations(backend: Backend, params: PyTree) -> int | None:
+    """Return how often a plain loop calls f, two for each entry and once for the value.
+
+    None for a backend that does not loop over entries. What a loop spends beyond that, to find its
+    steps, does not grow with the number of entries.
+    """
+    if not (isinstance(backend, NumericalDifference) and backend.method == "loop"):
+        return None
+    entries: int = sum(math.prod(leaf.shape) for leaf in flatten(params)[0])
+    return 2 * entries + 1
