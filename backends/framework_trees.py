@@ -1,5 +1,6 @@
 """Parameters that only their own framework can take apart: JAX pytrees, torch and nnx modules."""
 
+import contextlib
 import copy
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -136,6 +137,11 @@ def is_equinox_module(tree: Any) -> bool:
     return equinox is not None and isinstance(tree, equinox.Module)
 
 
+def is_model(tree: Any) -> bool:
+    """Tell a module, which is callable and yet a tree of arrays, from a function."""
+    return is_torch_module(tree) or is_nnx_module(tree) or is_equinox_module(tree)
+
+
 def framework_flatten(
     tree: Any, strangers: Sequence[Any]
 ) -> tuple[list[Any], FrameworkStructure] | None:
@@ -203,6 +209,31 @@ def _is_floating_array(leaf: Any) -> bool:
 
 def _dtype_name(dtype: Any) -> str:
     return str(getattr(dtype, "name", dtype))
+
+
+def models_from_outside(f: Any) -> tuple[str, ...]:
+    """Return the names under which a function reaches models that it was not given."""
+    code, cells = getattr(f, "__code__", None), getattr(f, "__closure__", None) or ()
+    if code is None:
+        return ()
+    seen = {name: getattr(f, "__globals__", {}).get(name) for name in code.co_names}
+    for name, cell in zip(code.co_freevars, cells, strict=True):
+        with contextlib.suppress(ValueError):  # a name without a value as yet
+            seen[name] = cell.cell_contents
+    if seen.keys() & {"functional_call", "tree_at", "merge"}:  # it puts the parameters in
+        return ()
+    return tuple(name for name, value in seen.items() if is_model(value))
+
+
+def hint_at_models(f: Any) -> str:
+    """Say which call is meant where f reads a model from outside, "" where it does not."""
+    models = models_from_outside(f)
+    if not models:
+        return ""
+    return (
+        f"f reads {' and '.join(models)} from outside, where no change of params reaches it: "
+        f"call check_module({models[0]}, loss, *batch)"
+    )
 
 
 def settled(params: Any) -> Any:

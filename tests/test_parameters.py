@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+import gradparity as gp
 from gradparity.backends import get_backend
 from gradparity.backends.errors import InvalidParameters
 from gradparity.backends.framework_trees import settled
@@ -129,3 +130,41 @@ def test_iterators_and_state_dicts_of_modules_become_trees():
 def test_what_cannot_be_used_is_refused_with_the_call_that_would_work(unusable, call):
     with pytest.raises(InvalidParameters, match=call):
         get_backend("numerical").asarray({"w": unusable})
+
+
+def test_a_function_that_reads_a_model_from_outside_is_told_what_to_call():
+    torch = pytest.importorskip("torch")
+    model = torch.nn.Linear(3, 1).double()
+    x = torch.ones(2, 3, dtype=torch.float64)
+    model(x).sum().backward()
+    gradient = [p.grad for p in model.parameters()]
+
+    def loss(params, x):
+        return model(x).sum()
+
+    check = gp.check_gradient(loss, model.parameters(), x, gradient=gradient)
+    assert check.verdict == "differ"  # the slopes of this f are all zero
+    assert "call check_module(model, loss, *batch)" in str(check)
+
+    def right(params, x):
+        names = [name for name, _ in model.named_parameters()]
+        named = dict(zip(names, params, strict=True))
+        return torch.func.functional_call(model, named, (x,)).sum()
+
+    check = gp.check_gradient(right, model.parameters(), x, gradient=gradient)
+    assert check.verdict == "agree"
+    assert "check_module" not in str(check)
+
+
+def test_the_gradient_of_a_tree_that_only_jax_knows_is_lined_up_by_name():
+    jax, eqx = pytest.importorskip("jax"), pytest.importorskip("equinox")
+    model, x = eqx.nn.Linear(3, 2, key=jax.random.key(0)), np.ones(3)
+
+    def loss(model, x):
+        return jax.numpy.sum(model(x) ** 2)
+
+    gradient = eqx.filter_grad(loss)(model, x)
+    assert gp.check_gradient(loss, model, x, gradient=gradient, rtol=1e-4).verdict == "agree"
+    wrong = eqx.tree_at(lambda tree: tree.bias, gradient, replace_fn=lambda bias: 2 * bias)
+    found = gp.check_gradient(loss, model, x, gradient=wrong)
+    assert {suspect.leaf for suspect in found.suspects} == {"bias"}

@@ -8,6 +8,7 @@ import numpy as np
 
 from gradparity.backends import Backend
 from gradparity.backends.base import ModelFunction
+from gradparity.backends.framework_trees import settled
 from gradparity.backends.pytrees import PyTree
 
 from ..checking.checker import check_seed
@@ -51,7 +52,7 @@ def compare_gradients(
         NonScalarLoss, ShapeMismatch; what f raises if it fails in every backend
     """
     check_seed(seed)
-    taking_part = entrants(f, params, backends, dtype, rename, transpose)
+    taking_part = entrants(f, settled(params), backends, dtype, rename, transpose)
     single = any(engine.backend.dtype == "float32" for engine in taking_part.engines)
     point = point_for(taking_part.params, args, "float32" if single else "float64")
     with np.errstate(all="ignore"), warnings.catch_warnings():

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import optree
 
 from gradparity.backends.checks import is_floating
 from gradparity.backends.errors import InvalidParameters, InvalidSetting
 from gradparity.backends.precision import dtype_name, unit_roundoff
-from gradparity.backends.pytrees import PyTree, is_array, leaf_names, private_numpy
+from gradparity.backends.pytrees import PyTree, is_array, named_leaves, private_numpy
 
 from .function import Leaf, complex_numpy, framework_of
 from .score import norm
@@ -60,7 +59,7 @@ def read_candidate(gradient: PyTree, leaves: Sequence[Leaf]) -> Candidate:
     Lists and tuples count alike: torch.autograd.grad returns a tuple whatever it was given.
     """
     names = [leaf.name for leaf in leaves]
-    offered = _by_path(gradient)
+    offered = named_leaves(gradient)
     remarks: tuple[str, ...] = ()
     if set(offered) != set(names):
         offered, remarks = _by_order(offered, leaves)
@@ -94,12 +93,6 @@ def _strange(strangers: Sequence[str], names: Sequence[str]) -> str:
     text = f"got {len(strangers)} leaves that the parameters do not have: {listed}"
     close = difflib.get_close_matches(strangers[0], names, 1)
     return f"{text}; did you mean {close[0]}?" if close else text
-
-
-def _by_path(tree: PyTree) -> dict[str, Any]:
-    leaves = optree.tree_leaves(tree, none_is_leaf=True)
-    numbers = optree.tree_map(lambda leaf: 0, tree, none_is_leaf=True)
-    return dict(zip(leaf_names(numbers), leaves, strict=True))
 
 
 def _by_order(
@@ -197,7 +190,7 @@ def accepted(
         return None
     if isinstance(tolerance, float | int) and not isinstance(tolerance, bool):
         return tuple(_accepted_in("tolerance", tolerance, leaf) for leaf in leaves)
-    given = _by_path(tolerance)
+    given = named_leaves(tolerance)
     names = [leaf.name for leaf in leaves]
     for name in given:
         if name not in names:

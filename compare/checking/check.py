@@ -1,9 +1,11 @@
 """Check derivatives of any kind against error-barred differences, and name what is wrong."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from gradparity.backends import Backend
+from gradparity.backends.framework_trees import hint_at_models
 from gradparity.backends.pytrees import PyTree
 
 from .checker import Checker
@@ -46,4 +48,6 @@ def check_gradient(
     checker = Checker(
         f, params, *args, seed=seed, backend=backend, cotangent=cotangent, budget=budget
     )
-    return checker.check(gradient, tolerance, rtol)
+    check = checker.check(gradient, tolerance, rtol)
+    hint = hint_at_models(f)
+    return replace(check, notes=(*check.notes, hint)) if hint else check

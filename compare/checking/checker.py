@@ -9,6 +9,7 @@ import numpy as np
 
 from gradparity.backends import Backend
 from gradparity.backends.errors import InvalidSetting
+from gradparity.backends.framework_trees import is_model, settled
 from gradparity.backends.precision import UNIT_ROUNDOFF
 from gradparity.backends.pytrees import PyTree, flatten, is_array
 
@@ -63,6 +64,7 @@ class Checker:
         claim: str = "gradient",
     ) -> None:
         check_seed(seed)
+        params = settled(params)
         self.function = Function(f, params, args, backend, cotangent)
         self.directions = Directions(self.function, seed)
         self.budget, self.claim = budget, claim
@@ -88,7 +90,7 @@ class Checker:
         """
         bounds = accepted(tolerance, rtol, self.function.leaves)
         terms = Terms(bounds, rtol or 0.0, rounding, only)
-        if not callable(gradient):
+        if not callable(gradient) or is_model(gradient):
             return self._check(gradient, terms)
         given = self.function.call(gradient)
         check = self._check(given, terms)

@@ -18,6 +18,7 @@ from gradparity.backends.errors import (
     InvalidParameters,
     InvalidSetting,
 )
+from gradparity.backends.framework_trees import hint_at_models, settled
 from gradparity.backends.precision import EPSILON, UNIT_ROUNDOFF, dtype_name
 from gradparity.backends.pytrees import (
     Array,
@@ -109,6 +110,7 @@ class Function:
         backend: str | Backend | None = None,
         cotangent: PyTree | None = None,
     ) -> None:
+        params = settled(params)
         self.given, self.structure = flatten(params)
         self.leaves = read_leaves(self.given, leaf_names(params))
         self.f, self.given_args, self.cotangent = f, args, cotangent
@@ -209,8 +211,11 @@ class Function:
         return FunctionFailed(
             f"{name_of(self.f)} raised {type(error).__name__} on float64 arrays of "
             f"{self.backend.requirement} ({shapes}){_user_line(error)}: {error}; expected a "
-            "number. If it wants another framework's arrays, pass those, or backend='torch' or "
-            "'jax'"
+            "number. "
+            + (
+                hint_at_models(self.f)
+                or "If it wants another framework's arrays, pass those, or backend='torch' or 'jax'"
+            )
         )
 
     def _number(self, value: Any) -> float:

@@ -8,13 +8,14 @@ from typing import Any
 from gradparity.backends.errors import InvalidParameters
 from gradparity.backends.framework_trees import (
     is_equinox_module,
+    is_model,
     is_nnx_module,
     is_torch_module,
 )
 from gradparity.backends.pytrees import PyTree, flatten, leaf_names, named_leaves, unflatten
 
 from ..checking.check import GradientCheck, check_gradient
-from .subject import Subject
+from .subject import Subject, in_float64
 
 SUPPORTED = (
     "a torch.nn.Module, a Keras model, a pair (flax.linen module, variables), an nnx module or an "
@@ -54,7 +55,7 @@ def check_module(
     check = check_gradient(
         subject.f,
         subject.params,
-        *subject.batch,
+        *in_float64(subject.batch),
         gradient=judged,
         seed=seed,
         backend=subject.backend,
@@ -113,7 +114,7 @@ def _is_keras(model: Any) -> bool:
 
 def _by_names(gradient: PyTree, subject: Subject) -> PyTree:
     """Return a gradient that came as a model, or as its parameters, in the subject's structure."""
-    if callable(gradient) and not _has_leaves(gradient):
+    if callable(gradient) and not is_model(gradient):
         return gradient
     names = leaf_names(subject.params)
     offered = named_leaves(gradient)
@@ -122,12 +123,6 @@ def _by_names(gradient: PyTree, subject: Subject) -> PyTree:
     return unflatten(flatten(subject.params)[1], [offered[name] for name in names])
 
 
-def _has_leaves(tree: Any) -> bool:
-    return is_torch_module(tree) or is_nnx_module(tree) or is_equinox_module(tree)
-
-
 def with_notes(check: GradientCheck, notes: tuple[str, ...]) -> GradientCheck:
     """Return the check with what else there is to know of it."""
-    if not hasattr(check, "notes"):
-        return check
     return dataclasses.replace(check, notes=(*check.notes, *notes))

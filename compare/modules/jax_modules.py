@@ -10,7 +10,7 @@ from gradparity.backends.framework_trees import is_equinox_module, is_nnx_module
 from gradparity.backends.pytrees import PyTree, flatten, is_array, leaf_names, tree_map
 
 from .float64_flax import follows_its_parameters
-from .subject import Subject
+from .subject import Subject, in_float64
 
 KEY = 0  # of the masks that dropout draws, the same in every call
 
@@ -25,10 +25,11 @@ def tree_subject(model: Any, loss: Callable[..., Any], batch: tuple[PyTree, ...]
             return loss(structure.unflatten([params[name] for name in names]), *batch)
 
     params = dict(zip(names, leaves, strict=True))
-    return Subject(f, params, batch, "jax", jax.grad(f), (*_train_modes(model), OWN))
+    notes = (*_train_modes(model), OWN)
+    return Subject(f, in_float64(params), batch, "jax", jax.grad(f), notes)
 
 
-OWN = "judged is JAX's own gradient"
+OWN = "judged is JAX's own gradient, taken in float64"
 LAYERS = ("Dropout", "BatchNorm")
 DEEPEST = 30  # modules inside modules; an nnx list counts as one
 
@@ -97,7 +98,8 @@ def linen_subject(
     if others:
         notes.append(f"constants, of which none is written to: {', '.join(sorted(others))}")
     notes.append(OWN)
-    return Subject(f, variables["params"], batch, "jax", jax.grad(f), tuple(notes))
+    params = in_float64(variables["params"])
+    return Subject(f, params, batch, "jax", jax.grad(f), tuple(notes))
 
 
 def _floats(leaf: Any) -> bool:

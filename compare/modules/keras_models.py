@@ -5,12 +5,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
+from keras.src.backend.common import dtypes
 
 from gradparity.backends import get_backend
 from gradparity.backends.errors import InvalidSetting
 from gradparity.backends.pytrees import PyTree, is_array
 
-from .subject import Subject, some
+from .subject import Subject, in_float64, some
 
 
 def keras_subject(model: Any, loss: Callable[..., Any], batch: tuple[PyTree, ...]) -> Subject:
@@ -42,11 +43,16 @@ def keras_subject(model: Any, loss: Callable[..., Any], batch: tuple[PyTree, ...
         for variable in model.trainable_variables
     }
     notes = [f"frozen, and left out: {some(frozen)}"] if frozen else []
-    notes.append(f"judged is the gradient of Keras on {backend}")
+    notes.append(f"judged is the gradient of Keras on {backend}, taken in float64")
     engine = get_backend(backend)
     gradient = engine.value_and_gradient(f)
     return Subject(
-        f, params, batch, backend, lambda params, *batch: gradient(params, *batch)[1], tuple(notes)
+        f,
+        in_float64(params),
+        batch,
+        backend,
+        lambda params, *batch: gradient(params, *batch)[1],
+        tuple(notes),
     )
 
 
@@ -57,13 +63,25 @@ def _cast(value: Any, dtype: str) -> Any:
 
 @contextlib.contextmanager
 def _computing_in(model: Any, dtype: str) -> Iterator[None]:
-    """Let every layer compute in this dtype: else each casts its inputs to its own float32."""
-    layers = list(model._flatten_layers())
-    before = [(layer, layer.dtype_policy) for layer in layers]
+    """Let every layer and operation compute, and every variable be held, in this dtype.
+
+    Else a layer casts its inputs to its own float32, a variable what it is given, and a mean all.
+    """
+    floatx, halved = keras.config.floatx(), dict(dtypes.BIT64_TO_BIT32_DTYPE)
+    layers = [(layer, layer.dtype_policy) for layer in model._flatten_layers()]
+    variables = [(variable, variable._dtype) for variable in model.variables]
     try:
-        for layer in layers:
+        keras.config.set_floatx(dtype)
+        dtypes.BIT64_TO_BIT32_DTYPE["float64"] = dtype  # by which operations halve what they get
+        for layer, _ in layers:
             layer.dtype_policy = dtype
+        for variable, held in variables:
+            variable._dtype = dtype if "float" in held else held
         yield
     finally:
-        for layer, policy in before:
+        keras.config.set_floatx(floatx)
+        dtypes.BIT64_TO_BIT32_DTYPE.update(halved)
+        for layer, policy in layers:
             layer.dtype_policy = policy
+        for variable, held in variables:
+            variable._dtype = held

@@ -8,7 +8,7 @@ import torch
 from gradparity.backends.checks import is_floating
 from gradparity.backends.pytrees import PyTree
 
-from .subject import Subject, some
+from .subject import Subject, in_float64, some
 
 SEED = 0  # of the masks that dropout draws, the same in every call
 
@@ -31,13 +31,12 @@ def torch_subject(
         if draws:
             notes.append("what dropout drew for it cannot be repeated: call model.eval() before")
     else:
-        notes.append("judged is torch's own backward pass")
+        notes.append("judged is torch's own backward pass, in float64")
         gradient = None
         if draws:
             notes.append(f"dropout draws one mask, of seed {SEED}, in every call")
     f = _pure(module, loss, set(trained), seeded=bool(draws) and not held)
-    params = {name: p.detach().clone() for name, p in trained.items()}
-    return Subject(f, params, batch, "torch", gradient or _backward(f), tuple(notes))
+    return Subject(f, in_float64(trained), batch, "torch", gradient or _backward(f), tuple(notes))
 
 
 def _pure(
