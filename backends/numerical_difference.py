@@ -11,8 +11,9 @@ from .base import Backend, ModelFunction, Operator
 from .checks import check_same_shapes
 from .difference_loop import Sweep, chunk_size, difference_entries, read_only
 from .errors import ImpureFunction, InvalidSetting
+from .precision import EPSILON
 from .pytrees import Array, PyTree, flatten, private_numpy, tree_map, unflatten
-from .step_size import EPSILON, PROBE_STEP, Losses, automatic_steps, moved_losses
+from .step_size import PROBE_STEP, Losses, automatic_steps, moved_losses
 from .structured.chunks import Problem
 from .structured.differences import structured_gradient
 from .structured.probing import structured_losses

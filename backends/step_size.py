@@ -4,9 +4,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from .precision import EPSILON
 from .pytrees import PyTree, flatten, unflatten
 
-EPSILON = float(np.finfo(np.float64).eps)
 # Truncation of a central difference grows as h**2, round-off as eps/h: they meet near cbrt(eps).
 RELATIVE_STEP = EPSILON ** (1 / 3)
 # A third difference has truncation h**2 and round-off eps/h**3: they meet near eps**(1/5).

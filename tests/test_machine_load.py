@@ -1,17 +1,18 @@
 """Others disturb where they take cores that the process could have used."""
 
+from types import SimpleNamespace
+
+import psutil
 import pytest
 
 from gradparity.compare.speed import machine_load
 from gradparity.compare.speed.machine_load import MachineLoad
 
 BEFORE = MachineLoad(busy=100.0, own=10.0, wall=50.0)
-STAT = """cpu  900 0 90 5000 7 0 5 5 0 0
-cpu0 100 20 30 4000 7 4 5 6 99 99
-cpu1 200 0 0 4000 0 0 0 0 0 0
-cpu10 300 0 0 4000 0 0 0 0 0 0
-intr 12345
-"""
+CORES = [
+    SimpleNamespace(user=u, nice=n, system=s, idle=40.0, iowait=7.0, irq=i, softirq=0.5, guest=9.0)
+    for u, n, s, i in ((1.0, 0.2, 0.3, 0.04), (2.0, 0, 0, 0), (3.0, 0, 0, 0))
+]
 
 
 def after(*, own, others, wall=2.0):
@@ -53,14 +54,15 @@ def test_a_system_that_does_not_tell_counts_as_quiet():
     assert not after(own=0.1, others=1.9).disturbed_since(unknown)
 
 
-def test_only_cores_of_this_process_count_and_neither_idle_nor_guest_time(monkeypatch, tmp_path):
-    (tmp_path / "stat").write_text(STAT)
-    monkeypatch.setattr(machine_load, "STATISTICS", tmp_path / "stat")
-    monkeypatch.setattr(machine_load, "_cores", lambda: {0, 10})
-    monkeypatch.setattr(machine_load, "_ticks_per_second", lambda: 100)
-    assert MachineLoad.now().busy == pytest.approx((100 + 20 + 30 + 4 + 5 + 6 + 300) / 100)
+def test_only_cores_of_this_process_count_and_neither_idle_nor_guest_time(monkeypatch):
+    monkeypatch.setattr(psutil, "cpu_times", lambda percpu: CORES)
+    monkeypatch.setattr(machine_load, "_cores", lambda: {0, 2})
+    assert MachineLoad.now().busy == pytest.approx(1.0 + 0.2 + 0.3 + 0.04 + 0.5 + 3.0 + 0.5)
 
 
-def test_no_statistics_are_no_error(monkeypatch, tmp_path):
-    monkeypatch.setattr(machine_load, "STATISTICS", tmp_path / "missing")
+def test_no_statistics_are_no_error(monkeypatch):
+    def missing(percpu):
+        raise FileNotFoundError("/proc/stat")
+
+    monkeypatch.setattr(psutil, "cpu_times", missing)
     assert MachineLoad.now().busy is None

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from ..step_size import EPSILON, Losses, moved_losses
+from ..precision import EPSILON
+from ..step_size import Losses, moved_losses
 from .chunks import FAILURES
 from .recorded_problem import Group, RecordedProblem
 from .replay import RULE

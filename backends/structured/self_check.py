@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..precision import EPSILON
 from .chunks import Problem
 from .recorded_problem import Group
 
-EPSILON = float(np.finfo(np.float64).eps)
 RELATIVE_TOLERANCE = 1e-6
 # How often f is rounded on the way, in units of eps |f|.
 ROUNDINGS = 100

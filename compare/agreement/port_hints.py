@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from gradparity.backends.precision import EPSILON
 from gradparity.backends.pytrees import private_numpy
 
 from ..engines.engines import Engine, Point
@@ -14,7 +15,7 @@ from ..ports.native_trees import NativeTree
 
 # Sums of a network's terms in another order: some hundreds of roundings of the largest entry.
 ROUNDINGS = 1_000
-EPSILON = 2.0**-52
+
 MOST_PERMUTATIONS = 200
 # Ported parameters have often been through float32.
 FLOAT32 = 2.0**-23

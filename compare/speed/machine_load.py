@@ -3,16 +3,15 @@
 import os
 import time
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
-STATISTICS = Path("/proc/stat")
 # A kernel's housekeeping takes a few percent of a core at all times.
 NEGLIGIBLE_CORES = 0.15
 # Cores count as taken from here on: no scheduler fills them to the last.
 FULL = 0.9
-# Columns of /proc/stat that count as busy: all but idle, iowait and the guests', which user has.
-BUSY_COLUMNS = (0, 1, 2, 5, 6, 7)
+# What psutil counts as busy, where the system has it: all but idle, iowait and the guests' time,
+# which is in user's already.
+BUSY = ("user", "nice", "system", "irq", "softirq", "steal", "interrupt", "dpc")
 
 
 @dataclass(frozen=True)
@@ -52,20 +51,22 @@ class MachineLoad:
 
 
 def _busy_seconds() -> float | None:
+    """Return the seconds that the cores of this process were busy; None where nobody tells."""
+    import psutil
+
     try:
-        lines = STATISTICS.read_text().splitlines()
-    except OSError:
+        times = psutil.cpu_times(percpu=True)
+        return float(sum(_busy(times[core]) for core in _cores()))
+    except (OSError, IndexError, NotImplementedError):
         return None
-    names = {f"cpu{core}" for core in _cores()}
-    ticks = 0
-    for name, *counts in filter(None, map(str.split, lines)):
-        if name in names:
-            ticks += sum(int(counts[column]) for column in BUSY_COLUMNS)
-    return ticks / _ticks_per_second()
+
+
+def _busy(core: Any) -> float:
+    return sum(getattr(core, name, 0.0) for name in BUSY)
 
 
 def _ticks_per_second() -> int:
-    return os.sysconf("SC_CLK_TCK")
+    return os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 64
 
 
 def _cores() -> set[int]:

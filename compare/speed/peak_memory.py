@@ -6,7 +6,7 @@ import re
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 PROCESS = Path("/proc/self")
 # Frameworks drop what they no longer need on threads of their own, within a millisecond on idle
@@ -32,7 +32,7 @@ def peak_memory(call: Callable[[], Any]) -> int | None:
     gc.freeze()
     try:
         call()
-        return max(0, _resident("peak") - before)
+        return max(0, _resident_peak() - before)
     finally:
         gc.unfreeze()
 
@@ -45,28 +45,33 @@ def _settled_size() -> int | None:
     try:
         _let_memory_settle()
         (PROCESS / "clear_refs").write_text("5")
-        return _resident("peak")
+        return _resident_peak()
     except (OSError, TypeError):
         return None
 
 
 def _let_memory_settle() -> None:
-    size, quiet = _resident("now"), 0
+    size, quiet = _resident_now(), 0
     for _ in range(MOST_LOOKS):
         gc.collect(0)  # few objects, and JAX drops the NumPy arrays that it has copied
         _return_free_memory()
-        before, size = size, _resident("now")
+        before, size = size, _resident_now()
         quiet = quiet + 1 if before - size < NEGLIGIBLE_BYTES else 0
         if quiet == QUIET_LOOKS:
             return
         time.sleep(LOOK_SECONDS)
 
 
-def _resident(when: Literal["now", "peak"]) -> int:
-    """Return the resident memory in bytes."""
-    field = {"now": "VmRSS", "peak": "VmHWM"}[when]
+def _resident_peak() -> int:
+    """Return the largest resident memory since the last `clear_refs`, which psutil cannot tell."""
     status = (PROCESS / "status").read_text()
-    return 1024 * int(re.search(rf"{field}:\s*(\d+) kB", status)[1])  # type: ignore[index]
+    return 1024 * int(re.search(r"VmHWM:\s*(\d+) kB", status)[1])  # type: ignore[index]
+
+
+def _resident_now() -> int:
+    import psutil
+
+    return int(psutil.Process().memory_info().rss)
 
 
 def _return_free_memory() -> None:
