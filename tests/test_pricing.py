@@ -15,20 +15,21 @@ from gradparity.compare.lesson.pricing import (
     cost_of,
     is_level,
     is_linear,
+    one_thread,
     steady_costs,
 )
 from gradparity.compare.lesson.run import Lesson
 
 
 def row(backend="jax", gradient=2.0, forward=1.0, disturbed=0.0, **others):
-    """Return a row whose lower quartiles are half of its medians."""
+    """Return a row whose quickest calls take half of its medians."""
     settings = {"parameters": 10, "evaluations": 1, "predicted": False} | others
     return SimpleNamespace(
         backend=backend,
         gradient=gradient,
-        gradient_quartiles=(gradient / 2, 2 * gradient),
+        fastest_gradient=gradient / 2,
         forward=forward,
-        forward_quartiles=(forward / 2, 2 * forward),
+        fastest_forward=forward / 2,
         disturbed=disturbed,
         **settings,
     )
@@ -133,6 +134,14 @@ def test_a_sentence_is_said_where_the_numbers_bear_it_out(found, words):
 )
 def test_a_sentence_is_not_said_where_they_do_not(found, words):
     assert words not in said(found)
+
+
+def test_torch_gets_its_threads_back():
+    torch = pytest.importorskip("torch")
+    before = torch.get_num_threads()
+    with one_thread():
+        assert torch.get_num_threads() == 1
+    assert torch.get_num_threads() == before
 
 
 def test_what_is_impossible_is_not_drawn():

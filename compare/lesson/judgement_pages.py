@@ -62,6 +62,7 @@ def _growth(lesson: Lesson, by_name: Mapping[str, Sequence[Cost]]) -> list[Text]
         sentences.append(
             lesson.text(key, name=name, low=f"{min(ratios):,.2g}", high=f"{max(ratios):,.2g}")
         )
+    sentences.append(lesson.text("price.one_thread"))
     if any(cost.predicted for costs in by_name.values() for cost in costs):
         sentences.append(lesson.text("price.open_marks"))
     return sentences

@@ -112,6 +112,8 @@ class Contender:
             gradient=gradient.median,
             gradient_quartiles=gradient.quartiles,
             forward=forward.median,
+            fastest_gradient=gradient.fastest,
+            fastest_forward=forward.fastest,
             evaluations=self.gradient.evaluations,
             predicted=first_call is None,
             calls=len(gradient.seconds),

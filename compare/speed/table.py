@@ -16,6 +16,7 @@ class SpeedRow:
     first_call: of a new gradient, traced and compiled where the backend does that
     gradient, forward: of value and gradient, and of the function alone, both compiled
     gradient_quartiles: lower and upper; calls: how many gradients were timed
+    fastest_gradient, fastest_forward: of all calls; others can only add to what a call takes
     evaluations: calls of the function for one gradient, or tracings of it
     predicted: one gradient would take too long; its cost is that of its first evaluations,
         multiplied by how many it needs
@@ -32,6 +33,8 @@ class SpeedRow:
     gradient: float
     gradient_quartiles: tuple[float, float]
     forward: float
+    fastest_gradient: float
+    fastest_forward: float
     evaluations: int
     predicted: bool
     calls: int

@@ -50,6 +50,10 @@ class Timings:
         return float(np.median(self.seconds))
 
     @property
+    def fastest(self) -> float:
+        return float(np.min(self.seconds))
+
+    @property
     def quartiles(self) -> tuple[float, float]:
         low, high = np.quantile(self.seconds, (0.25, 0.75))
         return float(low), float(high)

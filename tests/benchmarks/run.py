@@ -27,6 +27,7 @@ BENCHMARKS = (
     "blame",
     "low_precision",
     "exercises",
+    "lesson_bill",
 )
 
 
