@@ -449,6 +449,25 @@ def test_the_recipes_work(files):
     assert load_arrays(Path("b.npz"))["b"] == 3
 
 
+def test_a_proof_finds_what_no_difference_resolves(files, run):
+    pytest.importorskip("flint")
+    off = "def off_rule(params, x, power=2.0):\n    g = rule(params, x, power)['W']\n"
+    off += "    g[0, 0] *= 1 + 1e-11\n    return {'W': g}\n"
+    (files / "loss.py").write_text(SOURCE + off)
+    arguments = ("check", "loss.py:loss", *ON_THE_BATCH, "--gradient", "off_rule")
+    code, text = run(*arguments)
+    assert (code, "proved" in text) == (0, False)
+    code, text = run(*arguments, "--proof", "--json", "proof.json")
+    assert code == 1
+    assert "proved wrong: 1 of" in text
+    assert "W[0, 0]" in text
+    content = json.loads((files / "proof.json").read_text())
+    assert content["checks"]["off_rule"]["proof"]["verdict"] == "proved wrong"
+    code, text = run("check", "loss.py:loss", *ON_THE_BATCH, "--gradient", "rule", "--proof")
+    assert code == 0
+    assert "proved right" in text
+
+
 def test_a_slow_check_says_what_it_does(files, run, monkeypatch):
     monkeypatch.setattr("gradparity.models.progress.PERIOD", 0.02)
     (files / "slow.py").write_text(

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from gradparity.backends import Backend
+from gradparity.backends.errors import InvalidSetting
 from gradparity.backends.framework_trees import hint_at_models
 from gradparity.backends.pytrees import PyTree
 
@@ -26,6 +27,7 @@ def check_gradient(
     seed: int = 0,
     backend: str | Backend | None = None,
     budget: int = MOST_EVALUATIONS,
+    proof: bool = False,
 ) -> GradientCheck:
     """Judge a gradient of f(params, *args) by differences of f, down to their error bars.
 
@@ -42,12 +44,25 @@ def check_gradient(
     tolerance: what error of an entry is accepted: a number, one for each leaf, or arrays
     seed: of the random directions; backend: who evaluates f, where params do not tell
     budget: calls of f, after which the verdict is "cannot tell", with what is known so far
+    proof: enclose all entries in ball arithmetic besides, see `prove_gradient`: what is proved
+        wrong is `differ` below what differences resolve, unless rtol or tolerance accept errors
     raises: InvalidParameters, InvalidSetting, NonScalarLoss, ImpureFunction, FunctionFailed,
         ShapeMismatch of the cotangent
     """
     checker = Checker(
         f, params, *args, seed=seed, backend=backend, cotangent=cotangent, budget=budget
     )
-    check = checker.check(gradient, tolerance, rtol)
-    hint = hint_at_models(f)
-    return replace(check, notes=(*check.notes, hint)) if hint else check
+    found = checker.check(gradient, tolerance, rtol)
+    if hint := hint_at_models(f):
+        found = replace(found, notes=(*found.notes, hint))
+    if not proof:
+        return found
+    if cotangent is not None:
+        raise InvalidSetting(
+            "got proof=True with a cotangent; a proof takes an f that returns one real number: "
+            "multiply its output by the cotangent and sum, inside f"
+        )
+    from .proven import proven
+
+    accepted = rtol is not None or tolerance is not None
+    return proven(found, f, params, args, gradient, accepted=accepted)

@@ -1,12 +1,15 @@
 """The result of checking a derivative: one frozen record for every kind of claim."""
 
 import math
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from ..strict_json import strict
 from ..verdicts import Suspect, Verdict
 from .candidate import Problem
+
+if TYPE_CHECKING:
+    from ..proof.proof import Proof
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,7 @@ class GradientCheck:
     evaluations: calls of f; smoothness: the worst met
     resolution: of the worst leaf, relative; see LeafCheck
     value: of f; seed: of the random directions; reference: the engine whose gradient was certified
+    proof: where one was asked for
     """
 
     verdict: Verdict
@@ -72,6 +76,7 @@ class GradientCheck:
     seed: int
     claim: str = "gradient"
     reference: str = ""
+    proof: "Proof | None" = None
 
     @property
     def entry_resolution(self) -> float:
@@ -86,5 +91,7 @@ class GradientCheck:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields for JSON; numbers that JSON lacks become "nan", "inf" or "-inf"."""
-        content: dict[str, Any] = strict(self)
+        content: dict[str, Any] = strict(replace(self, proof=None))
+        if self.proof is not None:
+            content["proof"] = self.proof.to_dict()
         return content

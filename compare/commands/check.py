@@ -64,6 +64,14 @@ def check(
     ] = None,
     seed: Seed = 0,
     json_file: Json = None,
+    proof: Annotated[
+        bool,
+        typer.Option(
+            "--proof",
+            help="Enclose every entry in arithmetic that cannot err, and judge gradients by that "
+            "too (needs python-flint).",
+        ),
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
     traceback: Annotated[
         bool, typer.Option("--traceback", help="Show where your code failed, with all calls.")
@@ -117,6 +125,7 @@ def check(
             seed=seed,
             rtol=rtol,
             tolerance=tolerance,
+            proof=proof,
             **({} if budget is None else {"budget": budget}),
         )
     described = {"function": function, "params": str(params), "args": args and str(args)}
