@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from . import transforms, variants
     from .agreement.agreement import assert_gradients_agree, compare_gradients
     from .agreement.comparison import Comparison, Disagreement
-    from .checking.check import GradientCheck, check_gradient
+    from .checking.check import check_gradient
+    from .checking.result import GradientCheck
     from .checking.taylor import TaylorTest, taylor_test
     from .conformance.conformance import BackendConformance, check_conformance
     from .modules.check import check_module

@@ -4,10 +4,8 @@ import json
 
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 
 from gradparity.compare import Verdict, taylor_test
-from gradparity.compare.checking.taylor_plot import plot_taylor
 from gradparity.compare.scenarios.functions import SCENARIOS
 
 X = np.array([0.3, -0.8, 1.4])
@@ -116,22 +114,3 @@ def test_the_report_begins_with_the_verdict_and_the_result_is_json(right_and_wro
 def test_the_same_seed_gives_the_same_test(right_and_wrong):
     assert taylor_test(f, X, gradient=gradient) == right_and_wrong[0]
     assert taylor_test(f, X, gradient=gradient, seed=1) != right_and_wrong[0]
-
-
-def test_the_plot_shows_both_remainders_and_the_slopes_they_are_compared_to(right_and_wrong):
-    for test in right_and_wrong:
-        ax = Figure().subplots()
-        assert plot_taylor(ax, test) is ax
-        assert ax.get_legend_handles_labels()[1] == [
-            "without gradient",
-            "slope 1",
-            "with gradient",
-            "slope 2",
-            "noise of f",
-        ]
-        assert (ax.get_xscale(), ax.get_yscale()) == ("log", "log")
-
-
-def test_a_test_that_measured_nothing_can_be_drawn():
-    ax = Figure().subplots()
-    assert len(plot_taylor(ax, taylor_test(f, X, gradient=None)).lines) == 0

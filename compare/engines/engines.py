@@ -70,10 +70,6 @@ class Engine:
     layout: Layout | None = None
 
     @property
-    def pays_for_each_entry(self) -> bool:
-        return self.backend.cheap_mode == "forward"
-
-    @property
     def differences(self) -> bool:
         """Tell whether the backend differences f, and has the errors of that."""
         return isinstance(self.backend, NumericalDifference)
