@@ -7,7 +7,7 @@ import pytest
 
 from gradparity.backends import get_backend
 from gradparity.backends.errors import InvalidSetting
-from gradparity.compare.drawing.drawing import _translate
+from gradparity.compare.drawing.drawing import translator
 from gradparity.compare.drawing.house_style import cjk_fonts_here
 from gradparity.compare.drawing.languages import Words
 from gradparity.compare.lesson.building import build_page, save_page
@@ -81,9 +81,10 @@ def test_labels_are_put_in_whole_and_the_longest_first():
         Words({"en": "step size h", "ja": "刻み幅 h"}),
         Words({"en": "test", "ja": "テスト"}),
     ]
-    assert _translate("step size h", labels, "ja") == "刻み幅 h"
-    assert _translate("torch, test", labels, "ja") == "torch, テスト"
-    assert _translate("latest steps", labels, "ja") == "latest steps"
+    translate = translator(labels, "ja")
+    assert translate("step size h") == "刻み幅 h"
+    assert translate("torch, test") == "torch, テスト"
+    assert translate("latest steps") == "latest steps"
 
 
 @pytest.mark.parametrize("code", TRANSLATIONS)

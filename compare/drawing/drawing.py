@@ -72,7 +72,8 @@ class Drawing:
 
     def _repr_svg_(self) -> str:
         """Return the figure as it is in a file, and as a notebook shows it."""
-        text = TEXT_ELEMENT.sub(lambda found: found[1] + _first(found[2], self.labels), self._svg)
+        translate = _to_first(self.labels)
+        text = TEXT_ELEMENT.sub(lambda found: found[1] + translate(found[2]), self._svg)
         # Programs that do not know the rule, as those for slides, show the light colours.
         dark = "".join(
             f'[style*="{key}: {shade.light}"]{{{key}:{shade.dark}!important}}'
@@ -131,12 +132,14 @@ TEXT_ELEMENT = re.compile(r"(<text [^>]*>)([^<]+)")
 
 def _in_all_languages(svg: str, labels: Sequence[Words]) -> str:
     """Have each text say what it says in every language, for the page to show one."""
-    languages = list(labels[0].by_language) if labels else []
+    if not labels:
+        return svg
+    translators = {language: translator(labels, language) for language in labels[0].by_language}
 
     def translated(found: re.Match[str]) -> str:
         start, text = found.groups()
-        said = {language: _translate(text, labels, language) for language in languages}
-        if len(set(said.values())) <= 1:
+        said = {language: translate(text) for language, translate in translators.items()}
+        if len(set(said.values())) == 1:
             return found[0]
         spans = (f'<tspan lang="{language}">{words}</tspan>' for language, words in said.items())
         return start + "".join(spans)
@@ -144,24 +147,25 @@ def _in_all_languages(svg: str, labels: Sequence[Words]) -> str:
     return TEXT_ELEMENT.sub(translated, svg)
 
 
-def _translate(text: str, labels: Sequence[Words], language: str) -> str:
-    """Put the words of a language for all English labels in a text, the longest first."""
+def translator(labels: Sequence[Words], language: str) -> Callable[[str], str]:
+    """Return what puts the words of a language for all English labels in a text."""
     words = {label.by_language["en"]: label.by_language[language] for label in labels}
     longest_first = sorted(words, key=len, reverse=True)
-    pattern = "|".join(rf"(?<!\w){re.escape(label)}(?!\w)" for label in longest_first)
-    return re.sub(pattern, lambda found: words[found[0]], text) if words else text
+    pattern = re.compile("|".join(rf"(?<!\w){re.escape(label)}(?!\w)" for label in longest_first))
+    return lambda text: pattern.sub(lambda found: words[found[0]], text) if words else text
 
 
-def _first(text: str, labels: Sequence[Words]) -> str:
-    return _translate(text, labels, next(iter(labels[0].by_language))) if labels else text
+def _to_first(labels: Sequence[Words]) -> Callable[[str], str]:
+    """Return what puts the words of the first language for all English labels in a text."""
+    return translator(labels, next(iter(labels[0].by_language))) if labels else lambda text: text
 
 
 @contextmanager
 def _relabelled(figure: Figure, labels: Sequence[Words]) -> Iterator[None]:
     """Have the figure speak the first language for a while, where there is a font for it."""
-    before = {}
+    before, translate = {}, _to_first(labels)
     for text in figure.findobj(MatplotlibText):
-        said = _first(text.get_text(), labels)
+        said = translate(text.get_text())
         if said != text.get_text() and can_be_drawn(said):
             before[text] = (text.get_text(), text.get_fontfamily())
             text.set_text(said)

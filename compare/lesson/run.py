@@ -82,11 +82,17 @@ class Lesson:
         """The backends that can train a net of full size."""
         return {name: backend for name, backend in self.backends.items() if name != "numerical"}
 
-    def gradients(self, f: ModelFunction, params: PyTree, *args: PyTree) -> dict[str, PyTree]:
-        """Return the gradient of f by every backend, in NumPy arrays."""
+    def gradients(
+        self,
+        f: ModelFunction,
+        params: PyTree,
+        *args: PyTree,
+        backends: Mapping[str, Backend] | None = None,
+    ) -> dict[str, PyTree]:
+        """Return the gradient of f by the backends, all of them by default, in NumPy arrays."""
         return {
             name: backend.to_numpy(backend.compile(backend.value_and_gradient(f))(params, *args)[1])
-            for name, backend in self.backends.items()
+            for name, backend in (backends or self.backends).items()
         }
 
     @cached_property
