@@ -12,6 +12,9 @@ from .singularities import Side, settle
 # be meant as such, with a slope of 0; others come from a function that computes with few digits.
 STAIRS = 2.0**-16
 HIGH = 8 * SINGLE
+# The end of a plateau is found to a thousandth of it; a jump there is steeper than all else.
+BISECTIONS = 10
+STEEP = 16.0
 
 
 def conclude(samples: Samples, reading: Reading) -> Estimate:
@@ -64,5 +67,26 @@ def _hidden(samples: Samples, value: float) -> float:
         return EPSILON  # a saturated function has a slope that rounds to nothing
     if max(left, right) >= PLATEAU:
         return 0.0
+    if _ends_in_a_jump(samples, 1, right) or _ends_in_a_jump(samples, -1, left):
+        # Stairs: they are flat where f rounds, and rise where it does not.
+        return max(abs(value), samples.steepest())
     high = samples.quantum() > HIGH * max(abs(samples.origin), samples.rise(1.0))
     return abs(value) if high or min(left, right) > STAIRS else 0.0
+
+
+def _ends_in_a_jump(samples: Samples, sign: int, plateau: float) -> bool:
+    """Tell whether a narrow plateau ends in a jump, not in a bend, by bisection."""
+    beyond = samples.steps()[samples.steps() > plateau]
+    if not plateau or not len(beyond):
+        return False
+    flat, moved = plateau, float(beyond[0])
+    rise = abs(samples.at(sign * moved) - samples.origin)
+    for _ in range(BISECTIONS):
+        middle = (flat + moved) / 2
+        change = abs(samples.at(sign * middle) - samples.origin)
+        if change == 0:
+            flat = middle
+        else:
+            moved, rise = middle, change
+    # A bend rises from nothing: so near its edge it would have a small part of the slope.
+    return rise > STEEP * samples.steepest() * (moved - flat)

@@ -149,6 +149,15 @@ class Samples:
         changes = [np.abs(self.side(sign) - self.origin) for sign in (-1, 1)]
         return max(float(c[steps[: len(c)] <= reach].max(initial=0.0)) for c in changes)
 
+    def steepest(self) -> float:
+        """Return the largest slope of phi from 0 to any step."""
+        steps = self.steps()
+        slopes = [
+            np.abs(self.side(sign) - self.origin) / steps[: len(self.side(sign))]
+            for sign in (-1, 1)
+        ]
+        return max(float(side.max(initial=0.0)) for side in slopes)
+
     def plateau(self, sign: int) -> float:
         """Return how far phi is constant on a side; 0 if not even at the two finest steps."""
         side = self.side(sign)

@@ -1,11 +1,9 @@
 """Account for a claim by slopes alone: it fits as a whole, or is taken apart until it is known."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-
-from gradparity.backends.precision import EPSILON
 
 from .found import Found, LegalEntry, WrongEntry
 from .function import Span
@@ -16,11 +14,13 @@ from .thresholds import (
     CLOSE,
     CLOSER,
     CONFIRMED,
+    DROWNED,
     FIRST_NEIGHBOURS,
     GRAINS,
     LISTED,
     NEIGHBOURS,
     OTHER_SCALE,
+    ROUNDINGS,
     SHORTER,
     SMALL,
     WRONG,
@@ -29,6 +29,7 @@ from .thresholds import (
 # Directions of later rounds, so that they have nothing to do with the first two.
 CONFIRMING_ROUNDS = (20, 21)
 CONFIRMING_FACTORS = (1.0, OTHER_SCALE)
+SMALL_ROUND = 40
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,38 @@ class Account:
             if region:
                 found += self._region(claim, region, round_)
                 claim = claim.without(found.decided_by_leaf())
-        return found
+        return found + self._small(claim, found) if self.entries else found
+
+    def _small(self, claim: Claim, found: Found) -> Found:
+        """Judge entries that the largest of their leaf drown, along a direction of their own.
+
+        They are off by no more than their own rounding, or nobody can tell: that of the large ones
+        may be theirs, too.
+        """
+        judged = [leaf for leaf in found.resolution if leaf not in found.wrong_leaves]
+        groups, tolerance = {}, list(claim.tolerance)
+        for leaf in judged:
+            size = np.abs(claim.slopes[leaf])
+            small = size <= DROWNED * size.max(initial=0.0)
+            mask = claim.open[leaf]
+            small &= True if mask is None else mask
+            if small.any() and size.any():
+                groups[leaf] = small
+                tolerance[leaf] = np.where(small, ROUNDINGS * size * claim.unit(leaf), 0.0)
+        if not groups:
+            return Found()
+        masks = tuple(
+            groups.get(leaf, np.zeros(s.size, bool)) for leaf, s in enumerate(claim.slopes)
+        )
+        alone = replace(claim, open=masks, tolerance=tuple(tolerance))
+        region = alone.whole()
+        for factor in (1.0, SHORTER):
+            score = self.directions.score(alone, region, SMALL_ROUND, factor)
+            if score.fits or self.directions.function.evaluations > self.last:
+                return Found()
+        number = sum(int(small.sum()) for small in groups.values())
+        why = f"{number} entries are so small beside others that rounding may hide a fault in them"
+        return Found(unknown=tuple((leaf, why) for leaf in groups))
 
     def at_once(self, claim: Claim) -> Found | None:
         """Return what is found where the claim fits as a whole, and as finely as promised."""
@@ -61,7 +93,8 @@ class Account:
             if not (score.fits and score.resolved):
                 return None
             found += Found(score.resolution)
-        return found
+        found += self._small(claim, found)
+        return found if found.all_fits else None
 
     def _region(self, claim: Claim, region: Region, round_: int) -> Found:
         region = tuple(span for span in region if claim.is_open(span))
@@ -76,7 +109,7 @@ class Account:
             return Found(score.resolution)
         if score.fits and score.is_limited:  # parts have smaller slopes and the same noise
             return Found(score.resolution)
-        if score.slope.kind == "smooth" and not score.slope.noisy:
+        if score.fits and score.slope.kind == "smooth":
             # Kinks around, not noise: shorter steps stay between them.
             shorter = self.directions.score(claim, region, round_, SHORTER)
             if shorter.fits and shorter.resolved:
@@ -183,6 +216,8 @@ class Account:
         """Judge one entry by differences, at two unrelated steps unless it fits at once."""
         got = float(claim.slopes[leaf][entry])
         tolerance = float(claim.tolerance[leaf][entry])
+        accepted = claim.accepted[leaf]
+        accepted = accepted if isinstance(accepted, float) else float(accepted[entry])
         described = self.directions.function.leaves[leaf]
         own = abs(float(described.array.reshape(-1)[entry]))
         other = OTHER_SCALE * described.scale
@@ -194,10 +229,10 @@ class Account:
         for step in (described.scale, other):
             slope = self.slope_of_entry(leaf, entry, step)
             slopes.append(slope)
-            bar = slope.bar + tolerance
+            size = max(abs(got), typical, abs(slope.low), abs(slope.high))
+            bar = slope.bar + tolerance + accepted + claim.rtol * size
             if slope.distance(got) <= bar and math.isfinite(bar):
-                size = max(abs(got), typical, abs(slope.low), abs(slope.high))
-                spread = bar if slope.kind == "kink" else slope.spread + tolerance
+                spread = bar
                 total = claim.total / described.scale or slope.rise
                 rho = resolution(spread, size, total) if total else 0.0
                 legal = (
@@ -206,7 +241,9 @@ class Account:
                     else ()
                 )
                 return Found({leaf: rho}, {leaf: rho}, legal=legal, decided=done)
-        clear = all(slope.distance(got) >= WRONG * (slope.bar + tolerance) for slope in slopes)
+        clear = all(
+            slope.distance(got) - accepted >= WRONG * (slope.bar + tolerance) for slope in slopes
+        )
         if clear and _consistent(*slopes):
             best = min(slopes, key=lambda slope: slope.bar)
             if nearby := self._nearby(leaf, entry, got, best):
@@ -233,9 +270,10 @@ class Account:
         near = [self._slope_beside(leaf, entry, k, CLOSER) for k in range(FIRST_NEIGHBOURS)]
         far = [self._slope_beside(leaf, entry, k, CLOSE) for k in range(FIRST_NEIGHBOURS)]
         size = max(map(abs, (slope.low, slope.high, got)))
-        # What bends smoothly is straighter the closer one looks; kinks that meet are not.
-        scale = self.directions.function.leaves[leaf].scale
-        noise = GRAINS * EPSILON * abs(self.directions.function.value) / (CLOSER / 64 * scale)
+        # What bends smoothly is straighter the closer one looks; kinks that meet are not. Noise
+        # makes another slope of every step.
+        again = [self._slope_beside(leaf, entry, k, CLOSER, 96) for k in range(FIRST_NEIGHBOURS)]
+        noise = np.abs(np.subtract(near, again)).max()
         if np.ptp(near) < max(BEND * size, GRAINS * noise) or np.ptp(near) < np.ptp(far) / 4:
             return None
         low, high = min(slope.low, *near), max(slope.high, *near)
@@ -246,7 +284,9 @@ class Account:
             low, high = min(low, one), max(high, one)
         return (low, high) if low <= got <= high else None
 
-    def _slope_beside(self, leaf: int, entry: int, neighbour: int, distance: float) -> float:
+    def _slope_beside(
+        self, leaf: int, entry: int, neighbour: int, distance: float, part: int = 64
+    ) -> float:
         """Return the slope by one entry at a random point beside the given one."""
         leaves = self.directions.function.leaves
         rng = np.random.default_rng([self.directions.seed, leaf, entry, neighbour])
@@ -254,7 +294,7 @@ class Account:
             Span(k, 0, other.size): distance * other.scale * rng.uniform(-1, 1, other.size)
             for k, other in enumerate(leaves)
         }
-        here, step = away[Span(leaf, 0, leaves[leaf].size)], distance / 64 * leaves[leaf].scale
+        here, step = away[Span(leaf, 0, leaves[leaf].size)], distance / part * leaves[leaf].scale
         values = []
         for shift in (step, -2 * step):
             here[entry] += shift

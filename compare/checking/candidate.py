@@ -89,6 +89,9 @@ def _strange(strangers: Sequence[str], names: Sequence[str]) -> str:
             f"got one array or number, expected a pytree like params, with the leaves "
             f"{', '.join(names[:4])}{', ...' if len(names) > 4 else ''}"
         )
+    if {name.partition(".")[0] for name in strangers} >= {"[0]", "[1]"}:
+        if any(name.startswith("[1].") and name[4:] in names for name in strangers):
+            return "got (value, gradient), expected the gradient alone: pass the second of the two"
     listed = ", ".join(strangers[:4]) + (", ..." if len(strangers) > 4 else "")
     text = f"got {len(strangers)} leaves that the parameters do not have: {listed}"
     close = difflib.get_close_matches(strangers[0], names, 1)

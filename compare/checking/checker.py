@@ -24,7 +24,7 @@ from .reference import Reference, reference_of
 from .result import GradientCheck
 from .score import Claim, Directions, norm
 from .slope import KINDS
-from .thresholds import CONFIRMED, DRAWN, DRAWS, MOST_EVALUATIONS, ROUNDINGS
+from .thresholds import CONFIRMED, DRAWN, DRAWS, DUST, MOST_EVALUATIONS, ROUNDINGS, UNEXPLAINED
 
 DOUBLE = UNIT_ROUNDOFF["float64"]
 
@@ -71,6 +71,7 @@ class Checker:
         self.certificates: dict[str, Certificate] = {}
         self.reference: Reference | None = None
         self.search_references = True
+        self._moves: dict[tuple[float, int], tuple[np.ndarray, ...] | None] = {}
         self._reported = 0
         shapes = [np.shape(leaf) for leaf in flatten((params, args))[0] if is_array(leaf)]
         self._counts = tuple({length for shape in shapes for length in shape})
@@ -231,8 +232,6 @@ class Checker:
         slopes: Sequence[np.ndarray],
         granted: Sequence[np.ndarray],
         reference: Sequence[np.ndarray] = (),
-        slack: Sequence[float] = (),
-        rtol: float = 0.0,
     ) -> Claim:
         """Return numbers as a claim about this function."""
         sizes = []
@@ -245,8 +244,8 @@ class Checker:
             tuple(granted),
             tuple(sizes),
             (None,) * len(sizes),
-            tuple(slack) or (0.0,) * len(sizes),
-            rtol,
+            (0.0,) * len(sizes),
+            (0.0,) * len(sizes),
         )
 
     def _claim(
@@ -263,10 +262,11 @@ class Checker:
             granted = list(rounding_bounds(known or candidate.slopes, method))
         slack = [terms.rtol + ROUNDINGS * terms.rounding] * len(granted)
         for leaf, bound in enumerate(terms.bounds or ()):
-            granted[leaf] = granted[leaf] + bound
             size = max(norm(candidate.slopes[leaf]), norm(known[leaf]) if known else 0.0)
             slack[leaf] += norm(bound) / size if size else math.inf
-        claim = self.claim_of(candidate.slopes, granted, known, slack, terms.rtol)
+        claim = self.claim_of(candidate.slopes, granted, known)
+        accepted = terms.bounds or (0.0,) * len(granted)
+        claim = replace(claim, accepted=tuple(accepted), slack=tuple(slack), rtol=terms.rtol)
         claim = claim.without({leaf: range(claim.slopes[leaf].size) for leaf in unread})
         if terms.only is None:
             return claim
@@ -281,22 +281,40 @@ class Checker:
     ) -> Claim:
         """Grant disputed entries what the rounding of the inputs does to the reference."""
         reference = certificate.claim.slopes
-        disputed = [
-            leaf
-            for leaf, unit in enumerate(units)
-            if unit > DOUBLE
-            and leaf in certificate.spread
-            and (np.abs(claim.slopes[leaf] - reference[leaf]) > claim.tolerance[leaf]).any()
-        ]
         granted = list(claim.tolerance)
-        for draw in range(DRAWS if disputed else 0):
-            moved = self.reference.moved(max(units), draw) if self.reference else None
-            if moved is None:
-                return claim
-            for leaf in disputed:
-                change = DRAWN * np.abs(moved[leaf] - reference[leaf])
-                granted[leaf] = np.maximum(granted[leaf], claim.tolerance[leaf] + change)
+        for leaf, unit in enumerate(units):
+            if leaf not in certificate.spread:
+                granted[leaf] = granted[leaf] + self._dust(reference[leaf], leaf)
+            if leaf not in certificate.spread or unit <= DOUBLE:
+                continue
+            gaps = np.abs(claim.slopes[leaf] - reference[leaf])
+            own = ROUNDINGS * unit * np.abs(reference[leaf])
+            # Large entries of a leaf may grant a small one more than all of it.
+            hidden = (gaps > own) & (gaps > np.abs(reference[leaf]) / 4)
+            if not (hidden | (gaps > claim.tolerance[leaf])).any():
+                continue
+            draws = [self._moved(unit, draw) for draw in range(DRAWS)]
+            changes = [np.abs(moved[leaf] - reference[leaf]) for moved in draws if moved]
+            if not changes:
+                continue
+            measured = own + DRAWN * np.max(changes, axis=0)
+            far = hidden & (gaps > UNEXPLAINED * measured)
+            both = np.maximum(claim.tolerance[leaf], measured)
+            granted[leaf] = np.where(far, measured, both)
         return replace(claim, tolerance=tuple(granted))
+
+    def _dust(self, reference: np.ndarray, leaf: int) -> np.ndarray | float:
+        """Return the size of a gradient that is nothing but rounding, else 0."""
+        moved = self._moved(2 * DOUBLE, 0) if reference.any() else None
+        if moved is None or norm(moved[leaf] - reference) < DUST * norm(reference):
+            return 0.0
+        return np.abs(reference) + DRAWN * np.abs(moved[leaf] - reference)
+
+    def _moved(self, unit: float, draw: int) -> tuple[np.ndarray, ...] | None:
+        """Return the reference at inputs that are off by a rounding."""
+        if (unit, draw) not in self._moves and self.reference is not None:
+            self._moves[unit, draw] = self.reference.moved(unit, draw)
+        return self._moves.get((unit, draw))
 
     def _not_finite(self, account: Account, claim: Claim) -> tuple[Found, Claim]:
         """Judge entries that are no numbers, a few in each leaf, and take them out of the claim."""

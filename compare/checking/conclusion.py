@@ -23,7 +23,7 @@ from .report import place, sentence
 from .result import GradientCheck, Kink, LeafCheck
 from .score import Claim, norm
 from .slope import Directional
-from .thresholds import CONFIRMED
+from .thresholds import CONFIRMED, LISTED
 
 MOST_UNKNOWN = 20
 
@@ -218,8 +218,10 @@ def _pattern(case: Case, judged: Judged, position: int, number: int) -> str:
     ]
     flat = judged.reference(position)
     wrong = [one for one in found.wrong if one.leaf == position]
-    if flat is None and len(wrong) == leaf.size:  # all entries were measured
-        flat = np.zeros(leaf.size)
+    if flat is None and leaf.size <= LISTED:  # all wrong entries were measured
+        flat = np.where(
+            np.isfinite(case.candidate.slopes[position]), case.candidate.slopes[position], 0.0
+        )
         flat[[one.entry for one in wrong]] = [one.expected for one in wrong]
     reference = None if flat is None else flat.reshape(leaf.shape)
     if reference is not None:

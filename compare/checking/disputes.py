@@ -53,7 +53,8 @@ def compare(account: Account, claim: Claim, certificate: Certificate) -> Found:
     for leaf in certificate.spread:
         gaps = _gaps(claim, certificate.claim, leaf)
         accepted = norm(gaps) <= claim.rtol * norm(certificate.claim.slopes[leaf])
-        beyond = (np.abs(gaps) > claim.tolerance[leaf]) & (not accepted)
+        beyond = np.abs(gaps) > claim.tolerance[leaf] + claim.accepted[leaf]
+        beyond &= not accepted
         found += Found(*_resolutions(claim, certificate, leaf, leaves[leaf].scale))
         if beyond.any():
             disputed[leaf] = np.where(beyond, gaps, 0.0)
@@ -71,7 +72,7 @@ def _resolutions(
 ) -> tuple[dict[int, float], dict[int, float]]:
     """Return what a fault of the leaf, and of a typical entry, must exceed to be seen."""
     reference = certificate.claim.slopes[leaf]
-    granted = claim.tolerance[leaf]
+    granted = claim.tolerance[leaf] + claim.accepted[leaf]
     size = norm(reference) or claim.total / scale
     if not size:
         unseen = 0.0 if not (granted.any() or certificate.spread[leaf]) else math.inf

@@ -48,8 +48,9 @@ def sentence(check: GradientCheck, accepted: str = "") -> str:
             f"can be seen {over}"
         )
     wrong = [leaf for leaf in check.leaves if leaf.verdict is Verdict.DIFFER]
-    if not wrong:
-        return check.problems[0].text
+    foreign = [problem.text for problem in check.problems if not problem.leaf]
+    if not wrong or (foreign and not check.suspects):
+        return (foreign or [check.problems[0].text])[0]
     worst = max(wrong, key=lambda leaf: -1.0 if math.isnan(leaf.error) else leaf.error)
     text = f"{worst.leaf or f'the {check.claim}'} is {percent(worst.error)}"
     if suspect := next((one for one in check.suspects if one.leaf == worst.leaf), None):

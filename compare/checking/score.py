@@ -21,20 +21,27 @@ class Claim:
     sizes: a size of each leaf's slope, from the claim and from the reference: norms of the
         entries times their leaf's scale
     open: for each leaf, which entries are still to be judged; None for all
-    slack: for each leaf, what the caller accepts, relative to the size; rtol: the part of it that
-        is granted to the leaf as a whole, beside the tolerance of its entries
+    accepted: for each leaf, what error of each entry the caller accepts; rtol: what error of a
+        leaf as a whole, relative to its size
+    slack: for each leaf, both of them and the errors of the claim's own method, relative
     """
 
     slopes: tuple[np.ndarray, ...]
     tolerance: tuple[np.ndarray, ...]
     sizes: tuple[float, ...]
     open: tuple[np.ndarray | None, ...]
+    accepted: tuple[np.ndarray | float, ...]
     slack: tuple[float, ...]
     rtol: float = 0.0
 
     @property
     def total(self) -> float:
         return max(self.sizes, default=0.0)
+
+    def unit(self, leaf: int) -> float:
+        """Return the rounding of one entry, relative to its size, out of what was granted."""
+        largest = float(np.abs(self.slopes[leaf]).max(initial=0.0))
+        return float(self.tolerance[leaf].max(initial=0.0)) / largest if largest else 0.0
 
     def resolves(self, leaf: int, resolution: float) -> bool:
         """Tell whether a resolution is as fine as "agree" promises, or as the caller wants."""
@@ -144,7 +151,7 @@ class Directions:
         sixteenth of it would be seen
         """
         drawn = self.weights(round_)
-        direction, got, granted = {}, 0.0, [0.0]
+        direction, got, granted, accepted = {}, 0.0, [0.0], [0.0]
         sizes: dict[int, float] = {}
         for span in region:
             weights = drawn[span.leaf][span.start : span.stop]
@@ -159,8 +166,10 @@ class Directions:
             granted.append(norm(claim.tolerance[span.leaf][span.start : span.stop] * weights))
             share = math.sqrt(span.size / claim.slopes[span.leaf].size)
             sizes[span.leaf] = max(norm(slopes * weights), share * claim.sizes[span.leaf])
-            granted.append(claim.rtol * sizes[span.leaf])
-        rounding = math.hypot(*granted)
+            part = claim.accepted[span.leaf]
+            part = part if isinstance(part, float) else part[span.start : span.stop]
+            accepted += [norm(part * weights), claim.rtol * sizes[span.leaf]]
+        rounding, accept = math.hypot(*granted), math.hypot(*accepted)
         goals = iter(ENOUGH)
 
         def enough(slope: Slope) -> bool:
@@ -169,11 +178,11 @@ class Directions:
                 return False
             if known:
                 return slope.bar + rounding <= known / (2 * WRONG)
-            fits = slope.distance(got) <= slope.bar + rounding
+            fits = slope.distance(got) <= slope.bar + rounding + accept
             return fits and slope.bar <= goal * max(min(sizes.values()), rounding)
 
         slope = self.measure(direction, factor, enough if hurry or known else None)
-        spread = slope.spread + rounding
+        spread = slope.spread + rounding + accept
         if len(region) == 1 and slope.known:
             (leaf,) = sizes
             sizes[leaf] = max(sizes[leaf], abs(slope.low), abs(slope.high))
@@ -182,7 +191,7 @@ class Directions:
             spread = 0.0  # f has one value wherever it was called
         known_to = {leaf: resolution(spread, size, total) for leaf, size in sizes.items()}
         return Score(
-            _z(slope, got, rounding),
+            distance_in_bars(slope, got, rounding, accept),
             slope,
             got,
             known_to,
@@ -205,11 +214,19 @@ def resolution(spread: float, size: float, total: float) -> float:
     return spread / size
 
 
-def _z(slope: Slope, got: float, rounding: float) -> float:
+def distance_in_bars(slope: Slope, got: float, rounding: float, accepted: float = 0.0) -> float:
+    """Return z: the distance of a claimed slope over its bar and rounding; NaN if nothing is known.
+
+    accepted: an error that the caller accepts, of random sign along the direction: what is within
+    it fits, and only what exceeds three times as much can be wrong
+    """
     distance, bar = slope.distance(got), slope.bar + rounding
     if not math.isfinite(distance):
         return math.nan
-    return distance / bar if bar else (math.inf if distance else 0.0)
+    if distance <= bar + accepted:
+        return distance / (bar + accepted) if bar + accepted else 0.0
+    beyond = max(distance - 3 * accepted, 0.0)
+    return max(beyond / bar if bar else math.inf, math.nextafter(FITS, math.inf))
 
 
 def _draw(rng: np.random.Generator, leaf: Leaf, round_: int) -> np.ndarray:

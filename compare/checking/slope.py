@@ -25,6 +25,10 @@ ROUND_BITS = 12
 FAR = (1.0471975511965976, 8.539734222673566, 63.43494882292201)
 
 
+# A bar of this part of what f rises by, around a point where it is constant: stairs.
+STAIRS = 0.1
+
+
 class Directional(Protocol):
     """What a claim is about: it varies along directions in the space of its leaves."""
 
@@ -127,7 +131,8 @@ def measure(
             )
         error = estimate.error + floor
         noise = 0.0 if math.isnan(estimate.noise) else estimate.noise
-        noisy = floor > estimate.error or noise * GRAINS > error * LONGEST_STEP * factor
+        stairs = math.isnan(estimate.noise) and estimate.error > STAIRS * rise
+        noisy = stairs or floor > estimate.error or noise * GRAINS > error * LONGEST_STEP * factor
         value, kind = estimate.value, estimate.smoothness
         if kind == "jump":  # the branch that f is on at the point has a slope
             value, error = min(

@@ -15,6 +15,11 @@ ROUNDINGS = 8.0
 # of the worst.
 DRAWS = 2
 DRAWN = 4.0
+# An entry that is off by a quarter of itself and by so many times what was drawn is no rounding,
+# whatever the larger entries of its leaf would grant it.
+UNEXPLAINED = 16.0
+# A gradient of which the rounding of the inputs changes an eighth is rounding itself.
+DUST = 1 / 8
 # A leaf whose slope is this much smaller than the whole gradient's is zero but for rounding ...
 ZERO = 2.0**-40
 # ... and is known to be, if a slope of this part of the whole would have been seen.
@@ -25,6 +30,9 @@ SHORTER = 2.0**-10
 OTHER_SCALE = 0.375
 # An entry is small beside its leaf, and moves by its own size too.
 SMALL = 1 / 16
+# Entries that are this much smaller than the largest of their leaf are drowned by its bar, and by
+# its rounding in float32.
+DROWNED = 2.0**-20
 # Values that all are numbers of a smaller dtype have its spacing as noise: eight of them, over
 # the longest step, an eighth of the scale.
 GRAINS = 8.0
