@@ -26,6 +26,7 @@ BENCHMARKS = (
     "checker",
     "blame",
     "low_precision",
+    "proof",
     "exercises",
     "lesson_bill",
 )
