@@ -24,6 +24,7 @@ BENCHMARKS = (
     "error_bar_coverage",
     "speed_stability",
     "checker",
+    "programs",
     "blame",
     "low_precision",
     "proof",
