@@ -1,11 +1,13 @@
 """What a training has learned so far, as a value."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gradparity.backends.displayed import Displayed
 from gradparity.backends.pytrees import PyTree
 
 
@@ -14,7 +16,7 @@ def _empty() -> NDArray[np.float64]:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class TrainingRun:
+class TrainingRun(Displayed):
     """The state of a training after some steps.
 
     params: NumPy arrays in the backend's dtype
@@ -33,6 +35,19 @@ class TrainingRun:
     test_accuracy: NDArray[np.float64] = field(default_factory=_empty)
     epoch_seconds: NDArray[np.float64] = field(default_factory=_empty)
     seconds: float = 0.0
+
+    def __str__(self) -> str:
+        text = f"{self.backend} in {self.dtype}: {self.steps:,} steps in {self.seconds:.3g} s"
+        if self.steps:
+            text += f", last loss {self.losses[-1]:.4f}"
+        for name, share in (("training", self.train_accuracy), ("test", self.test_accuracy)):
+            text += f", {share[-1]:.1%} of {name} digits" if len(share) else ""
+        return text
+
+    def plotted(self) -> tuple[str, dict[str, Sequence[float]]]:
+        """Return the losses, no more of them than a small plot can show."""
+        every = max(self.steps // 300, 1)
+        return "loss of each step", {"loss": [float(loss) for loss in self.losses[::every]]}
 
     @property
     def steps(self) -> int:

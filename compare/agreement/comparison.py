@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from gradparity.backends.displayed import Displayed
 from gradparity.backends.errors import GradparityError
 
 from ..checking.result import LeafCheck
@@ -58,7 +59,7 @@ class SecondOpinion:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(Displayed):
     """Whether gradients agree, and if not, whose is wrong and where.
 
     blamed: backends whose gradient, or value where there are three, is wrong

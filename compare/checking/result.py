@@ -4,6 +4,8 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from gradparity.backends.displayed import Displayed
+
 from ..strict_json import strict
 from ..verdicts import Suspect, Verdict
 from .candidate import Problem
@@ -45,7 +47,7 @@ class LeafCheck:
 
 
 @dataclass(frozen=True)
-class GradientCheck:
+class GradientCheck(Displayed):
     """Whether a derivative is right, and if not, how far off it is and where.
 
     claim: what was checked, such as "gradient" or "Jacobian"

@@ -1,13 +1,14 @@
 """The Taylor test: a second opinion on a gradient, from how fast f leaves its tangent."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from gradparity.backends import Backend
+from gradparity.backends.displayed import Displayed
 from gradparity.backends.error_bars.noise import difference_table_noise
 from gradparity.backends.precision import EPSILON
 from gradparity.backends.pytrees import PyTree
@@ -35,7 +36,7 @@ STRAIGHT = 0.35
 
 
 @dataclass(frozen=True)
-class TaylorTest:
+class TaylorTest(Displayed):
     """How the remainder of a linear model of f shrinks with the step.
 
     slope: of log |f(x + h v) - f(x) - h <g, v>| against log h at the finest steps above the noise:
@@ -66,6 +67,10 @@ class TaylorTest:
         rows = list(zip(self.step_sizes, self.differences, self.remainders, strict=True))
         lines += [f"{h:10.2e}  {without:16.3e}  {with_:16.3e}" for h, without, with_ in rows[::2]]
         return "\n".join(lines)
+
+    def plotted(self) -> tuple[str, dict[str, Sequence[float]]]:
+        curves = {"with gradient": self.remainders, "without gradient": self.differences}
+        return "distance from the tangent (solid), and from f(x) (dashed), against the step", curves
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields for JSON; numbers that JSON lacks become "nan", "inf" or "-inf"."""

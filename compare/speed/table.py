@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from gradparity.backends.displayed import Displayed
+
 # Resident memory is counted in pages and in batches of them: less cannot be told from nothing.
 SMALLEST_MEMORY = 2**18
 
@@ -51,7 +53,7 @@ class SpeedRow:
 
 
 @dataclass(frozen=True)
-class SpeedTable:
+class SpeedTable(Displayed):
     """The costs of one function's gradient; `str` gives the table.
 
     left_out: default backends that are not installed, each with the reason
