@@ -9,7 +9,7 @@ from array_api_compat import array_namespace
 
 from gradparity.backends.errors import ImpureFunction, InvalidParameters, NonScalarLoss
 from gradparity.compare import Verdict, check_gradient
-from gradparity.compare.checking.checker import Checker as Arbiter
+from gradparity.compare.checking.checker import GradientChecker
 from gradparity.compare.checking.function import FunctionFailed
 from gradparity.compare.scenarios.functions import SCENARIOS
 from gradparity.models.two_layer_net import TwoLayerNet
@@ -251,7 +251,7 @@ AWKWARD = {
 @pytest.mark.parametrize("name", AWKWARD)
 def test_conventions_at_awkward_points_are_not_blamed_and_faults_are(name):
     f, point, innocent, guilty = AWKWARD[name]
-    arbiter = Arbiter(f, np.array(point))
+    arbiter = GradientChecker(f, np.array(point))
     for candidate in innocent:
         check = arbiter.check(np.array(candidate, float))
         assert check.verdict is not Verdict.DIFFER, str(check)
@@ -385,7 +385,7 @@ def test_the_same_seed_gives_the_same_check():
 
 def test_a_second_candidate_does_not_inherit_the_faults_of_the_first():
     f, params, gradient = network()
-    arbiter = Arbiter(f, params)
+    arbiter = GradientChecker(f, params)
     assert arbiter.check({**gradient, "b1": 2 * gradient["b1"]}).verdict is Verdict.DIFFER
     assert arbiter.check(gradient).verdict is Verdict.AGREE
 

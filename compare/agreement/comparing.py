@@ -12,7 +12,7 @@ import numpy as np
 from gradparity.backends import GradparityError
 from gradparity.backends.pytrees import PyTree, flatten
 
-from ..checking.checker import Checker
+from ..checking.checker import GradientChecker
 from ..checking.function import Function
 from ..checking.reference import Reference
 from ..checking.report import percent, place
@@ -125,17 +125,19 @@ def _values_apart(values: Mapping[str, float], odd: Sequence[str]) -> str:
 # Asking.
 
 
-def _shared_checker(taking_part: Entrants, point: Point, seed: int) -> Checker | None:
+def _shared_checker(taking_part: Entrants, point: Point, seed: int) -> GradientChecker | None:
     """Return a checker of the one function of all engines, if there is one and it can be called."""
     if any(engine.layout for engine in taking_part.engines):
         return None
     try:
-        return Checker(taking_part.engines[0].function, point.params, *point.args, seed=seed)
+        return GradientChecker(
+            taking_part.engines[0].function, point.params, *point.args, seed=seed
+        )
     except GradparityError:
         return None
 
 
-def _in_its_framework(engine: Engine, shared: Checker | None) -> Engine:
+def _in_its_framework(engine: Engine, shared: GradientChecker | None) -> Engine:
     """Let differences be taken of f where it computes in float64: in its own framework."""
     if shared is None or not engine.differences or shared.function.backend.name == "numerical":
         return engine
@@ -187,15 +189,19 @@ def _line(error: Exception) -> str:
 
 
 def _checkers(
-    engines: Sequence[Engine], point: Point, seed: int, shared: Checker | None, report: "_Draft"
-) -> dict[str, Checker]:
+    engines: Sequence[Engine],
+    point: Point,
+    seed: int,
+    shared: GradientChecker | None,
+    report: "_Draft",
+) -> dict[str, GradientChecker]:
     """Return who checks each engine: native implementations are judged by their own values."""
     if shared is not None:
         return {engine.label: shared for engine in engines}
     if not any(engine.layout for engine in engines):
         report.notes.append("each engine evaluates f for itself: NumPy cannot")
     return {
-        engine.label: Checker(
+        engine.label: GradientChecker(
             engine.value_of,
             point.params,
             *point.args,
@@ -209,7 +215,7 @@ def _checkers(
 def _opinions(
     engines: Sequence[Engine],
     asked: Asked,
-    checkers: Mapping[str, Checker],
+    checkers: Mapping[str, GradientChecker],
     point: Point,
     seed: int,
 ) -> dict[str, Opinion]:
@@ -242,7 +248,7 @@ def _opinions(
 
 
 def _choose_reference(
-    checker: Checker,
+    checker: GradientChecker,
     engines: Sequence[Engine],
     shadows: Mapping[str, Answer],
     point: Point,
@@ -281,7 +287,7 @@ def _moved_by(engine: Engine, function: Function, point: Point, seed: int) -> An
     return moved
 
 
-def _of_differences(engine: Engine, checker: Checker, given: Answer) -> Opinion:
+def _of_differences(engine: Engine, checker: GradientChecker, given: Answer) -> Opinion:
     """Check an engine that differences f: it is granted what "agree" promises, and no more."""
     sizes = [leaf.size for leaf in checker.function.leaves]
     known = [given.known(leaf, size) for leaf, size in enumerate(sizes)]
@@ -310,7 +316,7 @@ def _of_differences(engine: Engine, checker: Checker, given: Answer) -> Opinion:
 def _second_opinions(
     engines: Sequence[Engine],
     asked: Asked,
-    checkers: Mapping[str, Checker],
+    checkers: Mapping[str, GradientChecker],
     point: Point,
     seed: int,
 ) -> Iterator[tuple[SecondOpinion, tuple[Suspect, ...]]]:
@@ -342,7 +348,7 @@ class _Draft:
         self.engines, self.asked, self.left_out = engines, asked, left_out
         self.notes = [*asked.notes]
         self.notes += [f"{label} raised {_line(error)}" for label, error in asked.failures.items()]
-        self.checkers: Mapping[str, Checker] = {}
+        self.checkers: Mapping[str, GradientChecker] = {}
         self.opinions: Mapping[str, Opinion] = {}
         self.seconds: tuple[tuple[SecondOpinion, tuple[Suspect, ...]], ...] = ()
 

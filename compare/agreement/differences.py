@@ -10,7 +10,7 @@ import numpy as np
 from gradparity.backends.precision import UNIT_ROUNDOFF
 
 from ..checking.candidate import rounding_bounds
-from ..checking.checker import Checker
+from ..checking.checker import GradientChecker
 from ..checking.thresholds import DIGITS
 from ..engines.engines import Answer, Engine
 from .comparison import LeafDifference
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def leaf_differences(
     opinions: Mapping[str, "Opinion"],
     answers: Mapping[str, Answer],
-    checkers: Mapping[str, Checker],
+    checkers: Mapping[str, GradientChecker],
 ) -> Iterator[LeafDifference]:
     """Yield the largest difference of every pair of engines in every leaf that is not empty."""
     read = {label: answers[label].read(checkers[label].function).slopes for label in opinions}

@@ -12,7 +12,7 @@ from gradparity.backends import Backend
 from gradparity.backends.precision import EPSILON
 from gradparity.backends.pytrees import PyTree, flatten, private_numpy, unflatten
 
-from ..checking.checker import Checker
+from ..checking.checker import GradientChecker
 from ..engines.engines import Answer, Engine, Point
 from ..verdicts import Suspect, Verdict
 from .comparison import SecondOpinion
@@ -34,7 +34,7 @@ Differences: TypeAlias = tuple[tuple[Entry, float], ...]
 
 
 def hear_other_ways(
-    engine: Engine, checker: Checker, given: Answer, point: Point, seed: int
+    engine: Engine, checker: GradientChecker, given: Answer, point: Point, seed: int
 ) -> Iterator[tuple[SecondOpinion, tuple[Suspect, ...]]]:
     """Yield what each other way of the backend says, and its wrong entries if it is wrong.
 
@@ -63,7 +63,7 @@ def hear_other_ways(
 
 
 def _check_entries(
-    checker: Checker,
+    checker: GradientChecker,
     slopes: Sequence[np.ndarray],
     entries: Sequence[Entry],
     changed: dict[Entry, float],

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from .found import Found, LegalEntry, WrongEntry
-from .function import Span
+from .function import Function, Span
 from .score import Claim, Directions, Region, Score, resolution
 from .slope import Slope
 from .thresholds import (
@@ -22,7 +22,6 @@ from .thresholds import (
     OTHER_SCALE,
     ROUNDINGS,
     SHORTER,
-    SMALL,
     WRONG,
 )
 
@@ -219,14 +218,10 @@ class Account:
         accepted = claim.accepted[leaf]
         accepted = accepted if isinstance(accepted, float) else float(accepted[entry])
         described = self.directions.function.leaves[leaf]
-        own = abs(float(described.array.reshape(-1)[entry]))
-        other = OTHER_SCALE * described.scale
-        if 0 < own < SMALL * described.scale:
-            other = 2 * OTHER_SCALE * own  # the edge of a domain may be as near as it is small
         slopes: list[Slope] = []
         done = ((leaf, entry),)
         typical = claim.sizes[leaf] / described.scale / math.sqrt(claim.slopes[leaf].size)
-        for step in (described.scale, other):
+        for step in self.directions.function.entry_steps(leaf, entry):
             slope = self.slope_of_entry(leaf, entry, step)
             slopes.append(slope)
             size = max(abs(got), typical, abs(slope.low), abs(slope.high))
@@ -265,7 +260,7 @@ class Account:
         largest minus the smallest of equal numbers is; engines return a slope that f has next to
         the point (the generalized gradient: F. H. Clarke, "Optimization and Nonsmooth Analysis").
         """
-        if slope.kind == "jump":
+        if slope.kind == "jump" or not isinstance(self.directions.function, Function):
             return None
         near = [self._slope_beside(leaf, entry, k, CLOSER) for k in range(FIRST_NEIGHBOURS)]
         far = [self._slope_beside(leaf, entry, k, CLOSE) for k in range(FIRST_NEIGHBOURS)]

@@ -9,7 +9,7 @@ from gradparity.backends.errors import InvalidSetting
 from gradparity.backends.framework_trees import hint_at_models
 from gradparity.backends.pytrees import PyTree
 
-from .checker import Checker
+from .checker import GradientChecker
 from .result import GradientCheck
 from .thresholds import MOST_EVALUATIONS
 
@@ -49,7 +49,7 @@ def check_gradient(
     raises: InvalidParameters, InvalidSetting, NonScalarLoss, ImpureFunction, FunctionFailed,
         ShapeMismatch of the cotangent
     """
-    checker = Checker(
+    checker = GradientChecker(
         f, params, *args, seed=seed, backend=backend, cotangent=cotangent, budget=budget
     )
     found = checker.check(gradient, tolerance, rtol)

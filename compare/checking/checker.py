@@ -1,7 +1,7 @@
 """Check candidates for the derivative of one function at one point."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,7 +23,7 @@ from .patterns import Witness
 from .reference import Reference, reference_of
 from .result import GradientCheck
 from .score import Claim, Directions, norm
-from .slope import KINDS
+from .slope import KINDS, Directional
 from .thresholds import CONFIRMED, DRAWN, DRAWS, DUST, MOST_EVALUATIONS, ROUNDINGS, UNEXPLAINED
 
 DOUBLE = UNIT_ROUNDOFF["float64"]
@@ -46,86 +46,35 @@ class Terms:
 
 
 class Checker:
-    """Checks candidates for the gradient of f at one point; what is known of f serves them all.
+    """Checks claims about one function; what is known of it serves them all.
 
-    f, params, args, backend, cotangent: as in `Function`
-    seed: of the random directions; budget: calls of f after which a search ends
+    function: what varies along directions; seed: of the random directions
+    budget: calls of f after which a search ends; claim: what is checked, in words
+    counts: lengths that a mean may have been taken over
     """
 
     def __init__(
         self,
-        f: Callable[..., Any],
-        params: PyTree,
-        *args: PyTree,
+        function: Directional,
         seed: int = 0,
-        backend: str | Backend | None = None,
-        cotangent: PyTree | None = None,
         budget: int = MOST_EVALUATIONS,
         claim: str = "gradient",
+        counts: Iterable[int] = (),
     ) -> None:
         check_seed(seed)
-        params = settled(params)
-        self.function = Function(f, params, args, backend, cotangent)
-        self.directions = Directions(self.function, seed)
+        self.function = function
+        self.directions = Directions(function, seed)
         self.budget, self.claim = budget, claim
         self.certificates: dict[str, Certificate] = {}
         self.reference: Reference | None = None
-        self.search_references = True
+        self.search_references = isinstance(function, Function)
         self._moves: dict[tuple[float, int], tuple[np.ndarray, ...] | None] = {}
         self._reported = 0
-        shapes = [np.shape(leaf) for leaf in flatten((params, args))[0] if is_array(leaf)]
-        self._counts = tuple({length for shape in shapes for length in shape})
+        self._counts = tuple(dict.fromkeys(counts))
 
-    def check(
-        self,
-        gradient: PyTree | Callable[..., PyTree],
-        tolerance: PyTree | None = None,
-        rtol: float | None = None,
-        rounding: float = 0.0,
-        only: Sequence[np.ndarray] | None = None,
-    ) -> GradientCheck:
-        """Return the verdict on one candidate; its `evaluations` are those since the last one.
-
-        rounding: what the candidate's own method loses, relatively, more than its dtype does
-        only: the entries of each leaf to be judged, flat; None for all
-        """
-        bounds = accepted(tolerance, rtol, self.function.leaves)
-        terms = Terms(bounds, rtol or 0.0, rounding, only)
-        if not callable(gradient) or is_model(gradient):
-            return self._check(gradient, terms)
-        given = self.function.call(gradient)
-        check = self._check(given, terms)
-        again = self._again(gradient, given)
-        if again:
-            return replace(
-                check,
-                verdict=type(check.verdict).DIFFER,
-                reason=f"the {self.claim} changes from call to call: it {again}",
-            )
-        if check.verdict == "differ" and not self.function.is_double:
-            exact = self._check(self.function.call_in_float64(gradient), terms)
-            if exact.verdict == "agree":
-                dtype = self.function.dtype
-                note = f"in float64 it is right: only {dtype} is at fault"
-                return replace(check, notes=(note, *check.notes))
-        return check
-
-    def _again(self, rule: Callable[..., PyTree], first: PyTree) -> str:
-        """Say where a second call gives something else than rounding explains."""
-        leaves = self.function.leaves
-        one = read_candidate(first, leaves)
-        two = read_candidate(self.function.call(rule), leaves)
-        for position, leaf in enumerate(leaves):
-            a, b = one.slopes[position], two.slopes[position]
-            (granted,) = rounding_bounds([a], [max(one.units[position], DOUBLE)])
-            apart = ~((np.abs(a - b) <= granted) | (np.isnan(a) & np.isnan(b)) | (a == b))
-            if apart.any():
-                entry = int(np.argmax(np.where(apart, np.abs(a - b), -1.0)))
-                place = (leaf.name or "") + (str(list(leaf.index(entry))) if leaf.shape else "")
-                return f"gives {a[entry]:.6g} and {b[entry]:.6g} at {place} for the same input"
-        return ""
-
-    def _check(self, gradient: PyTree, terms: Terms) -> GradientCheck:
+    def check_tree(self, gradient: PyTree, terms: Terms | None = None) -> GradientCheck:
+        """Return the verdict on numbers; its `evaluations` are those since the last one."""
+        terms = terms or Terms()
         candidate = read_candidate(gradient, self.function.leaves)
         account = Account(self.directions, self.function.evaluations + self.budget)
         # Where the whole is of another form, there is not one number to judge.
@@ -160,14 +109,14 @@ class Checker:
         unread: Sequence[int],
         terms: Terms,
     ) -> Judged:
-        certificate = self._certificate(load=False)
+        certificate = self.certificate(load=False)
         claim = self._claim(candidate, certificate, terms, unread)
         found, claim = self._not_finite(account, claim)
         if certificate is None and claim.whole():
             if fits := account.at_once(claim):
                 return Judged(found + fits, claim)
             # Something is wrong or hard to see: now any engine that is installed may help.
-            certificate = self._certificate(load=True)
+            certificate = self.certificate(load=True)
             if certificate is not None:
                 claim = self._claim(candidate, certificate, terms, unread)
                 found, claim = self._not_finite(account, claim)
@@ -210,8 +159,9 @@ class Checker:
 
     # The reference.
 
-    def _certificate(self, load: bool) -> Certificate | None:
+    def certificate(self, load: bool) -> Certificate | None:
         if self.reference is None and self.search_references:
+            assert isinstance(self.function, Function)
             self.reference = reference_of(self.function, load)
             self.search_references = not load
         return None if self.reference is None else self.certify(self.reference)
@@ -305,7 +255,9 @@ class Checker:
 
     def _dust(self, reference: np.ndarray, leaf: int) -> np.ndarray | float:
         """Return the size of a gradient that is nothing but rounding, else 0."""
-        moved = self._moved(2 * DOUBLE, 0) if reference.any() else None
+        # At a kink, too, a rounding of the inputs changes the gradient.
+        smooth = self.directions.kinds <= {"smooth"}
+        moved = self._moved(2 * DOUBLE, 0) if reference.any() and smooth else None
         if moved is None or norm(moved[leaf] - reference) < DUST * norm(reference):
             return 0.0
         return np.abs(reference) + DRAWN * np.abs(moved[leaf] - reference)
@@ -345,6 +297,82 @@ class Checker:
             return Found(legal=(LegalEntry(leaf, entry, got, (slope.low, slope.high)),))
         where = f"{list(described.index(entry))} " if described.shape else ""
         return Found(unknown=((leaf, f"{where}is {got}, and so may be the slope of f"),))
+
+
+class GradientChecker(Checker):
+    """Checks candidates for the gradient of f at one point.
+
+    f, params, args, backend, cotangent: as in `Function`; seed, budget, claim: as in `Checker`
+    """
+
+    function: Function
+
+    def __init__(
+        self,
+        f: Callable[..., Any],
+        params: PyTree,
+        *args: PyTree,
+        seed: int = 0,
+        backend: str | Backend | None = None,
+        cotangent: PyTree | None = None,
+        budget: int = MOST_EVALUATIONS,
+        claim: str = "gradient",
+    ) -> None:
+        check_seed(seed)
+        params = settled(params)
+        shapes = [np.shape(leaf) for leaf in flatten((params, args))[0] if is_array(leaf)]
+        lengths = (length for shape in shapes for length in shape)
+        function = Function(f, params, args, backend, cotangent)
+        super().__init__(function, seed, budget, claim, lengths)
+
+    def check(
+        self,
+        gradient: PyTree | Callable[..., PyTree],
+        tolerance: PyTree | None = None,
+        rtol: float | None = None,
+        rounding: float = 0.0,
+        only: Sequence[np.ndarray] | None = None,
+    ) -> GradientCheck:
+        """Return the verdict on one candidate; its `evaluations` are those since the last one.
+
+        rounding: what the candidate's own method loses, relatively, more than its dtype does
+        only: the entries of each leaf to be judged, flat; None for all
+        """
+        bounds = accepted(tolerance, rtol, self.function.leaves)
+        terms = Terms(bounds, rtol or 0.0, rounding, only)
+        if not callable(gradient) or is_model(gradient):
+            return self.check_tree(gradient, terms)
+        given = self.function.call(gradient)
+        check = self.check_tree(given, terms)
+        again = self._again(gradient, given)
+        if again:
+            return replace(
+                check,
+                verdict=type(check.verdict).DIFFER,
+                reason=f"the {self.claim} changes from call to call: it {again}",
+            )
+        if check.verdict == "differ" and not self.function.is_double:
+            exact = self.check_tree(self.function.call_in_float64(gradient), terms)
+            if exact.verdict == "agree":
+                dtype = self.function.dtype
+                note = f"in float64 it is right: only {dtype} is at fault"
+                return replace(check, notes=(note, *check.notes))
+        return check
+
+    def _again(self, rule: Callable[..., PyTree], first: PyTree) -> str:
+        """Say where a second call gives something else than rounding explains."""
+        leaves = self.function.leaves
+        one = read_candidate(first, leaves)
+        two = read_candidate(self.function.call(rule), leaves)
+        for position, leaf in enumerate(leaves):
+            a, b = one.slopes[position], two.slopes[position]
+            (granted,) = rounding_bounds([a], [max(one.units[position], DOUBLE)])
+            apart = ~((np.abs(a - b) <= granted) | (np.isnan(a) & np.isnan(b)) | (a == b))
+            if apart.any():
+                entry = int(np.argmax(np.where(apart, np.abs(a - b), -1.0)))
+                place = (leaf.name or "") + (str(list(leaf.index(entry))) if leaf.shape else "")
+                return f"gives {a[entry]:.6g} and {b[entry]:.6g} at {place} for the same input"
+        return ""
 
 
 def check_seed(seed: int) -> None:

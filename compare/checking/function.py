@@ -31,7 +31,7 @@ from gradparity.backends.pytrees import (
     unflatten,
 )
 
-from .thresholds import CALLS_BEFORE_COMPILING, LAST_BITS
+from .thresholds import CALLS_BEFORE_COMPILING, LAST_BITS, OTHER_SCALE, SMALL
 
 FRAMEWORKS = {"jax": "jax", "jaxlib": "jax", "torch": "torch"}
 
@@ -56,6 +56,9 @@ class Span:
         middle = (self.start + self.stop) // 2
         return Span(self.leaf, self.start, middle), Span(self.leaf, middle, self.stop)
 
+
+RANDOM = object()
+"""A cotangent that is drawn for the output that f turns out to have."""
 
 Direction = Mapping[Span, np.ndarray]
 """How fast the entries of each span move; all other entries stay where they are."""
@@ -154,7 +157,9 @@ class Function:
     def scalar_for(self, backend: Backend) -> Callable[..., Any]:
         """Return the real function of a list of real leaves, in a backend's arrays."""
         cotangent = None
-        if self.cotangent is not None:
+        if self.cotangent is RANDOM:
+            cotangent = functools.partial(_random_cotangent, backend)
+        elif self.cotangent is not None:
             (cotangent,) = native_args(backend, (self.cotangent,))
         return scalarised(self.f, self.structure, self.given, cotangent)
 
@@ -234,10 +239,13 @@ class Function:
         except (GradparityError, TimeoutError, MemoryError):
             raise
         except Exception as error:  # the edge of a domain, or the user's own error: it is reported
-            text = f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
-            self.edges[text] = self.edges.get(text, 0) + 1
+            self._note_edge(error)
             return math.nan
         return self._number(value)
+
+    def _note_edge(self, error: Exception) -> None:
+        text = f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
+        self.edges[text] = self.edges.get(text, 0) + 1
 
     def along(self, direction: Direction) -> Callable[[float], float]:
         """Return `shift -> f(point + shift * direction)`."""
@@ -259,6 +267,34 @@ class Function:
             return self.at(moved)
 
         return value
+
+    def entry_steps(self, leaf: int, entry: int) -> tuple[float, float]:
+        """Return two unrelated steps by one entry; the second for one that is small, if it is."""
+        scale = self.leaves[leaf].scale
+        own = abs(float(self.leaves[leaf].array.reshape(-1)[entry]))
+        # The edge of a domain may be as near as an entry is small.
+        return scale, OTHER_SCALE * (2 * own if 0 < own < SMALL * scale else scale)
+
+    def outputs(self, moved: Mapping[int, np.ndarray]) -> PyTree | None:
+        """Return f as it is, with some leaves replaced; None where it raises."""
+        leaves = list(self._native)
+        for position, leaf in moved.items():
+            leaves[position] = self._moved_native(leaf)
+        self.evaluations += 1
+        run = self.backend._scoped(lambda own, *args: self.f(self._assemble(own), *args))
+        try:
+            with np.errstate(all="ignore"):
+                return run(leaves, *self.args)
+        except (GradparityError, TimeoutError, MemoryError):
+            raise
+        except Exception as error:
+            if not moved:
+                raise self._failure(error) from error
+            self._note_edge(error)
+            return None
+
+    def _assemble(self, leaves: Sequence[Array]) -> PyTree:
+        return unflatten(self.structure, _assembled(leaves, self.given))
 
     def resolution(self, direction: Direction) -> float:
         """Return the spacing of shifts that the entries can tell apart."""
@@ -426,10 +462,21 @@ def scalarised(
         if cotangent is None:
             check_scalar(f, output)
             return output
-        return real_product(cotangent, output)
+        weights = cotangent(output) if isinstance(cotangent, functools.partial) else cotangent
+        return real_product(weights, output)
 
     functools.update_wrapper(scalar, f, assigned=("__name__", "__qualname__"), updated=())
     return scalar
+
+
+def _random_cotangent(backend: Backend, output: PyTree) -> PyTree:
+    """Return weights for an output whose form nobody knows before: the same for the same form."""
+
+    def weights(leaf: Any) -> Any:
+        rng = np.random.default_rng(np.shape(leaf))
+        return backend.xp.asarray(rng.uniform(0.5, 1.0, np.shape(leaf)))
+
+    return tree_map(weights, output)
 
 
 def real_product(cotangent: PyTree, output: PyTree) -> Any:

@@ -53,6 +53,8 @@ class Directional(Protocol):
 
     def resolution(self, direction: Direction) -> float: ...
 
+    def entry_steps(self, leaf: int, entry: int) -> tuple[float, float]: ...
+
 
 @dataclass(frozen=True)
 class Slope:

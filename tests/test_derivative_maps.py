@@ -1,0 +1,214 @@
+"""VJPs, pushforwards, Jacobians, Hessians, complex gradients: right agree, faults are named."""
+
+import numpy as np
+import pytest
+from array_api_compat import array_namespace
+
+from gradparity.backends.errors import InvalidSetting
+from gradparity.compare import check_gradient, check_hessian, check_jacobian, check_pushforward
+
+MATRIX = np.random.default_rng(0).normal(size=(4, 3))
+
+
+def layer(x):
+    xp = array_namespace(x)
+    return xp.tanh(xp.asarray(MATRIX) @ x)
+
+
+def layer_jacobian(x):
+    return (1 - np.tanh(MATRIX @ x) ** 2)[:, None] * MATRIX
+
+
+def two_outputs(params):
+    return {"sum": params["a"] * params["b"], "square": params["a"] ** 2}
+
+
+def cubic(x):
+    return (x**3).sum() + x[0] * x[1]
+
+
+def cubic_hessian(x):
+    hessian = np.diag(6 * x)
+    hessian[0, 1] = hessian[1, 0] = 1
+    return hessian
+
+
+def points(count):
+    rng = np.random.default_rng(1)
+    return [rng.uniform(0.3, 1.5, 3) * rng.choice((-1, 1), 3) for _ in range(count)]
+
+
+def places(check):
+    return {(suspect.leaf, suspect.index) for suspect in check.suspects}
+
+
+@pytest.mark.parametrize("x", points(4), ids=str)
+def test_a_vjp_is_judged_with_its_cotangent(x):
+    cotangent = np.array([1.0, -1, 0.5, 2])
+    right = cotangent @ layer_jacobian(x)
+    assert check_gradient(layer, x, cotangent=cotangent, gradient=right).verdict == "agree"
+    wrong = right * np.array([1, 1.001, 1])
+    check = check_gradient(layer, x, cotangent=cotangent, gradient=wrong)
+    assert check.verdict == "differ"
+    assert places(check) == {("", (1,))}
+
+
+def test_a_rule_that_forgets_its_cotangent_is_wrong_though_a_sum_would_hide_it(load_backend):
+    load_backend("torch")
+    import torch
+
+    class Sine(torch.autograd.Function):
+        @staticmethod
+        def forward(context, x):
+            context.save_for_backward(x)
+            return torch.sin(x)
+
+        @staticmethod
+        def backward(context, cotangent):
+            return torch.cos(context.saved_tensors[0])  # without the cotangent
+
+    x = torch.tensor([0.3, -1.0, 2.0], dtype=torch.float64)
+    cotangent = torch.tensor([1.0, -0.5, 2.0], dtype=torch.float64)
+
+    def rule(x):
+        return torch.autograd.grad(Sine.apply(x.requires_grad_()), x, cotangent)[0]
+
+    check = check_gradient(Sine.apply, x, cotangent=cotangent, gradient=rule)
+    assert check.verdict == "differ"
+    assert places(check) == {("", (1,)), ("", (2,))}
+
+
+@pytest.mark.parametrize("x", points(4), ids=str)
+def test_a_pushforward_is_judged_output_by_output(x):
+    tangent = np.array([1.0, -2, 0.3])
+    right = layer_jacobian(x) @ tangent
+    check = check_pushforward(layer, x, tangent=tangent, output_tangent=right)
+    assert check.verdict == "agree", str(check)
+    assert check.evaluations <= 20
+    wrong = right * np.array([1, 1, 1.001, 1])
+    check = check_pushforward(layer, x, tangent=tangent, output_tangent=wrong)
+    assert places(check) == {("", (2,))}
+    by_rule = check_pushforward(
+        layer, x, tangent=tangent, output_tangent=lambda x, v: layer_jacobian(x) @ v
+    )
+    assert by_rule.verdict == "agree"
+
+
+def test_a_random_function_has_no_pushforward():
+    rng = np.random.default_rng(0)
+    check = check_pushforward(
+        lambda x: x + rng.normal(size=3), np.ones(3), tangent=np.ones(3), output_tangent=np.ones(3)
+    )
+    assert check.verdict == "cannot tell"
+    assert "at the same point" in check.reason
+
+
+@pytest.mark.parametrize("x", points(3), ids=str)
+def test_a_jacobian_is_judged_entry_by_entry(x):
+    right = layer_jacobian(x)
+    assert check_jacobian(layer, x, jacobian=right).verdict == "agree"
+    assert check_jacobian(layer, x, jacobian=layer_jacobian).verdict == "agree"
+    wrong = right.copy()
+    wrong[1, 2] += 0.01
+    check = check_jacobian(layer, x, jacobian=wrong)
+    assert check.verdict == "differ"
+    assert places(check) == {("", (1, 2))}
+    assert check_jacobian(layer, x, jacobian=-right).pattern == "sign"
+    with pytest.raises(InvalidSetting, match="it may be transposed"):
+        check_jacobian(layer, x, jacobian=right.T)
+
+
+def test_a_jacobian_of_several_outputs_and_parameters_names_both_leaves():
+    params = {"a": np.array([0.5, 2.0]), "b": np.array([-1.0, 3.0])}
+    jacobian = {
+        "sum": {"a": np.diag(params["b"]), "b": np.diag(params["a"])},
+        "square": {"a": np.diag(2 * params["a"]), "b": np.zeros((2, 2))},
+    }
+    assert check_jacobian(two_outputs, params, jacobian=jacobian).verdict == "agree"
+    jacobian["square"]["b"][0, 1] = 0.1
+    check = check_jacobian(two_outputs, params, jacobian=jacobian)
+    assert places(check) == {("square, b", (0, 1))}
+
+
+@pytest.mark.parametrize("x", points(3), ids=str)
+def test_a_hessian_is_judged_and_its_symmetry_said(x):
+    right = cubic_hessian(x)
+    check = check_hessian(cubic, x, hessian=right)
+    assert check.verdict == "agree", str(check)
+    assert "the Hessian given is symmetric" in str(check)
+    wrong = right.copy()
+    wrong[0, 1] += 0.05
+    check = check_hessian(cubic, x, hessian=wrong)
+    assert places(check) == {("", (0, 1))}
+    assert "symmetric to" in str(check)
+
+
+@pytest.mark.parametrize("factor", [1.0, 1.001, -1.0])
+def test_hessian_vector_products_are_judged(factor):
+    x = points(1)[0]
+
+    def product(x, tangent):
+        return factor * cubic_hessian(np.asarray(x)) @ np.asarray(tangent)
+
+    check = check_hessian(cubic, x, hessian_vector_product=product)
+    assert check.verdict == ("agree" if factor == 1 else "differ"), str(check)
+
+
+def test_second_derivatives_of_what_no_engine_differentiates_are_slopes_of_slopes():
+    x = points(1)[0]
+
+    def black_box(x):
+        return float(np.sum(np.exp(np.asarray(x))))
+
+    check = check_hessian(black_box, x, hessian=np.diag(np.exp(x)))
+    assert check.verdict == "agree", str(check)
+    assert "slopes of slopes" in str(check)
+    wrong = check_hessian(black_box, x, hessian=np.diag(1.01 * np.exp(x)))
+    assert wrong.verdict == "differ"
+
+
+def test_a_hessian_needs_one_claim():
+    with pytest.raises(InvalidSetting, match="neither"):
+        check_hessian(cubic, np.ones(3))
+
+
+Z = np.array([1 + 2j, -0.5 + 0.3j])
+
+
+def real_of_complex(z):
+    return (z.real**2 + z.imag**3 + z.real * z.imag).sum()
+
+
+Z_GRADIENT = 2 * Z.real + Z.imag + 1j * (3 * Z.imag**2 + Z.real)
+
+
+def test_a_complex_gradient_has_its_framework_s_convention(load_backend):
+    assert check_gradient(real_of_complex, Z, gradient=Z_GRADIENT).verdict == "agree"
+    check = check_gradient(real_of_complex, Z, gradient=Z_GRADIENT.conj())
+    assert check.verdict == "differ"
+    assert "conjugated" in check.pattern
+    assert check.suspects[0].expected == pytest.approx(Z_GRADIENT[check.suspects[0].index])
+    load_backend("jax")
+    import jax
+    import jax.numpy as jnp
+
+    with jax.enable_x64(True):
+        z = jnp.asarray(Z)
+        right = check_gradient(real_of_complex, z, gradient=jax.grad(real_of_complex))
+    assert right.verdict == "agree", str(right)
+
+
+def test_torch_s_complex_gradient_agrees(load_backend):
+    load_backend("torch")
+    import torch
+
+    z = torch.tensor(Z)
+
+    def f(z):
+        return torch.exp(z).abs().sum()
+
+    def rule(z):
+        return torch.autograd.grad(f(z.requires_grad_()), z)[0]
+
+    assert check_gradient(f, z, gradient=rule).verdict == "agree"
+    assert check_gradient(f, z, gradient=lambda z: 2 * rule(z)).pattern == "constant factor 2+0j"
