@@ -1,9 +1,13 @@
 """The lesson in its languages: nothing is missing, and numbers, formulas and code are the same."""
 
+import base64
+import io
 import re
 
 import browser as chromium
+import numpy as np
 import pytest
+from matplotlib.image import imread
 
 from gradparity.backends import get_backend
 from gradparity.backends.errors import InvalidSetting
@@ -230,3 +234,32 @@ def test_every_figure_has_its_words(page):
         .map(e => e.outerHTML.slice(0, 80));
     """)
     assert controls == []
+
+
+BOXES = """
+document.documentElement.style.scrollBehavior = 'auto';
+window.boxes = [...document.querySelectorAll('.formula, .table .scrolls')]
+  .filter(box => box.offsetWidth && box.scrollWidth <= box.clientWidth).slice(0, 8);
+return boxes.length;
+"""
+EDGE = """
+boxes[arguments[0]].scrollIntoView({block: 'center'});
+const {right, top, bottom} = boxes[arguments[0]].getBoundingClientRect();
+return [right - 6, right + 6, top, bottom].map(Math.round);
+"""
+
+
+def colours_at_the_edge(page, box: int) -> int:
+    left, right, top, bottom = page.run(EDGE, box)
+    answer = page.devtools("Page.captureScreenshot")
+    pixels = imread(io.BytesIO(base64.b64decode(answer["data"])), format="png")
+    seen = np.round(255 * pixels[top:bottom, left:right]).reshape(-1, pixels.shape[-1])
+    return len({tuple(pixel) for pixel in seen})
+
+
+def test_no_hairline_stands_beside_what_need_not_be_scrolled(page):
+    count = page.run(BOXES)
+    assert count == 8
+    assert [colours_at_the_edge(page, box) for box in range(count)] == [1] * count
+    page.run("boxes[0].style.borderRight = '1px solid #eee'")
+    assert colours_at_the_edge(page, 0) > 1
