@@ -1,5 +1,6 @@
 """Where a port went wrong whose values differ: layer by layer, and by trying transposes."""
 
+import contextlib
 import itertools
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -11,7 +12,9 @@ from gradparity.backends.precision import EPSILON
 from gradparity.backends.pytrees import private_numpy
 
 from ..engines.engines import Engine, Point
-from ..ports.native_trees import NativeTree
+from ..ports.intermediates import alike, recorded
+from ..ports.native_trees import MODEL, NativeTree, is_module
+from ..ports.repairs import repaired, with_model
 
 # Sums of a network's terms in another order: some hundreds of roundings of the largest entry.
 ROUNDINGS = 1_000
@@ -36,6 +39,8 @@ def hints(engines: Sequence[Engine], failed: Collection[str], point: Point) -> I
             yield from _first_difference(first, other, point)
         if forgotten := _forgotten(other, expected, point):
             yield f"the values agree if in {other.label} {forgotten}"
+        elif other.label not in failed:
+            yield from _repairs(first, other, point)
 
 
 def different_parameters(
@@ -74,25 +79,70 @@ def _close(first: np.ndarray, second: np.ndarray) -> bool:
 
 
 def _first_difference(first: Engine, other: Engine, point: Point) -> Iterator[str]:
-    mine, theirs = first.intermediates(point), other.intermediates(point)
-    for name in mine:
-        if name not in theirs:
-            continue
-        if mine[name].shape != theirs[name].shape:
+    mine, theirs = dict(first.intermediates(point)), dict(other.intermediates(point))
+    names = {name: name for name in mine if name in theirs}
+    if not names:
+        mine, theirs = _layers(first, point), _layers(other, point)
+        pairs = _paired_layers(first, other)
+        names = {name: pairs[name] for name in mine if pairs.get(name) in theirs}
+    last = ""
+    for name, own in names.items():
+        called = repr(name) if name == own else f"{name!r} ({other.label}: {own!r})"
+        second = alike(mine[name], theirs[own])
+        if second is None:
             yield (
-                f"values differ first in {name!r}: {first.label} has shape {mine[name].shape}, "
-                f"{other.label} {theirs[name].shape}"
+                f"values differ first in {called}: {first.label} has shape {mine[name].shape}, "
+                f"{other.label} {theirs[own].shape}"
             )
             return
-        distance = np.abs(mine[name] - theirs[name])
+        distance = np.abs(mine[name] - second)
         size = float(np.abs(mine[name]).max(initial=0.0))
         if not np.all(distance <= ROUNDINGS * EPSILON * size):
             worst = tuple(map(int, np.unravel_index(np.argmax(distance), distance.shape)))
             yield (
-                f"values differ first in {name!r}: at {list(worst)} {first.label} has "
-                f"{mine[name][worst]:.8g}, {other.label} {theirs[name][worst]:.8g}"
+                f"values differ first in {called}{last}: at {list(worst)} {first.label} has "
+                f"{mine[name][worst]:.8g}, {other.label} {second[worst]:.8g}"
             )
             return
+        last = f", after {called} agreed"
+    if last:
+        yield f"values differ only{last}, the last that both have"
+
+
+def _layers(engine: Engine, point: Point) -> dict[str, np.ndarray]:
+    """Return what each layer gives out, in the order they run; what ran before an error too."""
+    params, args = engine.native(point)
+    with recorded(engine.function) as outputs, contextlib.suppress(Exception):
+        engine.backend._scoped(engine.f)(params, *args)
+    return outputs
+
+
+def _paired_layers(first: Engine, other: Engine) -> dict[str, str]:
+    """Return which layer is which, by the parameters that they hold."""
+    if first.layout is None or other.layout is None:
+        return {}
+    named = zip(first.layout.names, other.layout.names, strict=True)
+    return {one.rpartition(".")[0]: two.rpartition(".")[0] for one, two in named}
+
+
+def _repairs(first: Engine, other: Engine, point: Point) -> Iterator[str]:
+    """Yield what else makes the values agree, where one of the two is a torch module."""
+    for engine, reference in ((other, first), (first, other)):
+        model = getattr(engine.function, MODEL, None)
+        if not is_module(model):
+            continue
+        try:
+            expected = reference.value(point)
+        except Exception:  # it fails, and is reported as such
+            return
+        for words, changed in repaired(model):
+            try:
+                value = replace(engine, function=with_model(engine.function, changed)).value(point)
+            except Exception:  # this change does not fit
+                continue
+            if abs(value - expected) <= ROUNDINGS * EPSILON * abs(expected):
+                yield f"the values agree if in {engine.label} {words}"
+                return
 
 
 def _forgotten(engine: Engine, expected: float, point: Point) -> str:

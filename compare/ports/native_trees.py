@@ -75,10 +75,11 @@ def module_loss(model: Any, loss: Callable[..., Any] | None = None) -> Callable[
         f, own = _jax_loss(model, loss), model[1]["params"] if _is_linen(model) else model
     setattr(f, OWN_PARAMETERS, own)
     setattr(f, MODEL, model)
+    setattr(f, LOSS, loss)
     return f
 
 
-OWN_PARAMETERS, MODEL = "own_parameters", "model"
+OWN_PARAMETERS, MODEL, LOSS = "own_parameters", "model", "loss"
 
 
 def _is_linen(model: Any) -> bool:
