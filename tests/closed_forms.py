@@ -50,7 +50,7 @@ def closed_cases(seed):
     rng = np.random.default_rng(seed)
     for name, (f, slopes) in CLOSED.items():
         for size in SIZES:
-            for _ in range(5):
+            for _ in range(3):
                 x = size * rng.uniform(0.5, 1.5, 2)
                 if name == "larger":
                     x[1] = np.nextafter(x[0] / 3, math.inf * rng.choice([-1, 1]))

@@ -105,6 +105,13 @@ def test_the_complex_step_stays_exact_and_the_arbiter_keeps_its_bar(here):
     assert found.estimate.error / found.exact < 1e-9
 
 
+def test_the_errors_of_section_2_are_proven_where_that_can_be_had(here):
+    pytest.importorskip("flint")
+    found = lesson.step_size(here)
+    assert found.proven >= 30
+    assert found.errors["complex float64"].min() > 1e-18  # below what a float64 reference tells
+
+
 def test_section_3_finds_the_gradients_of_the_notebooks(here):
     found = lesson.gradient(here)
     for by_backend in (found.named[3.0, 4.0], found.named[0.0, 2.0], found.named[3.0, 0.0]):

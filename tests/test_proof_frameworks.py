@@ -83,7 +83,7 @@ def torch_scenarios():
 def of_jax(f, x):
     jax = pytest.importorskip("jax")
     with jax.enable_x64(True):
-        return np.asarray(jax.grad(f)(jax.numpy.asarray(x)))
+        return np.asarray(jax.jit(jax.grad(f))(jax.numpy.asarray(x)))
 
 
 def of_torch(f, x):

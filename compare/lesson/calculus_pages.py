@@ -86,6 +86,9 @@ def show_step_size(lesson: Lesson, found: StepSizes) -> Sequence[Block]:
             np.interp(-NOTEBOOK_STEP, -found.steps, found.round_off["float32"])
         ),
     }
+    proof = (
+        () if found.proven is None else (lesson.paragraph("step_size.proof", digits=found.proven),)
+    )
     return (
         lesson.paragraph("step_size.text"),
         Formula(FORMULAS["two_errors"]),
@@ -100,6 +103,7 @@ def show_step_size(lesson: Lesson, found: StepSizes) -> Sequence[Block]:
             lesson.panel("step_size.microscope", plot_microscope, found, values=caption),
             values=caption,
         ),
+        *proof,
         write_step_lab(lesson),
     )
 

@@ -40,6 +40,8 @@ class StepSizes:
     estimate: the arbiter's derivative, in the units of `exact`
     viewed: the step h of the microscope; positions: (point - x) / h; view: by dtype,
         (f(point) - f(x)) / (h f'(x))
+    proven: to how many digits a proof encloses the derivative, which the errors are then measured
+        from; None without python-flint
     """
 
     steps: Floats
@@ -52,6 +54,7 @@ class StepSizes:
     viewed: float
     positions: Floats
     view: Mapping[str, Floats]
+    proven: int | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,11 +8,13 @@ same in `snippets.py`. To run one section alone:
 """
 
 import math
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 from array_api_compat import array_namespace
 
+from gradparity.backends import BackendUnavailable
 from gradparity.backends.error_bars.derivative import derivative_along
 from gradparity.models import Quadratic, SimpleNet, gradient_descent
 from gradparity.models.functions import (
@@ -74,6 +76,7 @@ def step_size(lesson: Lesson) -> StepSizes:
         "central float64": (f(x + steps) - f(x - steps)) / (2 * steps),
         "complex float64": np.imag(f(x + 1j * steps)) / steps,
     }
+    errors, proven = _errors_of(f, x, slopes, exact)
     # Where float32 has come apart already, and float64 has not.
     viewed, positions = 10**-6.5, np.linspace(-2, 2, 81)
 
@@ -84,7 +87,7 @@ def step_size(lesson: Lesson) -> StepSizes:
     epsilon = {name: float(np.finfo(name).eps) for name in ("float32", "float64")}
     return StepSizes(
         steps=steps,
-        errors={name: np.abs(slope / exact - 1) for name, slope in slopes.items()},
+        errors=errors,
         best={name: math.cbrt(3 * eps * value / abs(third)) for name, eps in epsilon.items()},
         truncation=steps**2 / 6 * abs(third) / exact,
         round_off={name: eps * value / steps / exact for name, eps in epsilon.items()},
@@ -93,7 +96,26 @@ def step_size(lesson: Lesson) -> StepSizes:
         viewed=viewed,
         positions=positions,
         view={"float32": seen(np.float32), "float64": seen(np.float64)},
+        proven=proven,
     )
+
+
+def _errors_of(
+    f: Callable[[Any], Any], x: float, slopes: Mapping[str, Floats], exact: float
+) -> tuple[dict[str, Floats], int | None]:
+    """Return relative errors of slopes at x, from an enclosure of the derivative if it can be had.
+
+    returns: the errors, and to how many digits the derivative is enclosed
+    """
+    try:
+        from ..proof.candidates import relative_errors
+        from ..proof.proving import prove_gradient
+    except BackendUnavailable:
+        return {name: np.abs(slope / exact - 1) for name, slope in slopes.items()}, None
+    proof = prove_gradient(f, np.array(x))
+    ball = proof.enclosures[()]
+    errors = {name: relative_errors(slope, ball) for name, slope in slopes.items()}
+    return errors, math.floor(proof.digits)
 
 
 def gradient(lesson: Lesson) -> Gradients:

@@ -110,6 +110,13 @@ def judge(
     return Judgement(error, wrong, right)
 
 
+def relative_errors(values: np.ndarray, ball: arb) -> np.ndarray:
+    """Return how far numbers are from what a ball holds, at most, over the size of that."""
+    return np.asarray([upper((ball - arb(float(v))) / ball) for v in values.ravel()]).reshape(
+        values.shape
+    )
+
+
 def suspects(name: str, claim: Claimed, balls: np.ndarray, judgement: Judgement) -> list[Suspect]:
     found = []
     for index in map(tuple, np.argwhere(judgement.wrong)):
