@@ -35,7 +35,9 @@ def check_scalar(f: Any, value: Any) -> None:
         return
     raise NonScalarLoss(
         f"{getattr(f, '__name__', 'f')} returned {got}; expected one real floating number of "
-        "shape (): reduce it, for instance with xp.mean or xp.sum"
+        "shape (): reduce it as "
+        "xp.sum(weights * y) with random weights, since a plain sum hides a rule that forgets its "
+        "cotangent; check_gradient takes cotangent=weights"
     )
 
 

@@ -75,26 +75,44 @@ def load(config: pytest.Config, name: str, **settings: Any) -> "Backend | str":
 
 
 def default_backends(
-    request: pytest.FixtureRequest, f: Any, dtype: str
+    request: pytest.FixtureRequest, dtype: str
 ) -> tuple[list["Backend"], list[str]]:
     """Return the backends to compare, and why others are left out; skip where that is too few."""
     if "gradparity_backend_name" in request.fixturenames:
         names: tuple[str, ...] = (request.getfixturevalue("gradparity_backend_name"),)
     else:
         names = chosen_backends(request.config, request.node)
-    if isinstance(f, Mapping):
-        names = tuple(name for name in f if name in names)
     found = [load(request.config, name, dtype=dtype) for name in names]
     backends = [backend for backend in found if not isinstance(backend, str)]
     left_out = [reason for reason in found if isinstance(reason, str)]
-    if isinstance(f, Mapping):
-        enough = len(backends) >= 2
-    else:  # differences judge themselves only where that was wanted
-        wanted = set(names) == {"numerical"}
-        enough = wanted or any(backend.name != "numerical" for backend in backends)
-    if not enough:
+    # Differences judge themselves only where that was wanted.
+    wanted = set(names) == {"numerical"}
+    if not (wanted or any(backend.name != "numerical" for backend in backends)):
         pytest.skip("; ".join(left_out) or "nothing to compare among the backends asked for")
     return backends, left_out
+
+
+def chosen_functions(
+    request: pytest.FixtureRequest, f: Mapping[str, Any], dtype: str
+) -> tuple[dict[str, Any], list[str]]:
+    """Return the implementations whose backends are there, and why others are left out.
+
+    A single one is compared with slopes of its own; skip only where none is left.
+    """
+    names = chosen_backends(request.config, request.node)
+    functions, left_out = {}, []
+    for name, function in f.items():
+        backend = name.partition(":")[0]
+        if backend not in names:
+            continue
+        loaded = load(request.config, backend, dtype=dtype)
+        if isinstance(loaded, str):
+            left_out.append(loaded)
+        else:
+            functions[name] = function
+    if not functions:
+        pytest.skip("; ".join(left_out) or "no implementation for the backends asked for")
+    return functions, left_out
 
 
 def _names(given: str | Sequence[str]) -> tuple[str, ...]:

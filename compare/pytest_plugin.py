@@ -17,6 +17,7 @@ from .pytest_backends import (
     VARIABLE,
     asked_for,
     chosen_backends,
+    chosen_functions,
     default_backends,
     load,
     marked,
@@ -141,15 +142,20 @@ def gradients_agree(
             result = check_gradient(f, params, *args, gradient=gradient, seed=directions)
         else:
             dtype = dtype or marked(request.node).dtype
+            chosen: dict[str, Any] = {"backends": backends}
             if backends is None:
-                backends, left_out = default_backends(request, f, dtype)
+                if isinstance(f, Mapping):
+                    f, left_out = chosen_functions(request, f, dtype)
+                    chosen = {}  # each implementation by the backend that it names
+                else:
+                    chosen["backends"], left_out = default_backends(request, dtype)
                 for reason in left_out:
                     record_property(LEFT_OUT, reason)
             result = compare_gradients(
                 f,
                 params,
                 *args,
-                backends=backends,
+                **chosen,
                 dtype=dtype,
                 seed=directions,
                 rename=rename,

@@ -325,7 +325,7 @@ def test_differences_alone_are_a_skip_unless_wanted(project, three_backends):
     project.runpytest("--gradparity-backends=numerical").assert_outcomes(passed=1)
 
 
-def test_two_implementations_need_two_backends(project):
+def test_an_implementation_alone_is_judged_by_its_own_slopes(project):
     write(
         project,
         """
@@ -333,8 +333,10 @@ def test_two_implementations_need_two_backends(project):
         gradients_agree({"complex": loss, "liar": loss}, PARAMS, X)
     """,
     )
-    project.runpytest("--gradparity-backends=complex").assert_outcomes(skipped=1)
+    project.runpytest("--gradparity-backends=complex").assert_outcomes(passed=1)
+    project.runpytest("--gradparity-backends=liar").assert_outcomes(failed=1)
     project.runpytest("--gradparity-backends=complex,liar").assert_outcomes(failed=1)
+    project.runpytest("--gradparity-backends=numerical").assert_outcomes(skipped=1)
 
 
 @pytest.mark.parametrize("workers", [(), ("-n", "2")])

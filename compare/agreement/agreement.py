@@ -8,6 +8,7 @@ import numpy as np
 
 from gradparity.backends import Backend
 from gradparity.backends.base import ModelFunction
+from gradparity.backends.errors import InvalidSetting
 from gradparity.backends.framework_trees import settled
 from gradparity.backends.pytrees import PyTree
 
@@ -18,6 +19,7 @@ from ..ports.layouts import Rename, Transpose
 from ..verdicts import Verdict
 from .comparing import compare
 from .comparison import Comparison, Disagreement
+from .second_order import compare_second_order
 
 
 def compare_gradients(
@@ -27,6 +29,7 @@ def compare_gradients(
     backends: Sequence[str | Backend] = DEFAULT_BACKENDS,
     dtype: str = "float64",
     seed: int = 0,
+    order: int = 1,
     rename: Mapping[str, Rename] | None = None,
     transpose: Mapping[str, Transpose] | None = None,
 ) -> Comparison:
@@ -45,6 +48,8 @@ def compare_gradients(
         evaluate f, are left out, and a mapping's default is its keys
     dtype: of backends given by name, "float64" or "float32"
     seed: of the random directions and of samples
+    order: 2 for second derivatives: each engine's Hessian-vector products, forward over reverse
+        and reverse over reverse
     rename: for each implementation, from the leaf's name in params to its own, both dotted
     transpose: for each implementation, the leaves whose axes it keeps reversed (torch's nn.Linear
         has (out, in)), or a mapping from leaf to the axes that permute_dims leads to its own with
@@ -52,11 +57,15 @@ def compare_gradients(
         NonScalarLoss, ShapeMismatch; what f raises if it fails in every backend
     """
     check_seed(seed)
+    if order not in (1, 2):
+        raise InvalidSetting(f"order: got {order!r}, expected 1 or 2")
     taking_part = entrants(f, settled(params), backends, dtype, rename, transpose)
     single = any(engine.backend.dtype == "float32" for engine in taking_part.engines)
     point = point_for(taking_part.params, args, "float32" if single else "float64")
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # those of the first calls are in the notes
+        if order == 2:
+            return compare_second_order(taking_part, point, dtype, seed)
         return compare(taking_part, point, dtype, seed)
 
 
@@ -67,6 +76,7 @@ def assert_gradients_agree(
     backends: Sequence[str | Backend] = DEFAULT_BACKENDS,
     dtype: str = "float64",
     seed: int = 0,
+    order: int = 1,
     rename: Mapping[str, Rename] | None = None,
     transpose: Mapping[str, Transpose] | None = None,
 ) -> None:
@@ -81,6 +91,7 @@ def assert_gradients_agree(
         backends=backends,
         dtype=dtype,
         seed=seed,
+        order=order,
         rename=rename,
         transpose=transpose,
     )

@@ -114,7 +114,8 @@ def check_hessian(
         check = _check_map(whole, hessian, "Hessian")
         note = f"{note}; {_symmetry(hessian, function.leaves)}"
     spent = check.evaluations + first.function.evaluations
-    return replace(check, notes=(note, *check.notes), evaluations=spent)
+    value = first.function.value
+    return replace(check, notes=(note, *check.notes), evaluations=spent, value=value)
 
 
 @dataclass(frozen=True)

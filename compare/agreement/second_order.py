@@ -1,0 +1,127 @@
+"""Compare second derivatives: each engine's Hessian-vector products before slopes of a gradient."""
+
+import math
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from gradparity.backends import GradparityError
+from gradparity.backends.pytrees import PyTree
+
+from ..checking.derivative_maps import check_hessian
+from ..checking.report import percent
+from ..checking.result import GradientCheck
+from ..checking.slope import KINDS
+from ..engines.engines import Engine, Point
+from ..engines.entrants import Entrants
+from ..verdicts import Suspect, Verdict
+from .comparison import Comparison
+
+Product = Callable[..., PyTree]
+
+FORWARD_OVER_REVERSE = "forward over reverse"
+REVERSE_OVER_REVERSE = "reverse over reverse"
+
+
+def compare_second_order(taking_part: Entrants, point: Point, dtype: str, seed: int) -> Comparison:
+    """Judge what every engine says of second derivatives, in each way that it can be asked.
+
+    Engines that difference f are left out: differences of differences judge nobody.
+    """
+    engines = [engine for engine in taking_part.engines if not engine.differences]
+    left_out = [
+        (engine.label, "differences of differences have too few digits")
+        for engine in taking_part.engines
+        if engine.differences
+    ]
+    checks: dict[tuple[str, str], GradientCheck] = {}
+    notes: list[str] = []
+    for engine in engines:
+        for way, product in _ways(engine.in_dtype("float64")):
+            try:
+                checks[engine.label, way] = _check(engine, point, product, seed)
+            except GradparityError:
+                raise
+            except Exception as error:  # a framework says in its own way that it cannot
+                text = " ".join(str(error).split())
+                notes.append(f"{engine.label}, {way}: {type(error).__name__}: {text:.160}")
+    wrong = [key for key, check in checks.items() if check.verdict is Verdict.DIFFER]
+    doubtful = [key for key, check in checks.items() if check.verdict is Verdict.CANNOT_TELL]
+    missing = [one.label for one in engines if not any(label == one.label for label, _ in checks)]
+    if wrong:
+        verdict, reason = (
+            Verdict.DIFFER,
+            "; ".join(
+                f"{label} is wrong, {way}: {_how_wrong(checks[label, way])}" for label, way in wrong
+            ),
+        )
+    elif doubtful:
+        label, way = doubtful[0]
+        verdict, reason = Verdict.CANNOT_TELL, f"{label}, {way}: {checks[label, way].reason}"
+    elif missing or not checks:
+        verdict, reason = Verdict.CANNOT_TELL, (notes or ["no engine could be asked"])[0]
+    else:
+        names = ", ".join(dict.fromkeys(label for label, _ in checks))
+        verdict, reason = Verdict.AGREE, f"{names}: right second derivatives of f"
+    known = [check.resolution for check in checks.values() if not math.isnan(check.resolution)]
+    return Comparison(
+        verdict,
+        tuple(dict.fromkeys(label for label, _ in wrong)),
+        tuple(_suspects(checks)),
+        reason,
+        tuple(engine.label for engine in engines),
+        dtype,
+        seed,
+        point.size,
+        tuple({label: check.value for (label, _), check in checks.items()}.items()),
+        leaves=next(iter(checks.values())).leaves if checks else (),
+        notes=tuple(dict.fromkeys([*notes, *(n for c in checks.values() for n in c.notes)])),
+        pattern="; ".join(dict.fromkeys(checks[key].pattern for key in wrong)),
+        evaluations=sum(check.evaluations for check in checks.values()),
+        smoothness=max((c.smoothness for c in checks.values()), key=KINDS.index, default="smooth"),
+        resolution=max(known, default=math.nan),
+        left_out=(*taking_part.left_out, *left_out),
+    )
+
+
+def _how_wrong(check: GradientCheck) -> str:
+    known = [leaf.error for leaf in check.leaves if not math.isnan(leaf.error)]
+    return percent(max(known, default=math.nan))
+
+
+def _suspects(checks: dict[tuple[str, str], GradientCheck]) -> Iterator[Suspect]:
+    seen = set()
+    for (label, _), check in checks.items():
+        for suspect in check.suspects:
+            if (label, suspect.leaf, suspect.index) not in seen:
+                seen.add((label, suspect.leaf, suspect.index))
+                yield replace(suspect, backend=label)
+
+
+def _ways(engine: Engine) -> Iterator[tuple[str, Product]]:
+    backend, f = engine.backend, engine.differentiated
+    yield FORWARD_OVER_REVERSE, backend.hessian_vector_product(f)
+    pullback = backend.pullback(backend._gradient(f))
+    yield REVERSE_OVER_REVERSE, lambda own, tangent, *rest: pullback(own, tangent, *rest)[1]
+
+
+def _check(engine: Engine, point: Point, product: Product, seed: int) -> GradientCheck:
+    backend = engine.in_dtype("float64").backend
+
+    def quiet(own: PyTree, tangent: PyTree, *rest: PyTree) -> Any:
+        found = product(own, tangent, *rest)
+        return backend.to_numpy(found)
+
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return check_hessian(
+            engine.value_of,
+            point.params,
+            *point.args,
+            hessian_vector_product=quiet,
+            seed=seed,
+            backend=backend,
+        )

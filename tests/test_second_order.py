@@ -1,0 +1,58 @@
+"""Second derivatives of every engine go before slopes of a certified gradient."""
+
+import numpy as np
+import pytest
+from array_api_compat import array_namespace
+
+from gradparity.backends.errors import InvalidSetting
+from gradparity.compare import compare_gradients
+
+pytest.importorskip("jax")
+torch = pytest.importorskip("torch")
+
+
+def cubic(x):
+    return (x**3).sum() + x[0] * x[1]
+
+
+def determinant(matrix):
+    return array_namespace(matrix).linalg.det(matrix)
+
+
+def test_right_second_derivatives_agree_and_differences_are_left_out():
+    comparison = compare_gradients(cubic, np.array([0.5, -1.2, 2.0]), order=2)
+    assert comparison.verdict == "agree", str(comparison)
+    assert comparison.backends == ("jax", "torch")
+    assert "numerical" in dict(comparison.left_out)
+    assert comparison.resolution < 1e-6
+
+
+def test_a_wrong_nested_forward_rule_of_a_framework_is_blamed():
+    matrix = np.array([[2.0, 1, 0.3], [0.5, 3, 0.1], [0.2, 0.7, 1.5]])
+    comparison = compare_gradients(determinant, matrix, order=2)
+    assert comparison.blamed == ("torch",), str(comparison)
+    assert "torch is wrong, forward over reverse" in comparison.reason
+    assert "reverse over reverse" not in comparison.reason
+
+
+def test_a_rule_that_is_right_once_and_wrong_twice_is_found():
+    class Square(torch.autograd.Function):
+        @staticmethod
+        def forward(context, x):
+            context.save_for_backward(x)
+            return x**2
+
+        @staticmethod
+        def backward(context, cotangent):
+            (x,) = context.saved_tensors
+            return 2 * x.detach() * cotangent  # its own derivative is lost
+
+    functions = {"torch": lambda x: (Square.apply(x) * x).sum()}
+    assert compare_gradients(functions, np.array([0.5, 2.0])).verdict == "agree"
+    comparison = compare_gradients(functions, np.array([0.5, 2.0]), order=2)
+    assert comparison.blamed == ("torch",), str(comparison)
+
+
+def test_there_is_no_third_order():
+    with pytest.raises(InvalidSetting, match="order"):
+        compare_gradients(cubic, np.ones(3), order=3)
