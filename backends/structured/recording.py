@@ -106,10 +106,10 @@ class Recording:
         recording = cls(constants=constants, most_work=most_work)
         leaves, structure = flatten(params)
         recorded = [recording._numbered(leaf) for leaf in leaves]
-        constants = tree_map(recording._lifted, args)
+        lifted = tree_map(recording._lifted, args)
         token = active_recorder.set(recording)
         try:
-            recording.result = f(unflatten(structure, recorded), *constants)
+            recording.result = f(unflatten(structure, recorded), *lifted)
         finally:
             active_recorder.reset(token)
         return recording
