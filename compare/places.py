@@ -2,7 +2,6 @@
 
 import functools
 import os
-import sys
 import sysconfig
 import traceback
 from collections.abc import Iterator
@@ -33,8 +32,9 @@ def _is_installed(file: str) -> bool:
     """Return whether a file of a traceback is Python's, a package's or gradparity's own."""
     if file.startswith("<") or {"site-packages", "dist-packages"} & set(Path(file).parts):
         return True
-    name = os.path.realpath(file)
-    return any(name.startswith(folder + os.sep) for folder in (*_standard(), *_own()))
+    names = (os.path.abspath(file), os.path.realpath(file))
+    folders = (*_standard(), *_own())
+    return any(name.startswith(folder + os.sep) for folder in folders for name in names)
 
 
 def _standard() -> set[str]:
@@ -44,9 +44,8 @@ def _standard() -> set[str]:
 
 def _own() -> set[str]:
     """Return where gradparity's own packages are, links of an editable installation resolved."""
-    names = ("gradparity.backends", "gradparity.models", "gradparity.compare")
-    files = [str(sys.modules[name].__file__) for name in names if name in sys.modules]
-    return {os.path.dirname(os.path.realpath(file)) for file in files}
+    roots = {Path(__file__).parents[1], Path(__file__).resolve().parents[1]}
+    return {str(root / name) for root in roots for name in ("backends", "models", "compare")}
 
 
 def _shortened(file: str) -> str:

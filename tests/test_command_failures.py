@@ -108,6 +108,13 @@ def test_an_unexpected_exception_is_a_failure(files, run, monkeypatch):
     assert "Traceback" in run(*check())[2]
 
 
+def test_a_failure_of_gradparity_itself_is_not_put_down_to_the_user(files, run, monkeypatch):
+    monkeypatch.setitem(sys.modules, "gradparity.models.progress", None)  # cannot be imported
+    code, _, error = run(*check())
+    assert code == 4
+    assert "gradparity: ModuleNotFoundError: import of gradparity.models.progress" in error
+
+
 def test_escape_codes_of_an_exception_do_not_reach_the_terminal(files, run):
     code, out, error = run(*check("colourful"))
     assert code == 4
