@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from gradparity.backends import GradparityError
+from gradparity.backends.numerical_difference import NumericalDifference
 from gradparity.backends.pytrees import PyTree, flatten
 
 from ..checking.checker import GradientChecker
@@ -147,6 +148,7 @@ def _in_its_framework(engine: Engine, shared: GradientChecker | None) -> Engine:
         leaves = [np.asarray(leaf, np.float64) for leaf in flatten(params)[0]]
         return np.float64(function.at(dict(enumerate(leaves))))
 
+    assert isinstance(engine.backend, NumericalDifference)
     return replace(engine, function=through, backend=replace(engine.backend, method="loop"))
 
 
@@ -242,8 +244,8 @@ def _opinions(
         if shadow is given:
             opinions[engine.label] = Opinion(engine, check)
         else:
-            own = checker.check(given.gradient)
-            opinions[engine.label] = Opinion(engine, own, check)
+            coarse = checker.check(given.gradient)
+            opinions[engine.label] = Opinion(engine, coarse, check)
     return opinions
 
 
@@ -416,7 +418,7 @@ class _Draft:
         )
 
     def _conventions(self) -> Iterator[Convention]:
-        kinks = {}
+        kinks: dict[tuple[str, tuple[int, ...]], tuple[float, float]] = {}
         for opinion in self.opinions.values():
             for kink in opinion.worst.kinks:
                 kinks.setdefault((kink.leaf, kink.index), kink.interval)

@@ -224,7 +224,7 @@ class Checker:
             leaf: np.setdiff1d(np.arange(claim.slopes[leaf].size), entries)
             for leaf, entries in enumerate(terms.only)
         }
-        return claim.without({leaf: entries for leaf, entries in rest.items() if len(entries)})
+        return claim.without({leaf: entries for leaf, entries in rest.items() if entries.size})
 
     def _with_measured_rounding(
         self, claim: Claim, certificate: Certificate, units: Sequence[float]
@@ -260,7 +260,8 @@ class Checker:
         moved = self._moved(2 * DOUBLE, 0) if reference.any() and smooth else None
         if moved is None or norm(moved[leaf] - reference) < DUST * norm(reference):
             return 0.0
-        return np.abs(reference) + DRAWN * np.abs(moved[leaf] - reference)
+        dust: np.ndarray = np.abs(reference) + DRAWN * np.abs(moved[leaf] - reference)
+        return dust
 
     def _moved(self, unit: float, draw: int) -> tuple[np.ndarray, ...] | None:
         """Return the reference at inputs that are off by a rounding."""
@@ -271,7 +272,8 @@ class Checker:
     def _not_finite(self, account: Account, claim: Claim) -> tuple[Found, Claim]:
         """Judge entries that are no numbers, a few in each leaf, and take them out of the claim."""
         found = Found()
-        slopes, decided = list(claim.slopes), {}
+        slopes = list(claim.slopes)
+        decided: dict[int, np.ndarray] = {}
         for leaf, given in enumerate(claim.slopes):
             bad = np.flatnonzero(~np.isfinite(given) & _open(claim, leaf))
             if not bad.size:

@@ -104,7 +104,7 @@ def conclude(case: Case, judged: Judged) -> GradientCheck:
 
 
 def _kinks(case: Case, found: Found) -> tuple[Kink, ...]:
-    kinks = {}
+    kinks: dict[tuple[str, tuple[int, ...]], Kink] = {}
     for one in found.legal:
         leaf = case.function.leaves[one.leaf]
         kink = Kink(leaf.name, leaf.index(one.entry), one.got, one.interval)

@@ -1,7 +1,7 @@
 """Compare a claim entry by entry with a certified reference, and measure what they dispute."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -192,7 +192,7 @@ def _listed(
     claim: Claim,
     certificate: Certificate,
     leaf: int,
-    order: Sequence[int],
+    order: np.ndarray,
     scale: float,
     found: Found,
 ) -> list[WrongEntry]:

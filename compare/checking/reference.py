@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from gradparity.backends import Backend, BackendUnavailable
+from gradparity.backends.precision import dtype_name
 from gradparity.backends.pytrees import is_array, private_numpy, tree_map
 
-from .function import Function, dtype_name, float64_backend, native_args
+from .function import Function, float64_backend, native_args
 
 # A value that an engine computes otherwise than f does is another function's.
 SAME_VALUE = 1e-9

@@ -47,7 +47,7 @@ class Claim:
         """Tell whether a resolution is as fine as "agree" promises, or as the caller wants."""
         return resolution <= DIGITS + self.slack[leaf]
 
-    def without(self, decided: Mapping[int, Sequence[int]]) -> "Claim":
+    def without(self, decided: Mapping[int, Sequence[int] | np.ndarray]) -> "Claim":
         """Return the claim without the entries that have been judged, by leaf."""
         masks = list(self.open)
         for leaf, entries in decided.items():

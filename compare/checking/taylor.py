@@ -69,7 +69,10 @@ class TaylorTest(Displayed):
         return "\n".join(lines)
 
     def plotted(self) -> tuple[str, dict[str, Sequence[float]]]:
-        curves = {"with gradient": self.remainders, "without gradient": self.differences}
+        curves: dict[str, Sequence[float]] = {
+            "with gradient": self.remainders,
+            "without gradient": self.differences,
+        }
         return "distance from the tangent (solid), and from f(x) (dashed), against the step", curves
 
     def to_dict(self) -> dict[str, Any]:

@@ -52,9 +52,9 @@ def entrants(
                 "got rename or transpose with one function; expected a mapping of native "
                 "implementations such as {'jax': f_jax, 'torch': f_torch}"
             )
-        chosen, left_out = _load(backends, dtype)
+        chosen, missing = _load(backends, dtype)
         shared = tuple(Engine(label, backend, f) for label, backend in _labelled(chosen))
-        return Entrants(shared, params, left_out, by_name=backends is not DEFAULT_BACKENDS)
+        return Entrants(shared, params, missing, by_name=backends is not DEFAULT_BACKENDS)
     left_out: tuple[tuple[str, str], ...] = ()
     if backends is DEFAULT_BACKENDS:
         # What stands before a colon is the backend; the whole is the implementation's name.

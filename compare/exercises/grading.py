@@ -230,8 +230,8 @@ def _by_the_checker(
             name,
             pattern,
             tuple(map(int, suspect.index)),
-            float(suspect.got),
-            float(suspect.expected),
+            float(np.real(suspect.got)),
+            float(np.real(suspect.expected)),
             float(suspect.error_bar),
         )
     return Finding(name, pattern or "wrong")
