@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from .agreement.agreement import assert_gradients_agree, compare_gradients
     from .agreement.comparison import Comparison, Disagreement
     from .checking.check import check_gradient
-    from .checking.result import GradientCheck
+    from .checking.derivative_maps import check_hessian, check_jacobian, check_pushforward
+    from .checking.result import GradientCheck, LeafCheck
     from .checking.taylor import TaylorTest, taylor_test
     from .conformance.conformance import BackendConformance, check_conformance
     from .modules.check import check_module

@@ -3,20 +3,25 @@
 import ctypes
 import json
 import os
+import re
 import subprocess
 import sys
 import time
+import types
 from pathlib import Path
 from typing import ClassVar
 
+import numpy as np
 import pytest
 
+from gradparity.backends import get_backend
 from gradparity.backends.errors import UnknownBackend
 from gradparity.backends.numerical_difference import NumericalDifference
 from gradparity.backends.pytrees import tree_map
-from gradparity.compare.conformance import conformance, laws
+from gradparity.compare.conformance import conformance, laws, model_laws
 from gradparity.compare.conformance.conformance import BackendConformance, check_conformance
 from gradparity.compare.scenarios.functions import SCENARIOS
+from gradparity.compare.scenarios.models import MODELS
 
 PLUG_IN = Path(__file__).parent / "plugins" / "autograd_backend" / "gradparity_autograd.py"
 AMPLE = 60.0  # seconds for one scenario
@@ -106,6 +111,7 @@ def test_a_gradient_off_by_a_thousandth_fails_its_law_with_the_reason(three_laws
     assert not report.passed
     assert counts(report) == [(1, 0, 0), (3, 0, 0), (3, 0, 0), (0, 3, 0)]
     assert "gradient is the derivative (float64), rosenbrock: leaf (bare): off by" in str(report)
+    assert re.search(r"\(derivative_laws\.py:\d+\)", str(report))
 
 
 @pytest.mark.parametrize("isolate", [False, True])
@@ -114,10 +120,40 @@ def test_rubbish_fails_the_laws_it_touches(three_laws, isolate):
     assert counts(report) == [(1, 0, 0), (0, 3, 0), (0, 3, 0), (0, 3, 0)]
 
 
+class StandsStill(Forger):
+    def descend(self, params, gradient, rate):
+        return params
+
+
+class NoNamespace(Forger):
+    @property
+    def xp(self):
+        return types.SimpleNamespace(asarray=np.asarray)
+
+
+@pytest.mark.parametrize(
+    ("backend", "law", "scenario", "reason"),
+    [
+        (
+            StandsStill(),
+            model_laws.a_training_step_is_params_minus_rate_times_gradient,
+            MODELS[1],
+            "off by",
+        ),
+        (NoNamespace(), model_laws.namespace_has_what_is_needed, SCENARIOS[0], "lacks arange"),
+    ],
+)
+def test_a_backend_that_could_not_train_breaks_a_law(backend, law, scenario, reason):
+    law(get_backend("numerical"), scenario)
+    with pytest.raises(AssertionError, match=reason):
+        law(backend, scenario)
+
+
 def test_a_request_to_exit_ends_nothing(three_laws):
     report = check_conformance(ExitsFromHessians())
     assert counts(report) == [(1, 0, 0), (3, 0, 0), (0, 3, 0), (3, 0, 0)]
     assert "SystemExit: planted" in str(report)
+    assert re.search(r"from test_conformance\.py:\d+\)", str(report))
 
 
 @pytest.mark.parametrize(

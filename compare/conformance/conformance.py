@@ -1,8 +1,10 @@
 """Put a backend through every law of the contract: as a report, or as a pytest class."""
 
 import dataclasses
+import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -174,8 +176,19 @@ def _breach(check: Caller, *args: Any) -> str | None:
     try:
         check(*args)
     except (Exception, SystemExit) as error:
-        return describe(error)
+        return f"{describe(error)} ({_places(error)})"
     return None
+
+
+def _places(error: BaseException) -> str:
+    """Say in which file and line a law failed, and where in other code it was raised."""
+    frames = traceback.extract_tb(error.__traceback__)
+    here = Path(__file__).parent
+    inside = [frame for frame in frames if Path(frame.filename).parent == here]
+    outside = [frame for frame in frames if "gradparity" not in Path(frame.filename).parts]
+    laws = [frame for frame in inside if Path(frame.filename).stem.endswith("_laws")]
+    shown = [(laws or inside)[-1], *(outside[-1:] if frames[-1] in outside else [])]
+    return ", from ".join(f"{Path(f.filename).name}:{f.lineno}" for f in shown)
 
 
 def _check_law(law: Law, backend: str | Backend, dtype: str, scenario: Scenario) -> None:

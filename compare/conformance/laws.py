@@ -8,6 +8,7 @@ from collections.abc import Callable
 from gradparity.backends.base import Backend
 
 from ..scenarios.functions import OUTPUT_SCENARIOS, SCENARIOS
+from ..scenarios.models import MODELS
 from ..scenarios.scenario import Scenario
 from .conduct_laws import (
     compiling_changes_nothing_but_round_off,
@@ -28,6 +29,11 @@ from .derivative_laws import (
     pushforward_and_pullback_are_adjoint,
     pushforward_is_the_derivative_along_the_tangent,
     value_equals_f,
+)
+from .model_laws import (
+    a_training_step_is_params_minus_rate_times_gradient,
+    models_predict,
+    namespace_has_what_is_needed,
 )
 
 Law = Callable[[Backend, Scenario], None]
@@ -53,6 +59,13 @@ OUTPUT_LAWS: tuple[Law, ...] = (
     jacobian_times_tangent_is_the_pushforward,
 )
 
+# On all but the book's net, which differences would take long for.
+MODEL_LAWS: tuple[Law, ...] = (
+    value_equals_f,
+    models_predict,
+    a_training_step_is_params_minus_rate_times_gradient,
+)
+
 # What survives the digits of float32: second derivatives by differences do not.
 FLOAT32_LAWS: tuple[Law, ...] = (
     value_equals_f,
@@ -66,6 +79,9 @@ def law_cases(dtype: str = "float64") -> tuple[tuple[Law, Scenario], ...]:
     """Pair every law that holds in the dtype with the scenarios it speaks about."""
     if dtype == "float32":
         return tuple((law, scenario) for law in FLOAT32_LAWS for scenario in SCENARIOS)
-    return tuple((law, scenario) for law in SCALAR_LAWS for scenario in SCENARIOS) + tuple(
-        (law, scenario) for law in OUTPUT_LAWS for scenario in (*SCENARIOS, *OUTPUT_SCENARIOS)
+    return (
+        (namespace_has_what_is_needed, SCENARIOS[0]),
+        *((law, scenario) for law in SCALAR_LAWS for scenario in SCENARIOS),
+        *((law, scenario) for law in OUTPUT_LAWS for scenario in (*SCENARIOS, *OUTPUT_SCENARIOS)),
+        *((law, scenario) for law in MODEL_LAWS for scenario in MODELS[:3]),
     )
