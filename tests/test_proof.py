@@ -213,6 +213,27 @@ def test_a_number_taken_out_of_an_array_is_not_followed():
     assert "float()" in proof.reason
 
 
+def test_a_random_function_is_not_proved():
+    generator = np.random.default_rng(0)
+
+    def noisy(x):
+        return x[0] * (1 + 1e-9 * generator.random())
+
+    proof = prove_gradient(noisy, np.asarray([2.0]))
+    assert proof.verdict == "not proved"
+    assert "random" in proof.reason
+
+
+def test_an_error_near_the_accepted_one_takes_more_digits():
+    def f(x):  # an entry of 1, and one of 3e-31
+        return x[0] + x[1] * 1e-30 / 3
+
+    gradient = np.asarray([1.0, 1e-30 / 3])
+    gradient[1] *= 1 + 1e-13
+    proof = prove_gradient(f, np.ones(2), gradient=gradient, digits=1, rtol=1e-14)
+    assert proof.verdict == "proved wrong"
+
+
 def test_what_has_no_rule_is_named():
     proof = prove_gradient(lambda x: xp_of(x).real(xp_of(x).fft.fft(x))[0], np.asarray([2.0, 3.0]))
     assert proof.verdict == "not proved"

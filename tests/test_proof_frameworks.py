@@ -165,5 +165,8 @@ def test_what_balls_cannot_follow_is_named():
     proof = prove_gradient(lambda x: torch.linalg.svdvals(x).sum(), torch.from_numpy(A))
     assert proof.verdict == "not proved"
     assert "svd" in proof.reason
+    proof = prove_gradient(lambda x: (torch.rand(4) * x).sum(), torch.from_numpy(X))
+    assert proof.verdict == "not proved"
+    assert "random" in proof.reason
     proof = prove_gradient(lambda x: x[0] * x[1].item(), torch.from_numpy(X))
     assert proof.verdict == "not proved"

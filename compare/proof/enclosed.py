@@ -41,6 +41,10 @@ class NotProved(GradparityError):
         self.hopeless = hopeless
 
 
+class IsRandom(NotProved):
+    """A function gives different values at the same point: there is nothing to prove."""
+
+
 @dataclass(eq=False, slots=True)
 class Enclosed:
     """One array of a program, and what it was computed from.

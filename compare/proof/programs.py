@@ -8,7 +8,7 @@ import numpy as np
 
 from gradparity.backends.pytrees import PyTree, flatten
 
-from .enclosed import Enclosed, NotProved
+from .enclosed import Enclosed, IsRandom, NotProved
 from .recorded_program import RecordedProgram
 
 
@@ -39,6 +39,8 @@ def read_program(
             continue
         try:
             return read(f, numbers, args)
+        except IsRandom:
+            raise
         except NotProved as refusal:
             failures.append(f"{refusal}")
         except Exception as error:

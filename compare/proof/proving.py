@@ -13,9 +13,12 @@ from gradparity.backends.pytrees import PyTree, flatten, leaf_names, private_num
 
 from .concluding import Rounding, conclude
 from .enclosed import NotProved
-from .enclosing import enclose
+from .enclosing import Enclosure, enclose, enclose_at
 from .programs import read_program
-from .proof import Proof
+from .proof import Proof, ProofVerdict
+
+# Of the bits, for entries that are about as far off as what is accepted.
+MOST_DOUBLINGS = 3
 
 
 def prove_gradient(
@@ -78,12 +81,25 @@ def prove_gradients(
     except NotProved as refusal:
         reason = str(refusal)
     took = time.perf_counter() - start
-    return [
-        conclude(
+
+    def judged(claim: PyTree, found: Enclosure | None, rounding: Rounding | None) -> Proof:
+        return conclude(
             program, leaves, names, structure, found, reason, claim, digits, rtol, took, rounding
         )
-        for claim in gradients
-    ]
+
+    proofs = []
+    for claim in gradients:
+        proof = judged(claim, found, rounding)
+        finer = found
+        for _ in range(MOST_DOUBLINGS):
+            if reason or finer is None or program is None:
+                break
+            if proof.verdict is not ProofVerdict.NOT_PROVED:
+                break
+            finer = enclose_at(program, leaves, names, 2 * finer.precision)
+            proof = judged(claim, finer, Rounding(program, leaves, names, finer))
+        proofs.append(proof)
+    return proofs
 
 
 def _check_settings(digits: int, rtol: float | None, seconds: float) -> None:

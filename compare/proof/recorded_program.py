@@ -24,7 +24,7 @@ from gradparity.backends.structured.recording import Operation, Recording
 from . import elementwise as entrywise
 from . import operations as arrays
 from .elementwise import operand, smooth
-from .enclosed import Enclosed, NotProved, at_a_tie, balls, constant, each
+from .enclosed import Enclosed, IsRandom, NotProved, at_a_tie, balls, constant, each
 
 Function = Callable[..., Any]
 
@@ -68,6 +68,12 @@ class RecordedProgram:
         result = self.recording.result
         self.result = result.node if isinstance(result, RecordedArray) else None
         self.value = np.asarray(result.value if isinstance(result, RecordedArray) else result)
+        again = Recording.of(f, params, args, constants=True).result
+        other = np.asarray(_plain(again))
+        if not np.array_equal(other, self.value, equal_nan=True):
+            raise IsRandom(
+                f"f is random: it gave {self.value} and {other} at the same point: fix its seed"
+            )
         self.operations = _needed(self.recording.operations, self.result)
 
     def follow(self, leaves: Sequence[Enclosed]) -> Enclosed:
@@ -84,6 +90,10 @@ class RecordedProgram:
                 if output is not None:
                     known[output] = found
         return known[self.result] if self.result is not None else constant(self.value)
+
+
+def _plain(x: Any) -> Any:
+    return x.value if isinstance(x, RecordedArray) else x
 
 
 def _known(x: Any, known: dict[int, Enclosed]) -> Any:

@@ -154,6 +154,8 @@ def _follow(target: Any, args: list[Any], settings: dict[str, Any]) -> Any:
     if not hasattr(target, "overloadpacket"):  # operator.getitem, of several results
         return target(*args, **settings)
     given = target.overloadpacket.__name__
+    if torch.Tag.nondeterministic_seeded in target.tags:
+        raise NotProved(f"f draws random numbers, with {given}: call model.eval(), or pass them")
     name = SAME_AS.get(given, given)
     enclosed = [x for x in _pytree.tree_leaves((args, settings)) if isinstance(x, Enclosed)]
     if given in UNCHANGED:
