@@ -32,7 +32,7 @@ Operator = Callable[..., Any]
 class Backend(ABC):
     """One way to differentiate: an immutable value that holds its settings.
 
-    A new backend writes `name`, `requirement`, `xp`, `_to_native` and `_value_and_gradient`;
+    A new backend writes `name`, `requirement`, `xp`, `to_native` and `differentiate`;
     every other operator is derived here, and overridden only where the framework has better.
 
     Laws, for every f, params and backend:
@@ -82,11 +82,11 @@ class Backend(ABC):
         """The array API namespace of the native arrays."""
 
     @abstractmethod
-    def _to_native(self, array: np.ndarray) -> Array:
+    def to_native(self, array: np.ndarray) -> Array:
         """Turn a private, contiguous NumPy array into a native one; it may keep the memory."""
 
     @abstractmethod
-    def _value_and_gradient(self, f: ModelFunction) -> Operator:
+    def differentiate(self, f: ModelFunction) -> Operator:
         """Return `(params, *args) -> (value, gradient)` for a checked f and native params."""
 
     # What a backend may adapt.
@@ -97,7 +97,7 @@ class Backend(ABC):
 
     def _adopt(self, leaf: Any) -> Array:
         """Return a native array as operators use it: a native one as it is, others converted."""
-        return leaf if self._is_native(leaf) else self._to_native(private_numpy(leaf, self.dtype))
+        return leaf if self._is_native(leaf) else self.to_native(private_numpy(leaf, self.dtype))
 
     def _scoped(self, operator: Operator) -> Operator:
         """Return the operator as it has to run, for instance in a precision context."""
@@ -111,7 +111,7 @@ class Backend(ABC):
         copies = []
         for position, leaf in enumerate(leaves):
             try:
-                copies.append(self._to_native(private_numpy(leaf, self.dtype)))
+                copies.append(self.to_native(private_numpy(leaf, self.dtype)))
             except InvalidParameters as error:
                 name = leaf_names(tree)[position] or "the array"
                 raise InvalidParameters(f"leaf {name}: {error}") from None
@@ -146,7 +146,7 @@ class Backend(ABC):
         gradient: native arrays with the structure, shapes and dtypes of params
         raises: InvalidParameters for integer leaves, NonScalarLoss when f is not scalar
         """
-        differentiate = self._value_and_gradient(scalar(f))
+        differentiate = self.differentiate(scalar(f))
 
         def value_and_gradient(params: PyTree, *args: PyTree) -> tuple[Array, PyTree]:
             value, gradient = differentiate(self._native_params(params), *self._native_args(args))

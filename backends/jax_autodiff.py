@@ -44,7 +44,7 @@ class JaxAutodiff(Backend):
     def _is_native(self, leaf: Any) -> bool:
         return isinstance(leaf, jax.Array)
 
-    def _to_native(self, array: np.ndarray) -> Array:
+    def to_native(self, array: np.ndarray) -> Array:
         # JAX may read, or keep, the buffer after this returns: it is ours alone.
         platform, _, index = (self.device or "").partition(":")
         device = jax.devices(platform)[int(index or 0)] if platform else None
@@ -68,7 +68,7 @@ class JaxAutodiff(Backend):
     def wait(self, tree: PyTree) -> PyTree:
         return jax.block_until_ready(tree)
 
-    def _value_and_gradient(self, f: ModelFunction) -> Operator:
+    def differentiate(self, f: ModelFunction) -> Operator:
         direct = jax.value_and_grad(f)
         array_type = type(self.asarray(0.0))
 

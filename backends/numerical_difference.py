@@ -74,12 +74,12 @@ class NumericalDifference(Backend):
     def xp(self) -> Any:
         return np
 
-    def _to_native(self, array: np.ndarray) -> Array:
+    def to_native(self, array: np.ndarray) -> Array:
         return array
 
     def _adopt(self, leaf: Any) -> Array:
         if not isinstance(leaf, np.ndarray):
-            return read_only(self._to_native(private_numpy(leaf, self.dtype)))
+            return read_only(self.to_native(private_numpy(leaf, self.dtype)))
         return read_only(leaf)
 
     def _scoped(self, operator: Operator) -> Operator:
@@ -96,7 +96,7 @@ class NumericalDifference(Backend):
 
         return scoped
 
-    def _value_and_gradient(self, f: ModelFunction) -> Operator:
+    def differentiate(self, f: ModelFunction) -> Operator:
         def value_and_gradient(params: PyTree, *args: PyTree) -> tuple[Array, PyTree]:
             dtypes = tree_map(lambda leaf: leaf.dtype, params)
             value = f(params, *args)

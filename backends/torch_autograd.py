@@ -40,7 +40,7 @@ class TorchAutograd(Backend):
     def _is_native(self, leaf: Any) -> bool:
         return isinstance(leaf, torch.Tensor)
 
-    def _to_native(self, array: np.ndarray) -> Array:
+    def to_native(self, array: np.ndarray) -> Array:
         return torch.from_numpy(array).to(self.device or "cpu")
 
     def wait(self, tree: PyTree) -> PyTree:
@@ -69,7 +69,7 @@ class TorchAutograd(Backend):
 
         return value_and_gradient
 
-    def _value_and_gradient(self, f: ModelFunction) -> Operator:
+    def differentiate(self, f: ModelFunction) -> Operator:
         def value_and_gradient(params: PyTree, *args: PyTree) -> tuple[Array, PyTree]:
             leaves, structure = flatten(params)
             given = _tensors(args)

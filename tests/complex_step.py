@@ -22,10 +22,10 @@ class ComplexStep(Backend):
     def xp(self) -> Any:
         return numpy_namespace
 
-    def _to_native(self, array: np.ndarray) -> Array:
+    def to_native(self, array: np.ndarray) -> Array:
         return array
 
-    def _value_and_gradient(self, f: ModelFunction) -> Operator:
+    def differentiate(self, f: ModelFunction) -> Operator:
         unchecked = f.__wrapped__  # the check of the contract refuses complex values
 
         def value_and_gradient(params: PyTree, *args: PyTree) -> tuple[Array, PyTree]:
@@ -49,8 +49,8 @@ class OffByAThousandth(ComplexStep):
 
     name: ClassVar[str] = "liar"
 
-    def _value_and_gradient(self, f: ModelFunction) -> Operator:
-        honest = super()._value_and_gradient(f)
+    def differentiate(self, f: ModelFunction) -> Operator:
+        honest = super().differentiate(f)
 
         def scaled(params: PyTree, *args: PyTree) -> tuple[Array, PyTree]:
             value, gradient = honest(params, *args)

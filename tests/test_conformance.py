@@ -38,8 +38,8 @@ class Forger(NumericalDifference):
 
 
 class Scaled(Forger):
-    def _value_and_gradient(self, f):
-        honest = super()._value_and_gradient(f)
+    def differentiate(self, f):
+        honest = super().differentiate(f)
 
         def scaled(params, *args):
             value, gradient = honest(params, *args)
@@ -262,3 +262,10 @@ def test_the_command_refuses_an_unknown_name_as_wrong_usage():
 
 def test_a_plug_in_takes_sixty_lines_of_code_at_most():
     assert len([line for line in PLUG_IN.read_text().splitlines() if line.strip()]) <= 60
+
+
+def test_the_contract_lists_the_functions_that_the_kit_checks():
+    contract = (Path(__file__).parent.parent / "backends" / "README.md").read_text()
+    listed = re.search(r"they are there: (.*?)\. Operators", contract, re.DOTALL).group(1)
+    named = set(re.findall(r"`(\w+)`", listed))
+    assert named == set(model_laws.NEEDED_FUNCTIONS)

@@ -39,14 +39,14 @@ class Honest(NumericalDifference):
 
 
 class LiesAboutTheValue(Honest):
-    def _value_and_gradient(self, f):
-        honest = super()._value_and_gradient(f)
+    def differentiate(self, f):
+        honest = super().differentiate(f)
         return lambda params, *args: (honest(params, *args)[0] * 1.001, honest(params, *args)[1])
 
 
 class Scaled(Honest):
-    def _value_and_gradient(self, f):
-        honest = super()._value_and_gradient(f)
+    def differentiate(self, f):
+        honest = super().differentiate(f)
 
         def scaled(params, *args):
             value, gradient = honest(params, *args)
@@ -56,8 +56,8 @@ class Scaled(Honest):
 
 
 class Flattens(Honest):
-    def _value_and_gradient(self, f):
-        honest = super()._value_and_gradient(f)
+    def differentiate(self, f):
+        honest = super().differentiate(f)
 
         def flattens(params, *args):
             value, gradient = honest(params, *args)
@@ -117,8 +117,8 @@ class LendsItsInput(Honest):
 
 
 class Wavers(Honest):
-    def _value_and_gradient(self, f):
-        honest, generator = super()._value_and_gradient(f), np.random.default_rng(0)
+    def differentiate(self, f):
+        honest, generator = super().differentiate(f), np.random.default_rng(0)
         return lambda params, *args: tree_map(
             lambda leaf: leaf + 1e-12 * generator.normal(), honest(params, *args)
         )

@@ -132,7 +132,7 @@ class InChunks(NumericalDifference):
 
     method: str = "structured"
 
-    def _value_and_gradient(self, f):
+    def differentiate(self, f):
         def value_and_gradient(params, *args):
             value = f(params, *args)
             for done in range(1, params.size + 1):

@@ -44,10 +44,10 @@ class Promises(Backend):
     def _is_native(self, leaf):
         return isinstance(leaf, np.ndarray)
 
-    def _to_native(self, array):
+    def to_native(self, array):
         return array
 
-    def _value_and_gradient(self, f):
+    def differentiate(self, f):
         return lambda params, *args: (f(params, *args), Promise(2 * params))
 
     def wait(self, tree):

@@ -189,7 +189,7 @@ class Function:
         """Return an array that nobody else holds as a native one, without a copy where it can."""
         if self.backend.xp is np:
             return array
-        return self.backend._scoped(self.backend._to_native)(array)
+        return self.backend._scoped(self.backend.to_native)(array)
 
     def _check_purity(self) -> None:
         given = [leaf for leaf in flatten(self.given_args)[0] if is_array(leaf)]

@@ -58,10 +58,10 @@ class IsolatedBackend(Backend):
     def xp(self) -> Any:
         return np
 
-    def _to_native(self, array: np.ndarray) -> Array:
+    def to_native(self, array: np.ndarray) -> Array:
         return array
 
-    def _value_and_gradient(self, f: ModelFunction) -> Operator:
+    def differentiate(self, f: ModelFunction) -> Operator:
         return self.value_and_gradient(f)
 
     def value_and_gradient(self, f: ModelFunction) -> Operator:

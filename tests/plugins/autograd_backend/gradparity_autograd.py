@@ -28,7 +28,7 @@ class HipsAutograd(Backend):
     def xp(self) -> Any:
         return autograd.numpy
 
-    def _to_native(self, array: np.ndarray) -> Array:
+    def to_native(self, array: np.ndarray) -> Array:
         return array
 
     def _is_native(self, leaf: Any) -> bool:
@@ -41,7 +41,7 @@ class HipsAutograd(Backend):
             native.flags.writeable = False
         return native
 
-    def _value_and_gradient(self, f: ModelFunction) -> Operator:
+    def differentiate(self, f: ModelFunction) -> Operator:
         def value_and_gradient(params: PyTree, *args: PyTree) -> tuple[Array, PyTree]:
             leaves, structure = flatten(params)
 
