@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from .checks import check_differentiable, check_same_shapes, scalar
-from .errors import InvalidParameters, InvalidSetting
+from .errors import InvalidData, InvalidParameters, InvalidSetting
 from .jacobians import inner_product, jacobian_by_columns, jacobian_by_rows, tree_contractions
 from .pytrees import (
     Array,
@@ -255,10 +255,16 @@ class Backend(ABC):
 
         batches: pytree of native arrays with one leading length; constants: seen by every step
         returns: the last carry, and the outputs stacked along a new leading axis
+        raises: InvalidData where there is no batch and the framework cannot tell what a step gives
         """
         leaves, structure = flatten(batches)
         outputs = []
         for batch in zip(*map(self.xp.unstack, leaves), strict=True):
             carry, output = step(carry, unflatten(structure, batch), *constants)
             outputs.append(output)
+        if not outputs:
+            raise InvalidData(
+                "scan: got no batches, expected at least one: what no step returned has no shape; "
+                "leave the scan out, the carry stays as it is"
+            )
         return carry, tree_map(lambda *leaves: self.xp.stack(leaves), *outputs)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from gradparity.backends import get_backend
+from gradparity.backends.errors import InvalidData
 from gradparity.backends.pytrees import flatten, tree_map
 
 torch = pytest.importorskip("torch")
@@ -109,6 +110,13 @@ def test_a_scan_is_the_loop_in_every_bit(torch_backend, step):
     pairs = zip(flatten(scanned)[0], flatten((carry, stacked))[0], strict=True)
     assert all(a.dtype == b.dtype and torch.equal(a, b) for a, b in pairs)
     assert start.tolist() == [1.0, 2.0, 3.0]
+
+
+@pytest.mark.parametrize("name", ["numerical", "torch"])
+def test_a_scan_of_no_batches_says_so(name):
+    backend = get_backend(name)
+    with pytest.raises(InvalidData, match="got no batches"):
+        backend.scan(lambda c, b: (c, b), *backend.asarray((np.ones(2), np.ones((0, 2)))))
 
 
 def test_a_descent_takes_the_memory_of_its_parameters(torch_backend):
