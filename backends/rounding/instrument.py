@@ -80,6 +80,9 @@ class Instrument(Protocol):
     ) -> tuple[Any, tuple[Cast, ...]]:
         """Return what f(*args) gives in float64 without its casts, native, and the casts."""
 
+    def lowers(self, f: Callable[..., Any], args: tuple[Any, ...]) -> bool:
+        """Tell whether f(*args) makes or uses an array of less than float64."""
+
 
 def find_instrument(name: str) -> Instrument | Unmeasured:
     """Return the instrument of a backend, or why it has none here."""

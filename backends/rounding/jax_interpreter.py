@@ -90,6 +90,26 @@ class JaxInstrument:
             structure = jax.tree_util.tree_structure(shape)
             return jax.tree_util.tree_unflatten(structure, found), without.casts
 
+    def lowers(self, f: Callable[..., Any], args: tuple[Any, ...]) -> bool:
+        with jax.enable_x64(True):
+            leaves, static = _split(args)
+            closed = jax.make_jaxpr(lambda given: f(*static(given)))(leaves)
+        return _is_lowered(closed.jaxpr)
+
+
+def _is_lowered(jaxpr: Any) -> bool:
+    """Tell whether an equation of a jaxpr, or of one within, gives less than float64."""
+    for equation in jaxpr.eqns:
+        if equation.primitive.name == "reduce_precision":
+            return True
+        if any(_is_low(getattr(output.aval, "dtype", None)) for output in equation.outvars):
+            return True
+        for value in equation.params.values():
+            for inner in value if isinstance(value, tuple) else (value,):
+                if _is_jaxpr(inner) and _is_lowered(getattr(inner, "jaxpr", inner)):
+                    return True
+    return False
+
 
 class _Traced:
     """The equations of a function's output and VJP at given arrays."""

@@ -32,6 +32,15 @@ class Lifted:
         output, self.casts = self._instrument.lifted_output(self.f, self._doubles(args))
         return output
 
+    def on_native(self, *args: PyTree) -> Any:
+        """Return what f gives for the backend's own float64 arrays, which are handed over as is."""
+        output, self.casts = self._instrument.lifted_output(self.f, args)
+        return output
+
+    def lowers(self, *args: PyTree) -> bool:
+        """Tell whether f would compute in less than float64 at the backend's own float64 arrays."""
+        return self._instrument.lowers(self.f, args)
+
     def value_and_gradient(self, params: PyTree, *args: PyTree) -> tuple[float, PyTree]:
         """Return f's value and its gradient, float64 arrays of NumPy like params."""
         outputs, gradient = self.pullback(params, None, *args)

@@ -85,6 +85,12 @@ class TorchInstrument:
         with mode:
             return f(*args), mode.casts
 
+    def lowers(self, f: Callable[..., Any], args: tuple[Any, ...]) -> bool:
+        mode = WithoutCasts()
+        with mode:
+            f(*args)
+        return bool(mode.casts) or mode.widened > 0
+
 
 def _gradient(
     f: Callable[..., Any],
@@ -285,6 +291,7 @@ class WithoutCasts(TorchDispatchMode):
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._met: Counter[tuple[str, str]] = Counter()
+        self.widened = 0
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -309,6 +316,7 @@ class WithoutCasts(TorchDispatchMode):
             for leaf in leaves
             if isinstance(leaf, torch.Tensor) and leaf.dtype in LOW
         }
+        self.widened += len(widened)
         inputs = [
             torch.float64
             if isinstance(leaf, torch.dtype) and leaf in LOW
