@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from gradparity.backends.precision import UNIT_ROUNDOFF
 from gradparity.backends.rounding import Unmeasured, measure_rounding, scatter_margin
-from gradparity.backends.rounding.instrument import UNIT_ROUNDOFF, find_instrument
+from gradparity.backends.rounding.instrument import find_instrument
 from gradparity.backends.rounding.scatter import LeafRounding
 from gradparity.compare.low_precision.standing import standing
 from gradparity.compare.scenarios.layers import LAYERS

@@ -10,13 +10,6 @@ import numpy as np
 from ..pytrees import PyTree
 
 LOW_PRECISION = ("float32", "bfloat16", "float16")
-# Half the distance from 1 to the next larger number: the largest relative error of one rounding.
-UNIT_ROUNDOFF = {
-    "float64": 2.0**-53,
-    "float32": 2.0**-24,
-    "bfloat16": 2.0**-8,
-    "float16": 2.0**-11,
-}
 SMALLEST_SUBNORMAL = {
     "float64": 2.0**-1074,
     "float32": 2.0**-149,
@@ -77,8 +70,11 @@ class Instrument(Protocol):
 
     def lifted_output(
         self, f: Callable[..., Any], args: tuple[Any, ...]
-    ) -> tuple[Any, tuple[Cast, ...]]:
-        """Return what f(*args) gives in float64 without its casts, native, and the casts."""
+    ) -> tuple[Any, tuple[Cast, ...], int]:
+        """Return what f(*args) gives in float64 without its casts, native, and the casts.
+
+        The number is that of the arrays of a lower precision that f uses beside its arguments.
+        """
 
     def lowers(self, f: Callable[..., Any], args: tuple[Any, ...]) -> bool:
         """Tell whether f(*args) makes or uses an array of less than float64."""

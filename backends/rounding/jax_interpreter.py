@@ -8,8 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ..precision import UNIT_ROUNDOFF
 from ..pytrees import PyTree, is_array
-from .instrument import LOW_PRECISION, SMALLEST_SUBNORMAL, UNIT_ROUNDOFF, Cast, Gradient
+from .instrument import LOW_PRECISION, SMALLEST_SUBNORMAL, Cast, Gradient
 
 Apply = Callable[[Any, list[Any]], Sequence[Any]]
 
@@ -79,7 +80,7 @@ class JaxInstrument:
 
     def lifted_output(
         self, f: Callable[..., Any], args: tuple[Any, ...]
-    ) -> tuple[Any, tuple[Cast, ...]]:
+    ) -> tuple[Any, tuple[Cast, ...], int]:
         without = WithoutCasts()
         with jax.enable_x64(True):
             leaves, static = _split(args)
@@ -88,7 +89,8 @@ class JaxInstrument:
             )
             found = evaluate(closed.jaxpr, closed.consts, leaves, without)
             structure = jax.tree_util.tree_structure(shape)
-            return jax.tree_util.tree_unflatten(structure, found), without.casts
+            output = jax.tree_util.tree_unflatten(structure, found)
+            return output, without.casts, without.widened
 
     def lowers(self, f: Callable[..., Any], args: tuple[Any, ...]) -> bool:
         with jax.enable_x64(True):
@@ -428,6 +430,7 @@ class WithoutCasts:
 
     def __init__(self) -> None:
         self._met: Counter[tuple[str, str]] = Counter()
+        self.widened = 0
 
     @property
     def casts(self) -> tuple[Cast, ...]:
@@ -447,6 +450,7 @@ class WithoutCasts:
             given.astype(np.float64) if _dtype(given) in LOW_PRECISION else given
             for given in inputs
         ]
+        self.widened += any(_dtype(given) in LOW_PRECISION for given in inputs)
         changed = {
             key: np.dtype(np.float64)
             for key in ("new_dtype", "preferred_element_type", "dtype", "out_dtype")

@@ -18,23 +18,24 @@ class Lifted:
     """f in float64, without its casts: to be called in place of f.
 
     Floating arguments, of whatever framework and dtype, become float64 arrays of the backend's
-    own. `casts` are those that the last call ignored.
+    own. `casts` are those that the last call ignored; `widened` is how many arrays of a lower
+    precision it met that f holds itself.
     """
 
     def __init__(self, f: Callable[..., Any], instrument: Instrument) -> None:
         self.f = f
         self.casts: tuple[Cast, ...] = ()
+        self.widened = 0
         self._instrument = instrument
         self.__name__ = getattr(f, "__name__", "f")
 
     def __call__(self, *args: PyTree) -> Any:
         """Return what f gives, arrays of the backend's own."""
-        output, self.casts = self._instrument.lifted_output(self.f, self._doubles(args))
-        return output
+        return self.on_native(*self._doubles(args))
 
     def on_native(self, *args: PyTree) -> Any:
         """Return what f gives for the backend's own float64 arrays, which are handed over as is."""
-        output, self.casts = self._instrument.lifted_output(self.f, args)
+        output, self.casts, self.widened = self._instrument.lifted_output(self.f, args)
         return output
 
     def lowers(self, *args: PyTree) -> bool:

@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from ..precision import UNIT_ROUNDOFF
 from ..pytrees import PyTree, flatten, is_array, leaf_names, tree_map
-from .instrument import UNIT_ROUNDOFF, Cast, Gradient, Instrument, Unmeasured, find_instrument
+from .instrument import LOW_PRECISION, Cast, Gradient, Instrument, Unmeasured, find_instrument
 from .scatter import LeafRounding, Rounding
 
 RUNS = 8
@@ -36,8 +37,8 @@ def measure_rounding(
     truth: the float64 gradient where it is known; else f without its casts is differentiated
     returns: Unmeasured with the reason where f cannot be run that way
     """
-    if dtype is not None and dtype not in UNIT_ROUNDOFF:
-        return Unmeasured(f"got dtype {dtype!r}, expected one of {', '.join(UNIT_ROUNDOFF)}")
+    if dtype not in (None, "float64", *LOW_PRECISION):
+        return Unmeasured(f"got dtype {dtype!r}, expected one of {', '.join(LOW_PRECISION)}")
     instrument = find_instrument(backend_name)
     if isinstance(instrument, Unmeasured):
         return instrument

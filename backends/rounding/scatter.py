@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from .instrument import SMALLEST_SUBNORMAL, UNIT_ROUNDOFF
+from ..precision import UNIT_ROUNDOFF
+from .instrument import SMALLEST_SUBNORMAL
 
 CONFIDENCE = 0.95
 

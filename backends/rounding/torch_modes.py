@@ -11,12 +11,13 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
+from ..precision import UNIT_ROUNDOFF
 from ..pytrees import PyTree, flatten, tree_map, unflatten
-from .instrument import SMALLEST_SUBNORMAL, UNIT_ROUNDOFF, Cast, Gradient
+from .instrument import LOW_PRECISION, SMALLEST_SUBNORMAL, Cast, Gradient
 
 aten = torch.ops.aten
 LOW = frozenset({torch.float32, torch.bfloat16, torch.float16})
-NAMES = {getattr(torch, name): name for name in UNIT_ROUNDOFF}
+NAMES = {getattr(torch, name): name for name in ("float64", *LOW_PRECISION)}
 
 # Operations that pick, place or order values without computing with them, and those whose result
 # is exact whatever the values.
@@ -80,10 +81,10 @@ class TorchInstrument:
 
     def lifted_output(
         self, f: Callable[..., Any], args: tuple[Any, ...]
-    ) -> tuple[Any, tuple[Cast, ...]]:
+    ) -> tuple[Any, tuple[Cast, ...], int]:
         mode = WithoutCasts()
         with mode:
-            return f(*args), mode.casts
+            return f(*args), mode.casts, mode.widened
 
     def lowers(self, f: Callable[..., Any], args: tuple[Any, ...]) -> bool:
         mode = WithoutCasts()

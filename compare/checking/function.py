@@ -30,9 +30,13 @@ from gradparity.backends.pytrees import (
     tree_map,
     unflatten,
 )
+from gradparity.backends.rounding import Cast, lift
 
 from .thresholds import CALLS_BEFORE_COMPILING, LAST_BITS, OTHER_SCALE, SMALL
 
+# Backends that can run a function without its casts.
+LIFTING = ("torch", "jax")
+MOST_CASTS = 3
 FRAMEWORKS = {"jax": "jax", "jaxlib": "jax", "torch": "torch"}
 
 
@@ -98,7 +102,10 @@ class Function:
     framework whose arrays the parameters are, or which f turns out to want, evaluates f, as it is,
     in float64; the leaves are private copies, and an f that changes its inputs is refused.
 
+    Casts of f to a lower precision are ignored where its framework can run it without them.
+
     leaves: what moves; value, again: f at the point, evaluated twice
+    casts: those that are ignored
     evaluations: how often f has been called; where JAX compiles f, this counts its runs
     edges: what f raised at moved points, with the number of times
     raises: InvalidParameters for no parameters, integers or NaN; NonScalarLoss; ImpureFunction;
@@ -121,6 +128,7 @@ class Function:
         self.edges: dict[str, int] = {}
         self.backend = _choose_backend(backend, (self.given, args))
         self._compiled: Callable[..., Any] | None = None
+        self.casts: tuple[Cast, ...] = ()
         self.value = self._first_value(named=backend is not None)
         self.again = self._number(self._evaluate(self._native))
 
@@ -131,7 +139,7 @@ class Function:
             self._prepare()
             try:
                 with np.errstate(all="ignore"):
-                    value = self._evaluate(self._native)
+                    value = self._evaluate_without_casts()
                 break
             except GradparityError:
                 raise
@@ -147,6 +155,35 @@ class Function:
         self._check_purity()
         return self._number(value)
 
+    def _evaluate_without_casts(self) -> Any:
+        """Evaluate f for the first time, and keep it without its casts if it makes any."""
+        self.casts = ()
+        if self.backend.name not in LIFTING:
+            return self._evaluate(self._native)
+        lifted = lift(self.scalar, self.backend.name)
+        try:
+            # JAX tells from a trace, without running f; PyTorch has to run it.
+            if self.backend.name == "jax" and not lifted.lowers(self._native, *self.args):
+                return self._evaluate(self._native)
+            value = lifted.on_native(self._native, *self.args)
+        except GradparityError:
+            raise
+        except Exception:  # f itself fails, which is better seen without the lifting
+            return self._evaluate(self._native)
+        self.evaluations += 1
+        if lifted.casts or (lifted.widened and not self._runs_as_it_is()):
+            self.casts, self.scalar = lifted.casts, lifted
+            self._eager = self.backend._scoped(lifted.on_native)
+        return value
+
+    def _runs_as_it_is(self) -> bool:
+        """Tell whether f runs in float64 with what it holds in a lower precision, such as masks."""
+        try:
+            self._evaluate(self._native)
+        except Exception:
+            return False
+        return True
+
     def _prepare(self) -> None:
         self._native = [self._to_native(leaf.array) for leaf in self.leaves]
         self.args = native_args(self.backend, self.given_args)
@@ -155,13 +192,17 @@ class Function:
         self._compiled = None
 
     def scalar_for(self, backend: Backend) -> Callable[..., Any]:
-        """Return the real function of a list of real leaves, in a backend's arrays."""
+        """Return the real function of a list of real leaves, in a backend's arrays.
+
+        It is `Lifted` where it has casts to be ignored.
+        """
         cotangent = None
         if self.cotangent is RANDOM:
             cotangent = functools.partial(_random_cotangent, backend)
         elif self.cotangent is not None:
             (cotangent,) = native_args(backend, (self.cotangent,))
-        return scalarised(self.f, self.structure, self.given, cotangent)
+        scalar = scalarised(self.f, self.structure, self.given, cotangent)
+        return lift(scalar, backend.name) if self.casts and backend.name in LIFTING else scalar
 
     def _evaluate(self, leaves: list[Array]) -> Any:
         self.evaluations += 1
@@ -327,8 +368,9 @@ class Function:
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """Say what f raised at moved points."""
-        return tuple(
+        """Say what f raised at moved points, and which casts of f were ignored."""
+        lifted = [f"without f's casts {listed_casts(self.casts)}"] if self.casts else []
+        return tuple(lifted) + tuple(
             f"f raised {text} at {times} points nearby, which count as beyond its domain"
             for text, times in list(self.edges.items())[:2]
         )
@@ -383,6 +425,12 @@ class Function:
             return self._number(self._eager(leaves, *args))
         except Exception:
             return math.nan
+
+
+def listed_casts(casts: Sequence[Cast]) -> str:
+    """Name a few casts, each with the line of f that asks for it."""
+    more = f", and {len(casts) - MOST_CASTS} more" if len(casts) > MOST_CASTS else ""
+    return ", ".join(map(str, casts[:MOST_CASTS])) + more
 
 
 def read_leaves(given: Sequence[Any], names: Sequence[str]) -> tuple[Leaf, ...]:

@@ -10,6 +10,7 @@ import numpy as np
 from gradparity.backends import Backend, BackendUnavailable
 from gradparity.backends.precision import dtype_name
 from gradparity.backends.pytrees import is_array, private_numpy, tree_map
+from gradparity.backends.rounding import Lifted
 
 from .function import Function, float64_backend, native_args
 
@@ -72,9 +73,11 @@ def gradient_by(
             args = native_args(
                 backend, tuple(tree_map(moved_arg, arg) for arg in function.given_args)
             )
-            value, gradient = backend.value_and_gradient(function.scalar_for(backend))(
-                leaves, *args
-            )
+            scalar = function.scalar_for(backend)
+            if isinstance(scalar, Lifted):
+                value, gradient = scalar.value_and_gradient(leaves, *args)
+            else:
+                value, gradient = backend.value_and_gradient(scalar)(leaves, *args)
             number = float(private_numpy(value))
             if not rounding and abs(number - function.value) > SAME_VALUE * abs(function.value):
                 return None

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from gradparity.backends.precision import UNIT_ROUNDOFF
 from gradparity.backends.rounding import Rounding
-from gradparity.backends.rounding.instrument import SMALLEST_SUBNORMAL, UNIT_ROUNDOFF
+from gradparity.backends.rounding.instrument import SMALLEST_SUBNORMAL
 
 # A kernel is called worse where no more than this share of pairs of eager's own runs is as far
 # apart as the kernel and its yardstick are.
