@@ -30,7 +30,7 @@ def drawn(scatter=1e-2, dtype="bfloat16", *, runs=FIRST_RUNS, size=1.0, seed=0):
             LeafRounding(name, dtype, truth, error[:number], error[-1])
             for name, truth, error in zip("ab", truths, errors, strict=True)
         )
-        return Rounding("torch", dtype, number, seed, leaves, (), (), after)
+        return Rounding("torch", dtype, number, seed, leaves, (), (), (), after)
 
     claim = [truth + error[-1] for truth, error in zip(truths, errors, strict=True)]
     return after(runs), claim

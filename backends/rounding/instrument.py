@@ -19,10 +19,14 @@ SMALLEST_SUBNORMAL = {
 
 
 class Gradient(NamedTuple):
-    """What f gave and its gradient, leaf by leaf, as float64 arrays of NumPy."""
+    """What f gave and its gradient, leaf by leaf, as float64 arrays of NumPy.
+
+    rounded_to: the dtypes to which a randomly rounded run rounded
+    """
 
     outputs: list[np.ndarray]
     leaves: list[np.ndarray]
+    rounded_to: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

@@ -64,9 +64,12 @@ class JaxInstrument:
             traced = _Traced(f, params, args, cotangent)
 
         def run(seed: int | None) -> Gradient:
-            apply = _plainly if seed is None else RandomRounding(seed)
             with jax.enable_x64(double):
-                return traced.gradient(apply)
+                if seed is None:
+                    return traced.gradient(_plainly)
+                apply = RandomRounding(seed)
+                gradient = traced.gradient(apply)
+                return gradient._replace(rounded_to=frozenset(apply.rounded_to))
 
         return run
 
@@ -361,6 +364,7 @@ class RandomRounding:
 
     def __init__(self, seed: int) -> None:
         self._generator = np.random.default_rng(seed)
+        self.rounded_to: set[str] = set()
 
     def __call__(self, equation: Any, inputs: list[Any]) -> list[Any]:
         name = equation.primitive.name
@@ -409,6 +413,7 @@ class RandomRounding:
         name = _dtype(output)
         if name not in LOW_PRECISION or not output.size:
             return output
+        self.rounded_to.add(name)
         array = np.asarray(output)
         # float32 holds a few roundings of the lower dtypes, but not of its own.
         wide = np.float64 if name == "float32" else np.float32

@@ -107,6 +107,9 @@ def _measure(
                 for k, output in enumerate(exact.outputs)
             ),
             casts=casts,
+            rounded_to=tuple(
+                sorted(used[0].rounded_to if used else (), key=UNIT_ROUNDOFF.__getitem__)
+            ),
             again=after,
         )
 

@@ -71,6 +71,7 @@ class Rounding:
 
     leaves: in the order of the parameters' leaves; values: errors of f's own outputs, in the same
     form; backend: the framework that ran it; casts: what had to be ignored for the true gradient
+    rounded_to: the dtypes that f rounds to, the coarsest last
     """
 
     backend: str
@@ -80,6 +81,7 @@ class Rounding:
     leaves: tuple[LeafRounding, ...]
     values: tuple[LeafRounding, ...]
     casts: tuple[Any, ...]
+    rounded_to: tuple[str, ...]
     again: Callable[[int], "Rounding"] = field(repr=False, compare=False)
 
     confidence = CONFIDENCE

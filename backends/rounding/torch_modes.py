@@ -68,8 +68,11 @@ class TorchInstrument:
         self, f: Callable[..., Any], params: PyTree, args: tuple[Any, ...], cotangent: PyTree
     ) -> Callable[[int | None], Gradient]:
         def run(seed: int | None) -> Gradient:
-            mode = nullcontext() if seed is None else RandomRounding(seed)
-            return _gradient(f, params, args, cotangent, mode)
+            if seed is None:
+                return _gradient(f, params, args, cotangent, nullcontext())
+            mode = RandomRounding(seed)
+            gradient = _gradient(f, params, args, cotangent, mode)
+            return gradient._replace(rounded_to=frozenset(mode.rounded_to))
 
         return run
 
@@ -148,6 +151,7 @@ class RandomRounding(TorchDispatchMode):
     def __init__(self, seed: int) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._seed = seed
+        self.rounded_to: set[str] = set()
         self._generators: dict[torch.device, torch.Generator] = {}
 
     @classmethod
@@ -204,6 +208,7 @@ class RandomRounding(TorchDispatchMode):
 
     def _perturbed(self, tensor: torch.Tensor) -> torch.Tensor:
         unit = UNIT_ROUNDOFF[NAMES[tensor.dtype]]
+        self.rounded_to.add(NAMES[tensor.dtype])
         # float32 holds a few roundings of the lower dtypes, but not of its own.
         wide = torch.float64 if tensor.dtype is torch.float32 else torch.float32
         noise = torch.rand(

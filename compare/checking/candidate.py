@@ -42,6 +42,7 @@ class Candidate:
     problems: by the position of the leaf; -1 for a leaf that the parameters do not have
     strays: leaves whose shape is not the parameter's, as they came, by position
     remarks: how it was lined up, where that was not by name
+    framework: whose arrays they are, None for NumPy's
     """
 
     slopes: tuple[np.ndarray, ...]
@@ -51,6 +52,7 @@ class Candidate:
     problems: tuple[tuple[int, Problem], ...]
     strays: Mapping[int, np.ndarray]
     remarks: tuple[str, ...] = ()
+    framework: str | None = None
 
 
 def read_candidate(gradient: PyTree, leaves: Sequence[Leaf]) -> Candidate:
@@ -63,7 +65,8 @@ def read_candidate(gradient: PyTree, leaves: Sequence[Leaf]) -> Candidate:
     remarks: tuple[str, ...] = ()
     if set(offered) != set(names):
         offered, remarks = _by_order(offered, leaves)
-    convention = "jax" if framework_of(offered.values()) == "jax" else "torch"
+    framework = framework_of(offered.values())
+    convention = "jax" if framework == "jax" else "torch"
     problems: list[tuple[int, Problem]] = []
     slopes, units, dtypes, strays = [], [], [], {}
     for position, leaf in enumerate(leaves):
@@ -79,7 +82,14 @@ def read_candidate(gradient: PyTree, leaves: Sequence[Leaf]) -> Candidate:
     if strangers:
         problems.append((-1, Problem("", _strange(strangers, names), "structure")))
     return Candidate(
-        tuple(slopes), tuple(units), tuple(dtypes), convention, tuple(problems), strays, remarks
+        tuple(slopes),
+        tuple(units),
+        tuple(dtypes),
+        convention,
+        tuple(problems),
+        strays,
+        remarks,
+        framework,
     )
 
 

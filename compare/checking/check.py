@@ -28,6 +28,7 @@ def check_gradient(
     backend: str | Backend | None = None,
     budget: int = MOST_EVALUATIONS,
     proof: bool = False,
+    yardstick: PyTree | Callable[..., PyTree] | None = None,
 ) -> GradientCheck:
     """Judge a gradient of f(params, *args) by differences of f, down to their error bars.
 
@@ -44,6 +45,8 @@ def check_gradient(
     tolerance: what error of an entry is accepted: a number, one for each leaf, or arrays
     seed: of the random directions; backend: who evaluates f, where params do not tell
     budget: calls of f, after which the verdict is "cannot tell", with what is known so far
+    yardstick: another gradient in the same low precision, such as eager's own beside a kernel's:
+        the result's `.yardstick` says whether the candidate is significantly worse
     proof: enclose all entries in ball arithmetic besides, see `prove_gradient`: what is proved
         wrong is `differ` below what differences resolve, unless rtol or tolerance accept errors
     raises: InvalidParameters, InvalidSetting, NonScalarLoss, ImpureFunction, FunctionFailed,
@@ -52,7 +55,7 @@ def check_gradient(
     checker = GradientChecker(
         f, params, *args, seed=seed, backend=backend, cotangent=cotangent, budget=budget
     )
-    found = checker.check(gradient, tolerance, rtol)
+    found = checker.check(gradient, tolerance, rtol, yardstick=yardstick)
     if hint := hint_at_models(f):
         found = replace(found, notes=(*found.notes, hint))
     if not proof:

@@ -8,11 +8,15 @@ from typing import Any
 import numpy as np
 
 from gradparity.backends import Backend
-from gradparity.backends.errors import InvalidSetting
+from gradparity.backends.errors import InvalidSetting, ShapeMismatch
 from gradparity.backends.framework_trees import is_model, settled
 from gradparity.backends.precision import UNIT_ROUNDOFF
 from gradparity.backends.pytrees import PyTree, flatten, is_array
+from gradparity.backends.rounding import Rounding
 
+from ..low_precision.judging import ALL_RUNS
+from ..low_precision.standing import WRONG as STANDS_OUT
+from ..low_precision.yardstick import compare_accuracy
 from .account import CONFIRMING_ROUNDS, Account
 from .candidate import NO_GRADIENT, Candidate, accepted, read_candidate, rounding_bounds
 from .conclusion import Case, Judged, conclude
@@ -22,6 +26,7 @@ from .function import Function, Span
 from .patterns import Witness
 from .reference import Reference, reference_of
 from .result import GradientCheck
+from .rounding import judge_measured, measure_for
 from .score import Claim, Directions, norm
 from .slope import KINDS, Directional
 from .thresholds import CONFIRMED, DRAWN, DRAWS, DUST, MOST_EVALUATIONS, ROUNDINGS, UNEXPLAINED
@@ -326,6 +331,8 @@ class GradientChecker(Checker):
         lengths = (length for shape in shapes for length in shape)
         function = Function(f, params, args, backend, cotangent)
         super().__init__(function, seed, budget, claim, lengths)
+        self.unmeasured = ""
+        self._roundings: dict[Any, list[Rounding] | str] = {}
 
     def check(
         self,
@@ -334,32 +341,137 @@ class GradientChecker(Checker):
         rtol: float | None = None,
         rounding: float = 0.0,
         only: Sequence[np.ndarray] | None = None,
+        yardstick: PyTree | Callable[..., PyTree] | None = None,
     ) -> GradientCheck:
         """Return the verdict on one candidate; its `evaluations` are those since the last one.
 
         rounding: what the candidate's own method loses, relatively, more than its dtype does
         only: the entries of each leaf to be judged, flat; None for all
+        yardstick: another gradient, whose accuracy the candidate's is compared with
         """
         bounds = accepted(tolerance, rtol, self.function.leaves)
         terms = Terms(bounds, rtol or 0.0, rounding, only)
+        check, given = self._verdict(gradient, terms)
+        if self.unmeasured and not check.rounding and check.verdict != "agree":
+            check = replace(check, notes=(*check.notes, self.unmeasured))
+        return check if yardstick is None else self._beside(check, given, yardstick, terms)
+
+    def _verdict(self, gradient: Any, terms: Terms) -> tuple[GradientCheck, PyTree]:
+        """Return the verdict, and the numbers that it is about."""
         if not callable(gradient) or is_model(gradient):
-            return self.check_tree(gradient, terms)
+            return self.check_tree(gradient, terms), gradient
         given = self.function.call(gradient)
         check = self.check_tree(given, terms)
         again = self._again(gradient, given)
         if again:
-            return replace(
+            check = replace(
                 check,
                 verdict=type(check.verdict).DIFFER,
                 reason=f"the {self.claim} changes from call to call: it {again}",
             )
-        if check.verdict == "differ" and not self.function.is_double:
+        elif check.verdict == "differ" and not self.function.is_double:
             exact = self.check_tree(self.function.call_in_float64(gradient), terms)
             if exact.verdict == "agree":
                 dtype = self.function.dtype
                 note = f"in float64 it is right: only {dtype} is at fault"
-                return replace(check, notes=(note, *check.notes))
-        return check
+                check = replace(check, notes=(note, *check.notes))
+        return check, given
+
+    def _beside(
+        self, check: GradientCheck, given: PyTree, yardstick: Any, terms: Terms
+    ) -> GradientCheck:
+        """Compare the accuracies of a candidate and of a yardstick, by measured rounding."""
+        is_rule = callable(yardstick) and not is_model(yardstick)
+        other = self.function.call(yardstick) if is_rule else yardstick
+        one, two = (read_candidate(tree, self.function.leaves) for tree in (given, other))
+        for _, problem in two.problems:
+            raise ShapeMismatch(f"yardstick: leaf {problem.leaf or 'params'}: {problem.text}")
+        account = Account(self.directions, self.function.evaluations + self.budget)
+        judged = None if one.problems else self._rounded(account, one, (), terms)
+        if judged is None or judged.measured is None:
+            why = self.unmeasured or "no reference is certified, or the claim has other leaves"
+            return replace(check, notes=(*check.notes, f"no yardstick: {why}"))
+        names = [leaf.name for leaf in self.function.leaves]
+        arrays = [
+            [
+                slopes.reshape(leaf.shape)
+                for slopes, leaf in zip(candidate.slopes, self.function.leaves, strict=True)
+            ]
+            for candidate in (one, two)
+        ]
+        measured = judged.measured.judgement.rounding.with_runs(ALL_RUNS)
+        return replace(check, yardstick=compare_accuracy(measured, *arrays, names=names))
+
+    def _judge(
+        self,
+        account: Account,
+        candidate: Candidate,
+        unread: Sequence[int],
+        terms: Terms,
+    ) -> Judged:
+        self.unmeasured = ""
+        if any(unit > DOUBLE for unit in candidate.units) or self._went_through_casts(
+            candidate, terms, unread
+        ):
+            rounded = self._rounded(account, candidate, unread, terms)
+            if rounded is not None:
+                return rounded
+        return super()._judge(account, candidate, unread, terms)
+
+    def _went_through_casts(
+        self, candidate: Candidate, terms: Terms, unread: Sequence[int]
+    ) -> bool:
+        """Tell whether numbers in float64 are farther off than they could be without f's casts."""
+        certificate = self.certificate(load=True) if self.function.casts else None
+        if certificate is None:
+            return False
+        claim = self._claim(candidate, certificate, terms, unread)
+        return any(
+            not (
+                np.abs(claim.slopes[leaf] - certificate.claim.slopes[leaf]) <= claim.tolerance[leaf]
+            ).all()
+            for leaf in certificate.spread
+        )
+
+    def _rounded(
+        self,
+        account: Account,
+        candidate: Candidate,
+        unread: Sequence[int],
+        terms: Terms,
+    ) -> Judged | None:
+        """Judge by measured rounding what a certified reference covers; None where it cannot be."""
+        certificate = None if terms.rounding or terms.only is not None else self.certificate(True)
+        if certificate is None or unread or not certificate.spread:
+            return None
+        key = (candidate.dtypes, candidate.framework)
+        if key not in self._roundings:
+            self._roundings[key] = measure_for(
+                self.function, candidate, certificate, self.directions.seed
+            )
+        measured = self._roundings[key]
+        if isinstance(measured, str):
+            self.unmeasured = f"its rounding is bounded, not measured: {measured}"
+            return None
+        said = judge_measured(
+            self.function, candidate, certificate, measured[0], terms.bounds, terms.rtol
+        )
+        claim = self._claim(candidate, certificate, terms, unread)
+        found, claim = self._not_finite(account, claim)
+        rest = {leaf: range(claim.slopes[leaf].size) for leaf in certificate.spread}
+        slack = [
+            max(granted, said.limits.get(leaf, 0.0)) for leaf, granted in enumerate(claim.slack)
+        ]
+        found += said.found + account.of(claim.without(rest))
+        # An entry counts as off where it would be wrong by itself.
+        granted = [
+            STANDS_OUT * said.leaves[leaf].standing.entry_bar.reshape(-1)
+            if leaf in said.leaves
+            else bound
+            for leaf, bound in enumerate(claim.tolerance)
+        ]
+        claim = replace(claim, slack=tuple(slack), tolerance=tuple(granted))
+        return Judged(found, claim, certificate, measured=said)
 
     def _again(self, rule: Callable[..., PyTree], first: PyTree) -> str:
         """Say where a second call gives something else than rounding explains."""

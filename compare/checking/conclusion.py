@@ -21,6 +21,7 @@ from .patterns import (
 )
 from .report import place, sentence
 from .result import GradientCheck, Kink, LeafCheck
+from .rounding import Measured
 from .score import Claim, norm
 from .slope import Directional
 from .thresholds import CONFIRMED, LISTED
@@ -51,12 +52,14 @@ class Judged:
     """What was found, about which claim, and beside which certified reference.
 
     witnesses: slopes along directions through wrong leaves that no reference covers
+    measured: what measured rounding says, where it was measured
     """
 
     found: Found = Found()
     claim: Claim | None = None
     certificate: Certificate | None = None
     witnesses: Mapping[int, Sequence[Witness]] = field(default_factory=dict)
+    measured: Measured | None = None
 
     def __add__(self, more: Found) -> "Judged":
         return replace(self, found=self.found + more)
@@ -99,6 +102,7 @@ def conclude(case: Case, judged: Judged) -> GradientCheck:
         case.function.value,
         case.seed,
         case.claim,
+        rounding=judged.measured.judgement.praise if judged.measured else "",
     )
     return replace(check, reason=sentence(check, case.accepted))
 
@@ -183,7 +187,11 @@ def _leaf_check(case: Case, judged: Judged, position: int) -> LeafCheck:
     more = wrong and (
         number > listed if number else listed in (0, CONFIRMED) and listed < leaf.size
     )
-    return LeafCheck(leaf.name, leaf.shape, verdict, error, resolution, one_entry, pattern, more)
+    said = judged.measured.leaves.get(position) if judged.measured else None
+    share = said.standing.share if said else math.nan
+    return LeafCheck(
+        leaf.name, leaf.shape, verdict, error, resolution, one_entry, pattern, more, share
+    )
 
 
 def _error(case: Case, judged: Judged, position: int) -> tuple[float, int]:

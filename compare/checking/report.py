@@ -72,6 +72,8 @@ def _agreement(check: GradientCheck, accepted: str) -> str:
             "there is nothing to see"
         )
     entry = check.entry_resolution
+    if check.rounding:
+        return f"right to {check.resolution:.1e}, {check.rounding}{within}"
     return f"right to {check.resolution:.1e} (relative; a single entry to {entry:.1e}){within}"
 
 
@@ -80,6 +82,7 @@ def report(check: GradientCheck) -> str:
     above = [f"{check.verdict}: {check.reason}"]
     above += [f"the pattern is: {check.pattern}"] * bool(check.pattern)
     above.append(_circumstances(check))
+    above += [f"beside the yardstick {check.yardstick}"] * (check.yardstick is not None)
     above += _some(check.problems, MOST_OTHERS, "leaves", _problem)
     below = _some(check.kinks, MOST_OTHERS, "kinks", _kink)
     below += _some(check.unknown, MOST_OTHERS, "reasons", str)

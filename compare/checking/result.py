@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from gradparity.backends.displayed import Displayed
 
+from ..low_precision.yardstick import Yardstick
 from ..strict_json import strict
 from ..verdicts import Suspect, Verdict
 from .candidate import Problem
@@ -34,6 +35,7 @@ class LeafCheck:
     entry_resolution: the same for a single entry of typical size
     pattern: a guess at what is wrong, "" if nothing is
     more: whether more entries are wrong than are listed among the suspects
+    share: the error over the measured rounding of eager's own gradient; NaN where none was measured
     """
 
     leaf: str
@@ -44,6 +46,7 @@ class LeafCheck:
     entry_resolution: float
     pattern: str = ""
     more: bool = False
+    share: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,8 @@ class GradientCheck(Displayed):
     resolution: of the worst leaf, relative; see LeafCheck
     value: of f; seed: of the random directions; reference: the engine whose gradient was certified
     proof: where one was asked for
+    rounding: how the error compares with measured rounding, in words; "" where none was measured
+    yardstick: the accuracy beside that of another gradient, where one was given
     """
 
     verdict: Verdict
@@ -79,6 +84,8 @@ class GradientCheck(Displayed):
     claim: str = "gradient"
     reference: str = ""
     proof: "Proof | None" = None
+    rounding: str = ""
+    yardstick: Yardstick | None = None
 
     @property
     def entry_resolution(self) -> float:
@@ -96,4 +103,6 @@ class GradientCheck(Displayed):
         content: dict[str, Any] = strict(replace(self, proof=None))
         if self.proof is not None:
             content["proof"] = self.proof.to_dict()
+        if self.yardstick is not None:
+            content["yardstick"] = strict(self.yardstick.to_dict())
         return content

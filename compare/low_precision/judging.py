@@ -1,7 +1,7 @@
 """The verdict on a claim in low precision: as good as eager, wrong beyond it, or not to be told."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -59,50 +59,61 @@ class Judgement:
     @property
     def reason(self) -> str:
         """One sentence: what the verdict rests on, and how fine it is."""
-        dtype, names = self.rounding.dtype, [leaf.standing.leaf or "params" for leaf in self.leaves]
         if self.verdict is Verdict.AGREE:
-            resolution = max(
-                (leaf.resolution for leaf in self.leaves if not leaf.is_zero), default=0.0
-            )
-            share = max((leaf.standing.share for leaf in self.leaves), default=0.0)
-            return (
-                f"right to {resolution:.1e}, as good as eager {dtype} ({share:.2g} of its rounding)"
-            )
+            known = [leaf.resolution for leaf in self.leaves if not leaf.is_zero]
+            return f"right to {max(known, default=0.0):.1e}, {self.praise}"
         chosen = [k for k, leaf in enumerate(self.leaves) if leaf.verdict is self.verdict]
-        worst = max(chosen, key=lambda k: self.leaves[k].standing.score)
-        found = self.leaves[worst].standing
-        if self.verdict is Verdict.DIFFER:
-            return (
-                f"leaf {names[worst]} is off by {found.error:.1e}, {found.score:.2g} times what "
-                f"any of {self.rounding.runs} runs of eager {dtype} loses to rounding ({found.by})"
-            )
+        return self.sentence_of(
+            max(chosen, key=lambda k: (self.leaves[k].standing.score, self.leaves[k].resolution))
+        )
+
+    @property
+    def praise(self) -> str:
+        """How the claim's error compares with the rounding of eager's own gradient."""
+        share = max((leaf.standing.share for leaf in self.leaves), default=0.0)
+        return f"as good as eager {self.dtype} ({share:.2g} of its rounding)"
+
+    @property
+    def dtype(self) -> str:
+        """The coarsest dtype that f rounds to."""
+        return self.rounding.rounded_to[-1] if self.rounding.rounded_to else self.rounding.dtype
+
+    def sentence_of(self, position: int) -> str:
+        """Say why a leaf does not agree."""
+        leaf = self.leaves[position]
+        found, name = leaf.standing, leaf.standing.leaf or "params"
+        beyond = (
+            f"leaf {name} is off by {found.error:.1e}, {found.score:.2g} times what any of "
+            f"{self.rounding.runs} runs of eager {self.dtype} loses to rounding"
+        )
+        if leaf.verdict is Verdict.DIFFER:
+            return f"{beyond} ({found.by})"
         if found.score > 1.0:
-            return (
-                f"leaf {names[worst]} is off by {found.error:.1e}, {found.score:.2g} times what "
-                f"any of {self.rounding.runs} runs of eager {dtype} loses to rounding: more than "
-                "rounding should, and too little to be sure"
-            )
-        coarse = max(chosen, key=lambda k: self.leaves[k].resolution)
+            return f"{beyond}: more than rounding should, and too little to be sure"
         return (
-            f"leaf {names[coarse]}: rounding alone moves eager {dtype} by "
-            f"{self.leaves[coarse].resolution:.1e} of the gradient, which hides what is wrong"
+            f"leaf {name}: rounding alone moves eager {self.dtype} by {leaf.resolution:.1e} of "
+            "the gradient, which hides what is wrong"
         )
 
 
-def judge(rounding: Rounding, claimed: Sequence[np.ndarray]) -> Judgement:
+def judge(
+    rounding: Rounding, claimed: Sequence[np.ndarray], names: Sequence[str] | None = None
+) -> Judgement:
     """Return the verdict on a claim, one float64 array for each leaf of the rounding.
 
     Runs are added where those at hand leave a question.
+    names: of the leaves, where they are others than the rounding's
     """
-    judgement = _judged(rounding, claimed)
+    names = names or [leaf.name for leaf in rounding.leaves]
+    judgement = _judged(rounding, claimed, names)
     if judgement.verdict is not Verdict.AGREE and rounding.runs < ALL_RUNS:
-        judgement = _judged(rounding.with_runs(ALL_RUNS), claimed)
+        judgement = _judged(rounding.with_runs(ALL_RUNS), claimed, names)
     return judgement
 
 
-def _judged(rounding: Rounding, claimed: Sequence[np.ndarray]) -> Judgement:
+def _judged(rounding: Rounding, claimed: Sequence[np.ndarray], names: Sequence[str]) -> Judgement:
     leaves = tuple(
-        _leaf(rounding, position, np.asarray(array, np.float64))
+        _leaf(rounding, position, np.asarray(array, np.float64), names[position])
         for position, array in enumerate(claimed)
     )
     verdicts = {leaf.verdict for leaf in leaves}
@@ -112,9 +123,10 @@ def _judged(rounding: Rounding, claimed: Sequence[np.ndarray]) -> Judgement:
     return Judgement(verdict, rounding, leaves)
 
 
-def _leaf(rounding: Rounding, position: int, claimed: np.ndarray) -> LeafJudgement:
+def _leaf(rounding: Rounding, position: int, claimed: np.ndarray, name: str) -> LeafJudgement:
     leaf = rounding.leaves[position]
-    found = standing(leaf, claimed, seed=rounding.seed)
+    found = replace(standing(leaf, claimed, seed=rounding.seed), leaf=name)
+    limit = max(SMALL[name] for name in (*rounding.rounded_to, leaf.dtype))
     size, scatter = float(np.linalg.norm(leaf.truth)), leaf.leaf
     is_zero = size <= NOTHING * scatter and np.isfinite(scatter)
     resolution = found.scatter * rounding.margin
@@ -124,7 +136,7 @@ def _leaf(rounding: Rounding, position: int, claimed: np.ndarray) -> LeafJudgeme
         verdict = Verdict.CANNOT_TELL
     elif found.wrong:
         verdict = Verdict.DIFFER
-    elif found.fits and (resolution <= SMALL[leaf.dtype] or is_zero):
+    elif found.fits and (resolution <= limit or is_zero):
         verdict = Verdict.AGREE
     else:
         verdict = Verdict.CANNOT_TELL

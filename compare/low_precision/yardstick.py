@@ -82,15 +82,20 @@ def _ulps(accuracy: Accuracy) -> str:
 
 
 def compare_accuracy(
-    rounding: Rounding, claimed: Sequence[np.ndarray], yardstick: Sequence[np.ndarray]
+    rounding: Rounding,
+    claimed: Sequence[np.ndarray],
+    yardstick: Sequence[np.ndarray],
+    names: Sequence[str] | None = None,
 ) -> Yardstick:
     """Return which of two gradients is nearer to the truth, and whether by more than chance.
 
     Eager's own randomly rounded runs say what chance is: of two runs, one is worse than the other
     by such a ratio in a share of all pairs.
     claimed, yardstick: one float64 array for each leaf
+    names: of the leaves, where they are others than the rounding's
     """
-    one, other = (_accuracy(rounding, arrays) for arrays in (claimed, yardstick))
+    names = names or [leaf.name for leaf in rounding.leaves]
+    one, other = (_accuracy(rounding, arrays, names) for arrays in (claimed, yardstick))
     ratio = _quotient(one.share, other.share)
     shares = np.sqrt(
         np.mean(
@@ -120,11 +125,11 @@ def _quotient(part: float, whole: float) -> float:
     return 1.0 if part == whole else float("inf")
 
 
-def _accuracy(rounding: Rounding, arrays: Sequence[np.ndarray]) -> Accuracy:
+def _accuracy(rounding: Rounding, arrays: Sequence[np.ndarray], names: Sequence[str]) -> Accuracy:
     shares, ulps = [], []
     worst = -1.0
     where: tuple[str, tuple[int, ...]] = ("", ())
-    for leaf, array in zip(rounding.leaves, arrays, strict=True):
+    for leaf, array, name in zip(rounding.leaves, arrays, names, strict=True):
         error = np.nan_to_num(np.abs(np.asarray(array) - leaf.truth), nan=np.inf)
         if 0.0 < leaf.leaf < np.inf:
             shares.append(float(np.linalg.norm(error)) / leaf.leaf)
@@ -133,7 +138,7 @@ def _accuracy(rounding: Rounding, arrays: Sequence[np.ndarray]) -> Accuracy:
         if in_ulps.size and in_ulps.max() > worst:
             worst = float(in_ulps.max())
             index = np.unravel_index(int(np.argmax(in_ulps)), in_ulps.shape)
-            where = (leaf.name, tuple(int(i) for i in index))
+            where = (name, tuple(int(i) for i in index))
     every = np.concatenate(ulps) if ulps else np.zeros(0)
     return Accuracy(
         share=float(np.sqrt(np.mean(np.square(shares)))) if shares else 0.0,

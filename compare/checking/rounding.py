@@ -1,0 +1,161 @@
+"""Judge a claim that was computed in low precision by the rounding measured for its function."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gradparity.backends.precision import UNIT_ROUNDOFF, dtype_name, unit_roundoff
+from gradparity.backends.pytrees import flatten, is_array, unflatten
+from gradparity.backends.rounding import Rounding, Unmeasured, measure_rounding
+from gradparity.backends.rounding.instrument import find_instrument
+
+from ..low_precision.judging import SMALL, Judgement, LeafJudgement, judge
+from ..verdicts import Verdict
+from .candidate import Candidate
+from .disputes import Certificate
+from .found import Found, WrongEntry
+from .function import Function, framework_of
+from .score import norm
+from .thresholds import LISTED
+
+DOUBLE = UNIT_ROUNDOFF["float64"]
+ENGINES = ("torch", "jax")
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What measured rounding says of the leaves that a certificate covers.
+
+    leaves: by position; limits: the resolution up to which each may agree
+    """
+
+    judgement: Judgement
+    found: Found
+    leaves: dict[int, LeafJudgement]
+    limits: dict[int, float]
+
+
+def coarsest(names: Sequence[str]) -> str:
+    return max(names, key=lambda name: UNIT_ROUNDOFF.get(name, DOUBLE), default="float64")
+
+
+def measure_for(
+    function: Function, candidate: Candidate, certificate: Certificate, seed: int
+) -> list[Rounding] | str:
+    """Return the rounding of f's own gradient in the claim's precision, by each engine that can.
+
+    The claim's framework, or that of the parameters, measures; for NumPy's arrays whichever is
+    there, as nobody knows where they came from. Else a reason.
+    """
+    if any(leaf.is_complex for leaf in function.leaves):
+        return "the rounding of complex gradients is not measured"
+    claimed = coarsest(candidate.dtypes)
+    args = [leaf for leaf in flatten(function.given_args)[0] if is_array(leaf)]
+    floating = [leaf for leaf in (*function.given, *args) if "float" in dtype_name(leaf)]
+    given = max((unit_roundoff(leaf) for leaf in floating), default=DOUBLE)
+    # Leaves as they were handed over, unless the claim is coarser than all of them.
+    dtype = claimed if UNIT_ROUNDOFF.get(claimed, DOUBLE) > given else None
+    own = candidate.framework or framework_of(floating)
+    own = own or (function.backend.name if function.backend.name in ENGINES else None)
+
+    def f(leaves: list[Any], *args: Any) -> Any:
+        return function.f(unflatten(function.structure, leaves), *args)
+
+    truth = [
+        slopes.reshape(leaf.shape)
+        for slopes, leaf in zip(certificate.claim.slopes, function.leaves, strict=True)
+    ]
+    measured, reasons = [], []
+    for engine in (own,) if own else ENGINES:
+        if not own and isinstance(find_instrument(engine), Unmeasured):
+            continue
+        found = measure_rounding(
+            f,
+            list(function.given),
+            function.given_args,
+            dtype,
+            backend_name=engine,
+            seed=seed,
+            cotangent=function.cotangent,
+            truth=truth,
+        )
+        if isinstance(found, Unmeasured):
+            reasons.append(found.reason)
+        else:
+            measured.append(found)
+            break
+    return measured or "; ".join(reasons) or "neither torch nor jax is installed to measure it"
+
+
+def judge_measured(
+    function: Function,
+    candidate: Candidate,
+    certificate: Certificate,
+    rounding: Rounding,
+    bounds: Sequence[np.ndarray] | None,
+    rtol: float,
+) -> Measured:
+    """Judge every leaf that the certificate covers, and turn the answer into findings.
+
+    bounds, rtol: errors that the caller accepts; they are taken off before
+    """
+    claims = []
+    for position, leaf in enumerate(function.leaves):
+        truth = certificate.claim.slopes[position]
+        error = candidate.slopes[position] - truth
+        if position not in certificate.spread or norm(error) <= rtol * norm(truth):
+            error = np.zeros_like(error)
+        elif bounds is not None:
+            error = np.sign(error) * np.maximum(np.abs(error) - bounds[position], 0.0)
+        claims.append((truth + error).reshape(leaf.shape))
+    names = [leaf.name for leaf in function.leaves]
+    judgement = judge(rounding, claims, names)
+    total = max(norm(slopes) for slopes in certificate.claim.slopes)
+    found, limits = Found(), {}
+    for position in certificate.spread:
+        leaf = judgement.leaves[position]
+        dtype = coarsest(
+            [*rounding.rounded_to, candidate.dtypes[position], rounding.leaves[position].dtype]
+        )
+        limits[position] = SMALL.get(dtype, SMALL["bfloat16"])
+        extra = certificate.resolution[position] + rtol
+        if bounds is not None:
+            extra += norm(bounds[position]) / (norm(certificate.claim.slopes[position]) or total)
+        if leaf.is_zero:  # it is known as finely as the whole is
+            scatter = rounding.leaves[position].leaf * judgement.rounding.margin
+            known = scatter / total if total else 0.0
+            found += Found({position: extra + known}, {position: extra + known})
+        else:
+            found += Found(
+                {position: extra + leaf.resolution}, {position: extra + leaf.entry_resolution}
+            )
+        limits[position] += extra
+        if leaf.verdict is Verdict.DIFFER:
+            found += _wrong(candidate, certificate, position, leaf)
+        elif leaf.verdict is Verdict.CANNOT_TELL and (
+            leaf.standing.score > 1.0 or leaf.resolution > limits[position]
+        ):
+            found += Found(unknown=((position, judgement.sentence_of(position)),))
+    return Measured(judgement, found, {p: judgement.leaves[p] for p in certificate.spread}, limits)
+
+
+def _wrong(
+    candidate: Candidate, certificate: Certificate, position: int, leaf: LeafJudgement
+) -> Found:
+    bars = leaf.standing.entry_bar.reshape(-1)
+    shape = leaf.standing.entries.shape
+    entries = [int(np.ravel_multi_index(i, shape)) if i else 0 for i in leaf.wrong_entries[:LISTED]]
+    wrong = tuple(
+        WrongEntry(
+            position,
+            entry,
+            float(candidate.slopes[position][entry]),
+            float(certificate.claim.slopes[position][entry]),
+            float(bars[entry]),
+            measured=False,
+        )
+        for entry in entries
+    )
+    return Found(wrong=wrong, wrong_leaves=frozenset((position,)))
