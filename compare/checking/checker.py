@@ -400,7 +400,7 @@ class GradientChecker(Checker):
             for candidate in (one, two)
         ]
         measured = judged.measured.judgement.rounding.with_runs(ALL_RUNS)
-        return replace(check, yardstick=compare_accuracy(measured, *arrays, names=names))
+        return replace(check, yardstick=compare_accuracy(measured, arrays[0], arrays[1], names))
 
     def _judge(
         self,

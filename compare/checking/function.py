@@ -187,7 +187,7 @@ class Function:
     def _prepare(self) -> None:
         self._native = [self._to_native(leaf.array) for leaf in self.leaves]
         self.args = native_args(self.backend, self.given_args)
-        self.scalar = self.scalar_for(self.backend)
+        self.scalar: Callable[..., Any] = self.scalar_for(self.backend)
         self._eager = self.backend._scoped(self.scalar)
         self._compiled = None
 

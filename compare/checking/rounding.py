@@ -113,9 +113,10 @@ def judge_measured(
     names = [leaf.name for leaf in function.leaves]
     judgement = judge(rounding, claims, names)
     total = max(norm(slopes) for slopes in certificate.claim.slopes)
-    found, limits = Found(), {}
+    found = Found()
+    limits: dict[int, float] = {}
     for position in certificate.spread:
-        leaf = judgement.leaves[position]
+        said = judgement.leaves[position]
         dtype = coarsest(
             [*rounding.rounded_to, candidate.dtypes[position], rounding.leaves[position].dtype]
         )
@@ -123,19 +124,19 @@ def judge_measured(
         extra = certificate.resolution[position] + rtol
         if bounds is not None:
             extra += norm(bounds[position]) / (norm(certificate.claim.slopes[position]) or total)
-        if leaf.is_zero:  # it is known as finely as the whole is
+        if said.is_zero:  # it is known as finely as the whole is
             scatter = rounding.leaves[position].leaf * judgement.rounding.margin
             known = scatter / total if total else 0.0
             found += Found({position: extra + known}, {position: extra + known})
         else:
             found += Found(
-                {position: extra + leaf.resolution}, {position: extra + leaf.entry_resolution}
+                {position: extra + said.resolution}, {position: extra + said.entry_resolution}
             )
         limits[position] += extra
-        if leaf.verdict is Verdict.DIFFER:
-            found += _wrong(candidate, certificate, position, leaf)
-        elif leaf.verdict is Verdict.CANNOT_TELL and (
-            leaf.standing.score > 1.0 or leaf.resolution > limits[position]
+        if said.verdict is Verdict.DIFFER:
+            found += _wrong(candidate, certificate, position, said)
+        elif said.verdict is Verdict.CANNOT_TELL and (
+            said.standing.score > 1.0 or said.resolution > limits[position]
         ):
             found += Found(unknown=((position, judgement.sentence_of(position)),))
     return Measured(judgement, found, {p: judgement.leaves[p] for p in certificate.spread}, limits)
