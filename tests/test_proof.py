@@ -176,6 +176,13 @@ def test_a_kink_is_proved_to_be_one(f, reason):
     assert prove_gradient(f, x).verdict == "proved right"
 
 
+def test_a_slope_without_bound_is_named():
+    proof = prove_gradient(lambda x: xp_of(x).sqrt(x[0]) + x[1], np.asarray([0.0, 1.0]))
+    assert proof.verdict == "not proved"
+    assert "the slope of sqrt is not finite" in proof.reason
+    assert "params[0]" in proof.reason
+
+
 def test_a_branch_on_a_tie_is_not_proved():
     def f(x):
         return x[0] * x[0] if x[0] > 1 else x[0]

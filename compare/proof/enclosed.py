@@ -191,9 +191,12 @@ class Kink:
 
 
 def gradient_of(
-    result: Enclosed, leaves: Sequence[Enclosed]
+    result: Enclosed, leaves: Sequence[Enclosed], watch: list[str] | None = None
 ) -> tuple[list[np.ndarray], list[Kink]]:
-    """Return the derivatives of a result with one entry by each leaf, and the kinks on the way."""
+    """Return the derivatives of a result with one entry by each leaf, and the kinks on the way.
+
+    watch: gets the operations whose slopes are not finite where what arrives there is
+    """
     cotangents = {result.serial: np.full(result.shape, arb(1), object)}
     kinks: list[Kink] = []
     for node in sorted(_ancestors(result), key=lambda n: n.serial, reverse=True):
@@ -205,10 +208,16 @@ def gradient_of(
         for parent, share in zip(node.parents, node.pullback(cotangent), strict=True):
             if share is None or not parent.depends:
                 continue
+            if watch is not None and _all_finite(cotangent) and not _all_finite(share):
+                watch.append(node.operation)
             before = cotangents.get(parent.serial)
             cotangents[parent.serial] = np.asarray(share if before is None else before + share)
     arrived = (cotangents.get(leaf.serial, nothing(leaf.shape)) for leaf in leaves)
     return [each(lambda c: arb(c) if type(c) is int else c, leaf) for leaf in arrived], kinks
+
+
+def _all_finite(array: Any) -> bool:
+    return all(is_finite(ball) for ball in np.ravel(array))
 
 
 def _ancestors(result: Enclosed) -> list[Enclosed]:

@@ -73,8 +73,14 @@ def enclose_at(
         result = program.follow(nodes)
         gradient, kinks = gradient_of(result, nodes)
         finite = all(is_finite(ball) for leaf in gradient for ball in leaf.ravel())
-        trouble = None if finite else first_trouble(result) or "a slope is not finite"
+        trouble = None if finite else first_trouble(result) or _steep(result, nodes)
         return Enclosure(gradient, _scales(gradient, result), kinks, precision, trouble)
+
+
+def _steep(result: Enclosed, leaves: Sequence[Enclosed]) -> str:
+    watch: list[str] = []
+    gradient_of(result, leaves, watch)
+    return f"the slope of {watch[0]} is not finite" if watch else "a slope is not finite"
 
 
 def _scales(gradient: Sequence[np.ndarray], result: Enclosed) -> list[arb]:

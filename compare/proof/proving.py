@@ -34,6 +34,8 @@ def prove_gradient(
 
     f is followed operation by operation, forward and in reverse, in ball arithmetic (python-flint)
     of as many bits as the digits take. A branch is decided by the balls, or the proof stops there.
+    What is proven is about the mathematical function that f is written as, at the given
+    floating-point inputs; not about the rounding of f inside an engine.
 
     f: over the array API or NumPy, or of JAX (through its jaxpr) or of PyTorch (its recorded
         operations); pure, `f(params, *args) -> one real number`
