@@ -162,4 +162,5 @@ def test_the_sweep_has_slopes_and_plots_of_growth(tmp_path):
 )
 def test_wrong_arguments_are_told(arguments, message):
     result = speed(*arguments)
-    assert message in str(result.exception)
+    assert result.exit_code == 2
+    assert message in result.stderr
