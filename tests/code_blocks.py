@@ -21,6 +21,12 @@ def python_blocks(text: str) -> list[str]:
     return re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
 
 
+def links(text: str) -> list[str]:
+    """Return where links outside code lead, other sites left out."""
+    prose = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
+    return re.findall(r"\]\((?!http)([^)#]+)\)", prose)
+
+
 def run_code(code: str, folder: Path) -> None:
     """Run code that is a test module or a script; skip where a framework of it is missing."""
     for word, module in FRAMEWORKS.items():

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from code_blocks import python_blocks, run_code
+from code_blocks import links, python_blocks, run_code
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted((ROOT / "docs" / "pages").rglob("*.md"))
@@ -21,7 +21,7 @@ def test_a_pages_python_runs(page, tmp_path):
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
 def test_a_pages_links_lead_somewhere(page):
-    for target in re.findall(r"\]\((?!http)([^)#]+)\)", page.read_text()):
+    for target in links(page.read_text()):
         assert (page.parent / target).exists(), target
 
 

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from code_blocks import python_blocks, run_code
+from code_blocks import links, python_blocks, run_code
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -24,5 +24,5 @@ def test_the_readmes_commands_are_those_of_the_command_line():
 
 
 def test_the_readmes_links_lead_somewhere():
-    for target in re.findall(r"\]\((?!http)([^)#]+)\)", README):
+    for target in links(README):
         assert (ROOT / target).exists(), target

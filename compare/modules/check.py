@@ -91,7 +91,8 @@ def _subject(model: Any, loss: Callable[..., Any], batch: tuple[PyTree, ...]) ->
     if isinstance(model, tuple) and linen is not None and isinstance(model[0], linen.Module):
         from .jax_modules import linen_subject
 
-        return linen_subject(*model, loss, batch)
+        module, variables = model
+        return linen_subject(module, variables, loss, batch)
     if is_nnx_module(model) or is_equinox_module(model):
         from .jax_modules import tree_subject
 
