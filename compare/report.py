@@ -70,7 +70,7 @@ def agreement_lines(job: MainJob) -> Iterator[str]:
 
 def exactness_rows(job: MainJob) -> Rows:
     """Return how far off each backend's gradient is at most, by enclosures of all entries."""
-    rows = []
+    rows: Rows = []
     for name, proofs in job.exactness.items():
         for backend, proof in proofs.items():
             entries = f"{sum(math.prod(leaf.shape) for leaf in proof.leaves):,}"
@@ -192,9 +192,9 @@ def to_page(job: MainJob, plots: Mapping[str, tuple[Drawing, ...]]) -> Page:
                         "by their own round-off.",
                     ),
                     Table(AGREEMENT_HEADER, agreement_rows(job), pinned=True),
-                    *_exactness(job),
                 ],
             ),
+            *_exactness(job),
             Section(
                 "cost",
                 "Cost",
@@ -220,14 +220,15 @@ def to_page(job: MainJob, plots: Mapping[str, tuple[Drawing, ...]]) -> Page:
     )
 
 
-def _exactness(job: MainJob) -> list[Paragraph | Table]:
+def _exactness(job: MainJob) -> list[Section]:
     if not job.exactness:
         return []
     said = (
         "How far each engine's gradient is from the exact derivatives, which ball arithmetic "
         "encloses in intervals that hold them by construction."
     )
-    return [Paragraph(to_markup(said)), Table(EXACTNESS_HEADER, exactness_rows(job), pinned=True)]
+    table = Table(EXACTNESS_HEADER, exactness_rows(job))
+    return [Section("exactness", "Exactness", [Paragraph(to_markup(said)), table])]
 
 
 def _picture(plots: tuple[Drawing, ...], caption: str) -> Picture:

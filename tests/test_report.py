@@ -38,7 +38,10 @@ def path(tmp_path_factory):
         losses=np.linspace(2, 1, 20), train_accuracy=np.array([0.5, 0.9]),
         test_accuracy=np.array([0.4, 0.8]),
     )  # fmt: skip
+    leaf = SimpleNamespace(leaf="W1", shape=(784, 50), error=3e-17, relative_error=9e-16)
+    proof = SimpleNamespace(verdict="proved right", reason="", leaves=[leaf], worst=leaf)
     job = SimpleNamespace(
+        exactness={"TwoLayerNet": {name: proof for name in ("numerical", "jax")}},
         agreement={"TwoLayerNet": comparison}, cost=SimpleNamespace(rows=costs), left_out={},
         training=[
             SimpleNamespace(network="49-10-10", backend="jax", run=run, seconds_per_step=1e-3)
