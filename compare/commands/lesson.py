@@ -22,7 +22,7 @@ def lesson(
             show_default=False,
         ),
     ] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="A draft in under 20 seconds.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="A draft, in under 25 seconds.")] = False,
     data: Annotated[
         str, typer.Option(help="A folder with the four MNIST files, 'embedded', or 'auto'.")
     ] = "embedded",
