@@ -124,3 +124,17 @@ def test_what_cannot_be_cut_or_compiled_is_refused():
     for variant in (gp.variants.compiled, gp.variants.checkpointed):
         with pytest.raises(InvalidSetting, match="neither JAX nor torch"):
             variant(loss)(PARAMS, X, T)
+
+
+def test_compiled_against_eager_takes_one_line():
+    pytest.importorskip("jax")
+    eager_and_compiled = {"jax": loss, "jax:compiled": gp.variants.compiled(loss)}
+    assert gp.compare_gradients(eager_and_compiled, PARAMS, X, T).verdict == "agree"
+
+
+def test_the_wrong_variant_is_named():
+    pytest.importorskip("jax")
+    all_three = {"jax": loss, "jax:parts": gp.variants.micro_batches(loss, 3)}
+    comparison = gp.compare_gradients(all_three | {"jax:means": mean_of_means}, PARAMS, X, T)
+    assert comparison.verdict == "differ"
+    assert "jax:means against the others" in comparison.reason
