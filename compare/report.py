@@ -10,7 +10,8 @@ from gradparity.models.atomic_file import write_atomically
 
 from .agreement.comparison import Comparison
 from .drawing.drawing import Drawing, draw
-from .drawing.page import Page, Paragraph, Picture, Section, Table, to_markup
+from .drawing.languages import to_markup
+from .drawing.page import Page, Paragraph, Picture, Section, Table
 from .drawing.plots import plot_accuracy, plot_agreement, plot_cost, plot_loss_curves, seconds
 from .main_job import MainJob
 from .strict_json import strict
