@@ -14,9 +14,9 @@ from gradparity.compare import (
     assert_gradients_agree,
     compare_gradients,
 )
-from gradparity.compare.agreement import agreement, engines
+from gradparity.compare.agreement import agreement
+from gradparity.compare.engines import engines, evaluations
 from gradparity.compare.scenarios.functions import SCENARIOS
-from gradparity.compare.speed import evaluations
 
 NETWORK = next(scenario for scenario in SCENARIOS if scenario.name == "network")
 ENGINES = ("jax", "torch")
