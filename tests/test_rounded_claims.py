@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from gradparity.compare import Verdict, check_gradient
+from gradparity.compare import Verdict, check_gradient, compare_gradients
 from gradparity.compare.scenarios.layers import LAYERS
 
 
@@ -155,3 +155,22 @@ def test_what_cannot_be_measured_is_bounded_and_says_so():
     assert check.verdict is Verdict.CANNOT_TELL
     wrong = check_gradient(f, x.astype(np.float16), gradient=-right)
     assert wrong.verdict is Verdict.DIFFER
+
+
+def test_two_precisions_of_one_model_are_compared(torch):
+    def small(p, x):
+        return torch.tanh(x @ p["W"]).square().mean()
+
+    def low(p, x):
+        return small({name: leaf.bfloat16() for name, leaf in p.items()}, x.bfloat16()).float()
+
+    def detached_in_part(p, x):
+        return low({"W": p["W"] + 0.3 * (p["W"] - p["W"].detach())}, x)
+
+    generator = torch.Generator().manual_seed(0)
+    params = {"W": torch.randn(5, 4, generator=generator).double()}
+    x = torch.randn(9, 5, generator=generator).double()
+    right = compare_gradients({"torch": small, "torch:bf16": low}, params, x)
+    assert right.verdict is Verdict.AGREE, str(right)
+    wrong = compare_gradients({"torch": small, "torch:bf16": detached_in_part}, params, x)
+    assert wrong.blamed == ("torch:bf16",)

@@ -11,10 +11,11 @@ import numpy as np
 
 from gradparity.backends import GradparityError
 from gradparity.backends.numerical_difference import NumericalDifference
-from gradparity.backends.pytrees import PyTree, flatten
+from gradparity.backends.pytrees import PyTree, flatten, private_numpy
+from gradparity.backends.rounding import lift
 
 from ..checking.checker import GradientChecker
-from ..checking.function import Function
+from ..checking.function import LIFTING, Function
 from ..checking.reference import Reference
 from ..checking.report import percent, place
 from ..checking.result import GradientCheck, LeafCheck
@@ -86,7 +87,8 @@ def compare(taking_part: Entrants, point: Point, dtype: str, seed: int) -> Compa
     dropped = {} if taking_part.by_name else dict(asked.failures)
     left_out = tuple((name, f"it raised {_line(error)}") for name, error in dropped.items())
     report = _Draft(taking_part, point, dtype, seed, engines, asked, left_out)
-    agree, odd = odd_ones_out(answered, list(asked.values.values()), point, seed)
+    shadows = [_without_casts(one, point, asked.values[one.label]) for one in answered]
+    agree, odd = odd_ones_out(answered, shadows, point, seed)
     different = tuple(different_parameters(engines, taking_part.own, point))
     if different or asked.failures or not agree:
         failed = [*asked.failures]
@@ -121,6 +123,22 @@ def _values_apart(values: Mapping[str, float], odd: Sequence[str]) -> str:
         far = f"and not all are finite ({', '.join(f'{n} {v:g}' for n, v in values.items())})"
     reason = f"the values differ {far}, which is no dispute about gradients"
     return f"{reason}; {listed(odd)} against the others" if odd else reason
+
+
+def _without_casts(engine: Engine, point: Point, value: float) -> float:
+    """Return an engine's value, or what it is without the casts of f to a lower precision."""
+    if engine.backend.name not in LIFTING or not math.isfinite(value):
+        return value
+    lifted = lift(engine.value_of, engine.backend.name)
+    try:
+        params, args = engine.native(point)
+        # JAX tells from a trace whether there is any, without running f.
+        if engine.backend.name == "jax" and not lifted.lowers(params, *args):
+            return value
+        shadow = float(np.asarray(private_numpy(lifted.on_native(params, *args))))
+    except Exception:  # f cannot be run that way: its own value has to do
+        return value
+    return shadow if lifted.casts else value
 
 
 # Asking.
@@ -231,6 +249,8 @@ def _opinions(
             else answer(engine.in_dtype("float64"), point, seed)
         )
     for checker in {id(one): one for one in checkers.values()}.values():
+        if checker.function.casts:
+            continue  # what engines return went through them: it is no float64 reference
         own = [engine for engine in exact if checkers[engine.label] is checker]
         _choose_reference(checker, own, shadows, point, seed)
     opinions = {}
@@ -323,7 +343,8 @@ def _second_opinions(
     seed: int,
 ) -> Iterator[tuple[SecondOpinion, tuple[Suspect, ...]]]:
     for engine in engines:
-        if engine.differences or not engine.has_other_ways:
+        # Other ways go through the same casts, and nobody has measured their rounding.
+        if engine.differences or not engine.has_other_ways or checkers[engine.label].function.casts:
             continue
         shadow = engine.in_dtype("float64")
         given = asked.answers[engine.label] if shadow is engine else answer(shadow, point, seed)
