@@ -129,6 +129,7 @@ class Function:
         self.backend = _choose_backend(backend, (self.given, args))
         self._compiled: Callable[..., Any] | None = None
         self.casts: tuple[Cast, ...] = ()
+        self.scalar: Callable[..., Any] = f
         self.value = self._first_value(named=backend is not None)
         self.again = self._number(self._evaluate(self._native))
 
@@ -187,7 +188,7 @@ class Function:
     def _prepare(self) -> None:
         self._native = [self._to_native(leaf.array) for leaf in self.leaves]
         self.args = native_args(self.backend, self.given_args)
-        self.scalar: Callable[..., Any] = self.scalar_for(self.backend)
+        self.scalar = self.scalar_for(self.backend)
         self._eager = self.backend._scoped(self.scalar)
         self._compiled = None
 
