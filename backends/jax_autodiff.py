@@ -132,26 +132,29 @@ class JaxAutodiff(Backend):
 
 # By function: compiling a small one takes longer than all else that is asked about it. The compiled
 # ones do not keep a function alive.
-_compiled: weakref.WeakKeyDictionary[ModelFunction, dict[Backend, Operator]] = (
+_compiled: weakref.WeakKeyDictionary[Any, dict[tuple[str, Backend], Operator]] = (
     weakref.WeakKeyDictionary()
 )
 
 
 def _compiled_gradient(backend: Backend, f: ModelFunction) -> Operator:
+    # A bound method is another object at every look; what it is bound to stays the same.
+    owner, name = getattr(f, "__self__", None), getattr(f, "__name__", "")
+    bound = owner is not None and getattr(owner, name, None) == f
+    key, method = (owner, name) if bound else (f, "")
     try:
-        ways = _compiled.setdefault(f, {})
-    except TypeError:  # no weak reference to such a callable
+        ways = _compiled.setdefault(key, {})
+    except TypeError:  # it has no weak reference, or no hash
         return backend.compile(backend._gradient(f))
-    if backend not in ways:
-        reference = weakref.ref(f)
+    if (method, backend) not in ways:
+        reference = weakref.ref(key)
 
         def same(*args: Any) -> Any:
-            function = reference()
-            assert function is not None
-            return function(*args)
+            alive = reference()
+            return (getattr(alive, method) if method else alive)(*args)
 
-        ways[backend] = backend.compile(backend._gradient(same))
-    return ways[backend]
+        ways[method, backend] = backend.compile(backend._gradient(same))
+    return ways[method, backend]
 
 
 def _opened(

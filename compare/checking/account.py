@@ -11,6 +11,7 @@ from .score import Claim, Directions, Region, Score, resolution
 from .slope import Slope
 from .thresholds import (
     BEND,
+    CLEAR,
     CLOSE,
     CLOSER,
     CONFIRMED,
@@ -222,7 +223,7 @@ class Account:
         done = ((leaf, entry),)
         typical = claim.sizes[leaf] / described.scale / math.sqrt(claim.slopes[leaf].size)
         for step in self.directions.function.entry_steps(leaf, entry):
-            slope = self.slope_of_entry(leaf, entry, step)
+            slope = self.slope_of_entry(leaf, entry, step, got)
             slopes.append(slope)
             size = max(abs(got), typical, abs(slope.low), abs(slope.high))
             bar = slope.bar + tolerance + accepted + claim.rtol * size
@@ -263,16 +264,19 @@ class Account:
         if slope.kind == "jump" or not isinstance(self.directions.function, Function):
             return None
         near = [self._slope_beside(leaf, entry, k, CLOSER) for k in range(FIRST_NEIGHBOURS)]
-        far = [self._slope_beside(leaf, entry, k, CLOSE) for k in range(FIRST_NEIGHBOURS)]
         size = max(map(abs, (slope.low, slope.high, got)))
+        if np.ptp(near) < BEND * size:
+            return None
         # What bends smoothly is straighter the closer one looks; kinks that meet are not. Noise
         # makes another slope of every step.
-        again = [self._slope_beside(leaf, entry, k, CLOSER, 96) for k in range(FIRST_NEIGHBOURS)]
+        near += [self._slope_beside(leaf, entry, k + len(near), CLOSER) for k in range(len(near))]
+        far = [self._slope_beside(leaf, entry, k, CLOSE) for k in range(len(near))]
+        again = [self._slope_beside(leaf, entry, k, CLOSER, 96) for k in range(len(near))]
         noise = np.abs(np.subtract(near, again)).max()
-        if np.ptp(near) < max(BEND * size, GRAINS * noise) or np.ptp(near) < np.ptp(far) / 4:
+        if np.ptp(near) < GRAINS * noise or np.ptp(near) < np.ptp(far) / 4:
             return None
         low, high = min(slope.low, *near), max(slope.high, *near)
-        for neighbour in range(FIRST_NEIGHBOURS, NEIGHBOURS):
+        for neighbour in range(len(near), NEIGHBOURS):
             if low <= got <= high:
                 return low, high
             one = self._slope_beside(leaf, entry, neighbour, CLOSER)
@@ -296,10 +300,22 @@ class Account:
             values.append(self.directions.function.along(away)(1.0))
         return (values[0] - values[1]) / (2 * step)
 
-    def slope_of_entry(self, leaf: int, entry: int, step: float) -> Slope:
-        """Return the slope by one entry, per unit of it."""
+    def slope_of_entry(
+        self, leaf: int, entry: int, step: float, wrong: float | None = None
+    ) -> Slope:
+        """Return the slope by one entry, per unit of it.
+
+        wrong: a claim that it need only be told from, clearly
+        """
         direction = {Span(leaf, entry, entry + 1): np.ones(1)}
-        return self.directions.measure(direction, step)
+        distances = iter(CLEAR)
+
+        def enough(slope: Slope) -> bool:
+            clear = next(distances)
+            assert wrong is not None
+            return slope.kind == "smooth" and slope.distance(wrong) >= clear * slope.bar
+
+        return self.directions.measure(direction, step, None if wrong is None else enough)
 
     @staticmethod
     def _unknown(region: Region, why: str) -> Found:

@@ -54,8 +54,10 @@ def compare(account: Account, claim: Claim, certificate: Certificate) -> Found:
         gaps = _gaps(claim, certificate.claim, leaf)
         accepted = norm(gaps) <= claim.rtol * norm(certificate.claim.slopes[leaf])
         beyond = np.abs(gaps) > claim.tolerance[leaf] + claim.accepted[leaf]
-        beyond &= not accepted
-        found += Found(*_resolutions(claim, certificate, leaf, leaves[leaf].scale))
+        # What is within the certificate's own bar cannot be seen by slopes of f.
+        beyond &= not (accepted or norm(gaps) * leaves[leaf].scale <= certificate.spread[leaf])
+        unseen = norm(np.where(beyond, 0.0, gaps))
+        found += Found(*_resolutions(claim, certificate, leaf, leaves[leaf].scale, unseen))
         if beyond.any():
             disputed[leaf] = np.where(beyond, gaps, 0.0)
     return found + _settle(account, claim, certificate, disputed) if disputed else found
@@ -68,19 +70,22 @@ def _gaps(claim: Claim, reference: Claim, leaf: int) -> np.ndarray:
 
 
 def _resolutions(
-    claim: Claim, certificate: Certificate, leaf: int, scale: float
+    claim: Claim, certificate: Certificate, leaf: int, scale: float, unseen: float
 ) -> tuple[dict[int, float], dict[int, float]]:
-    """Return what a fault of the leaf, and of a typical entry, must exceed to be seen."""
+    """Return what a fault of the leaf, and of a typical entry, must exceed to be seen.
+
+    unseen: the norm of what the claim differs by from the reference and is not disputed
+    """
     reference = certificate.claim.slopes[leaf]
     granted = claim.tolerance[leaf] + claim.accepted[leaf]
     size = norm(reference) or claim.total / scale
     if not size:
-        unseen = 0.0 if not (granted.any() or certificate.spread[leaf]) else math.inf
-        return {leaf: unseen}, {leaf: unseen}
+        known = 0.0 if not (granted.any() or certificate.spread[leaf]) else math.inf
+        return {leaf: known}, {leaf: known}
     typical = size / math.sqrt(reference.size)
     one = certificate.bar(leaf, scale) + norm(granted) / math.sqrt(reference.size)
     return (
-        {leaf: certificate.resolution[leaf] + norm(granted) / size + claim.rtol},
+        {leaf: certificate.resolution[leaf] + max(norm(granted), unseen) / size + claim.rtol},
         {leaf: one / typical},
     )
 

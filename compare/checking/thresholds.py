@@ -6,6 +6,9 @@ FITS = 1.0
 WRONG = 8.0
 # "agree" promises four digits of every leaf: half of float32's, and what users call "the same".
 DIGITS = 1e-4
+# An entry that is off by so many bars after 6 evaluations, or after 10, is wrong beyond doubt; the
+# bar is also what the report shows, and should have digits.
+CLEAR = (1e4, 1e3)
 # A claim that fits in so many digits after 6 evaluations, or after 10, needs no more of them.
 ENOUGH = (1e-9, 1e-6)
 # Roundings granted to an entry, of its own size and of its leaf's typical size: what sums of some
@@ -44,9 +47,9 @@ CONFIRMED = 3
 LISTED = 12
 # Legal entries at kinks that are looked at one by one in each leaf.
 MOST_LEGAL = 16
-# Points around a place where kinks may meet; eight of them show whether there is more to see ...
+# Points around a place where kinks may meet; six of them show whether there is more to see ...
 NEIGHBOURS = 128
-FIRST_NEIGHBOURS = 8
+FIRST_NEIGHBOURS = 6
 # ... so near that f is straight between its kinks, at two distances in units of the scale ...
 CLOSE, CLOSER = 2.0**-20, 2.0**-30
 # ... and a smooth slope does not change by so much of itself.
