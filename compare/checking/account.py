@@ -13,7 +13,6 @@ from .thresholds import (
     BEND,
     CLEAR,
     CLOSE,
-    CLOSER,
     CONFIRMED,
     DROWNED,
     FIRST_NEIGHBOURS,
@@ -242,8 +241,8 @@ class Account:
         )
         if clear and _consistent(*slopes):
             best = min(slopes, key=lambda slope: slope.bar)
-            if nearby := self._nearby(leaf, entry, got, best):
-                return Found(legal=(LegalEntry(leaf, entry, got, nearby),), decided=done)
+            if (beside := self._beside(leaf, entry, got, best)) is not None:
+                return beside
             wrong = WrongEntry(leaf, entry, got, best.value, best.reach)
             return Found(wrong=(wrong,), wrong_leaves=frozenset((leaf,)), decided=done)
         if not math.isfinite(got) and all(s.kind == "kink" for s in slopes):
@@ -252,10 +251,8 @@ class Account:
             return Found(legal=legal, decided=done)
         return Found(unknown=((leaf, _doubt(described.index(entry), got, slopes)),), decided=done)
 
-    def _nearby(
-        self, leaf: int, entry: int, got: float, slope: Slope
-    ) -> tuple[float, float] | None:
-        """Return the slopes at points around, if f has kinks there and `got` lies between them.
+    def _beside(self, leaf: int, entry: int, got: float, slope: Slope) -> Found | None:
+        """Return what slopes at points around say for `got`, if f has kinks there.
 
         Where several kinks meet, f may be smooth along each entry and not in between, as the
         largest minus the smallest of equal numbers is; engines return a slope that f has next to
@@ -263,25 +260,41 @@ class Account:
         """
         if slope.kind == "jump" or not isinstance(self.directions.function, Function):
             return None
-        near = [self._slope_beside(leaf, entry, k, CLOSER) for k in range(FIRST_NEIGHBOURS)]
         size = max(map(abs, (slope.low, slope.high, got)))
-        if np.ptp(near) < BEND * size:
-            return None
-        # What bends smoothly is straighter the closer one looks; kinks that meet are not. Noise
-        # makes another slope of every step.
-        near += [self._slope_beside(leaf, entry, k + len(near), CLOSER) for k in range(len(near))]
-        far = [self._slope_beside(leaf, entry, k, CLOSE) for k in range(len(near))]
-        again = [self._slope_beside(leaf, entry, k, CLOSER, 96) for k in range(len(near))]
-        noise = np.abs(np.subtract(near, again)).max()
-        if np.ptp(near) < GRAINS * noise or np.ptp(near) < np.ptp(far) / 4:
+        bend = (slope.high - slope.low) / 4 if slope.kind == "kink" else BEND * size
+        # Farther away there is less noise; having met kinks, one may look for them there.
+        distances = CLOSE if "kink" in self.directions.kinds else CLOSE[:1]
+        drowned = False
+        for far, close in distances:
+            near = self._slopes_beside(leaf, entry, close)
+            if np.ptp(near) < bend:
+                continue
+            # What bends smoothly is straighter the closer one looks; kinks that meet are not.
+            # Noise makes another slope of every step.
+            noise = np.abs(np.subtract(near, self._slopes_beside(leaf, entry, close, 96))).max()
+            drowned = bool(np.ptp(near) < GRAINS * noise)
+            if not drowned and np.ptp(near) >= np.ptp(self._slopes_beside(leaf, entry, far)) / 4:
+                break
+        else:
+            if drowned and slope.kind == "kink":
+                why = "kinks may meet there, which noise hides"
+                index = self.directions.function.leaves[leaf].index(entry)
+                return Found(unknown=((leaf, f"{list(index)} {why}"),), decided=((leaf, entry),))
             return None
         low, high = min(slope.low, *near), max(slope.high, *near)
         for neighbour in range(len(near), NEIGHBOURS):
             if low <= got <= high:
-                return low, high
-            one = self._slope_beside(leaf, entry, neighbour, CLOSER)
+                break
+            one = self._slope_beside(leaf, entry, neighbour, close)
             low, high = min(low, one), max(high, one)
-        return (low, high) if low <= got <= high else None
+        if not low <= got <= high:
+            return None
+        legal = (LegalEntry(leaf, entry, got, (low, high)),)
+        return Found(legal=legal, decided=((leaf, entry),))
+
+    def _slopes_beside(self, leaf: int, entry: int, distance: float, part: int = 64) -> list[float]:
+        neighbours = range(FIRST_NEIGHBOURS)
+        return [self._slope_beside(leaf, entry, k, distance, part) for k in neighbours]
 
     def _slope_beside(
         self, leaf: int, entry: int, neighbour: int, distance: float, part: int = 64

@@ -42,7 +42,7 @@ def certify(account: Account, claim: Claim) -> Certificate:
         for leaf, rho in found.resolution.items()
         if rho <= DIGITS and leaf not in doubtful
     }
-    spread = {leaf: rho * (claim.sizes[leaf] or claim.total) for leaf, rho in sure.items()}
+    spread = {leaf: rho * claim.size(leaf) for leaf, rho in sure.items()}
     return Certificate(claim, spread, sure)
 
 
@@ -78,7 +78,7 @@ def _resolutions(
     """
     reference = certificate.claim.slopes[leaf]
     granted = claim.tolerance[leaf] + claim.accepted[leaf]
-    size = norm(reference) or claim.total / scale
+    size = certificate.claim.size(leaf) / scale
     if not size:
         known = 0.0 if not (granted.any() or certificate.spread[leaf]) else math.inf
         return {leaf: known}, {leaf: known}
@@ -227,7 +227,7 @@ def _doubtful(
             found += _settle(account, claim, certificate, {leaf: gaps})
             continue
         scale = account.directions.function.leaves[leaf].scale
-        size = norm(certificate.claim.slopes[leaf]) or claim.total / scale
+        size = certificate.claim.size(leaf) / scale
         excess = certificate.resolution[leaf] + norm(gaps) / size
         found += Found({leaf: excess}, {leaf: excess * math.sqrt(gaps.size)})
     return found

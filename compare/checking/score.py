@@ -38,6 +38,10 @@ class Claim:
     def total(self) -> float:
         return max(self.sizes, default=0.0)
 
+    def size(self, leaf: int) -> float:
+        """Return the size that a leaf is measured by: the whole's, where it is but rounding."""
+        return self.sizes[leaf] if self.sizes[leaf] > ZERO * self.total else self.total
+
     def unit(self, leaf: int) -> float:
         """Return the rounding of one entry, relative to its size, out of what was granted."""
         largest = float(np.abs(self.slopes[leaf]).max(initial=0.0))

@@ -50,8 +50,9 @@ MOST_LEGAL = 16
 # Points around a place where kinks may meet; six of them show whether there is more to see ...
 NEIGHBOURS = 128
 FIRST_NEIGHBOURS = 6
-# ... so near that f is straight between its kinks, at two distances in units of the scale ...
-CLOSE, CLOSER = 2.0**-20, 2.0**-30
+# ... so near that f is straight between its kinks: pairs of a farther and a nearer distance, in
+# units of the scale, the second one for what noise hides in the first ...
+CLOSE = ((2.0**-20, 2.0**-30), (2.0**-12, 2.0**-22))
 # ... and a smooth slope does not change by so much of itself.
 BEND = 2.0**-10
 # Calls of f after which a search ends with what is known.
