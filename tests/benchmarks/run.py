@@ -26,6 +26,7 @@ BENCHMARKS = (
     "checker",
     "programs",
     "blame",
+    "ablation",
     "low_precision",
     "proof",
     "exercises",
