@@ -47,6 +47,8 @@ class Backend(ABC):
     """The importable module, and distribution, that the backend needs."""
     cheap_mode: ClassVar[Literal["forward", "reverse"]] = "reverse"
     """Jacobians are built from pushforwards ("forward") or pullbacks ("reverse")."""
+    differences: ClassVar[bool] = False
+    """Gradients are difference quotients of f, with the errors of those."""
     fused_scan: ClassVar[bool] = False
     """A scan is compiled as a whole, and anew for every number of batches."""
 

@@ -50,6 +50,7 @@ class NumericalDifference(Backend):
     name: ClassVar[str] = "numerical"
     requirement: ClassVar[str] = "numpy"
     cheap_mode: ClassVar[Literal["forward", "reverse"]] = "forward"
+    differences: ClassVar[bool] = True
 
     step_size: float | Literal["automatic"] = "automatic"
     method: Literal["structured", "loop"] = "structured"

@@ -47,7 +47,7 @@ def test_the_notebook_has_every_snippet_and_a_cell_for_every_picture(written, le
         snippet.strip() for snippet in SNIPPETS.values()
     ]
     for section in lesson_page.sections:
-        pictures = {block.caption for block in section.blocks if hasattr(block, "drawings")}
+        pictures = {repr(block.caption) for block in section.blocks if hasattr(block, "drawings")}
         shown = [source for source in code if source.startswith(f'figures.show("{section.anchor}"')]
         assert len(shown) == len(pictures)
 

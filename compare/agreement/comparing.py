@@ -166,8 +166,10 @@ def _in_its_framework(engine: Engine, shared: GradientChecker | None) -> Engine:
         leaves = [np.asarray(leaf, np.float64) for leaf in flatten(params)[0]]
         return np.float64(function.at(dict(enumerate(leaves))))
 
-    assert isinstance(engine.backend, NumericalDifference)
-    return replace(engine, function=through, backend=replace(engine.backend, method="loop"))
+    backend = engine.backend
+    if isinstance(backend, NumericalDifference):
+        backend = replace(backend, method="loop")  # there is nothing to record in a black box
+    return replace(engine, function=through, backend=backend)
 
 
 def _ask(engines: Sequence[Engine], point: Point, seed: int) -> Asked:
@@ -407,7 +409,7 @@ class _Draft:
             if opinion.is_wrong and opinion.shadow and opinion.shadow.verdict is Verdict.AGREE:
                 note = "in float64 it is right: only float32 is at fault"
                 self.notes.append(f"{opinion.engine.label}: {note}")
-        patterns = [o.worst.pattern for o in self.opinions.values() if o.is_wrong]
+        patterns = [_pattern(o.worst) for o in self.opinions.values() if o.is_wrong]
         known = [check.resolution for check in checks if not math.isnan(check.resolution)]
         return Comparison(
             verdict,
@@ -452,6 +454,14 @@ class _Draft:
                 entry = int(np.ravel_multi_index(index, shape)) if shape else 0
                 values.append((label, float(given.read(function).slopes[position][entry])))
             yield Convention(leaf, index, interval, tuple(values))
+
+
+def _pattern(check: GradientCheck) -> str:
+    """Return the check's guess; entries that are zero where f has a slope were cut off."""
+    cut_off = bool(check.suspects) and all(suspect.got == 0 for suspect in check.suspects)
+    if cut_off and "detached" not in check.pattern:
+        return f"detached (zero): {check.pattern}"
+    return check.pattern
 
 
 def _worst_leaves(checks: Sequence[GradientCheck]) -> tuple[LeafCheck, ...]:

@@ -85,7 +85,7 @@ def _resolutions(
     typical = size / math.sqrt(reference.size)
     one = certificate.bar(leaf, scale) + norm(granted) / math.sqrt(reference.size)
     return (
-        {leaf: certificate.resolution[leaf] + max(norm(granted), unseen) / size + claim.rtol},
+        {leaf: certificate.resolution[leaf] + max(norm(granted) / size, unseen / size, claim.rtol)},
         {leaf: one / typical},
     )
 
@@ -228,7 +228,7 @@ def _doubtful(
             continue
         scale = account.directions.function.leaves[leaf].scale
         size = certificate.claim.size(leaf) / scale
-        excess = certificate.resolution[leaf] + norm(gaps) / size
+        excess = certificate.resolution[leaf] + (norm(gaps) / size if size else math.inf)
         found += Found({leaf: excess}, {leaf: excess * math.sqrt(gaps.size)})
     return found
 

@@ -37,4 +37,7 @@ def print_table(
         cells = ("" if first == before else first, *others)
         table.add_row(*(Text(printable(cell)) for cell in cells))
         before = first
+    if not console.is_terminal:  # a file or a pipe has room for whole words
+        options = console.options.update(max_width=10_000)
+        console.width = max(console.width, console.measure(table, options=options).maximum)
     console.print(table)

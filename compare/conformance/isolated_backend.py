@@ -34,6 +34,7 @@ class IsolatedBackend(Backend):
 
     name: str  # type: ignore[misc]  # of this value, where other backends have one for the class
     cheap_mode: str = "reverse"  # type: ignore[assignment, misc]  # as the other backend has it
+    differences: bool = False  # type: ignore[misc]
     process: IsolatedProcess = field(compare=False, repr=False)
 
     @classmethod
@@ -49,7 +50,15 @@ class IsolatedBackend(Backend):
         if mode not in ("forward", "reverse"):
             process.stop()
             raise IsolatedFailure(name, mode if isinstance(mode, Failure) else _nonsense(mode))
-        return cls(name=name, dtype=dtype, device=device, cheap_mode=mode, process=process)
+        differences = process.call(_differences, name, dtype, device) is True
+        return cls(
+            name=name,
+            dtype=dtype,
+            device=device,
+            cheap_mode=mode,
+            differences=differences,
+            process=process,
+        )
 
     def __post_init__(self) -> None:
         pass  # the other process has checked dtype and device
@@ -109,6 +118,10 @@ class IsolatedBackend(Backend):
 
 def _cheap_mode(name: str, dtype: str, device: str | None) -> str:
     return get_backend(name, dtype=dtype, device=device).cheap_mode
+
+
+def _differences(name: str, dtype: str, device: str | None) -> bool:
+    return get_backend(name, dtype=dtype, device=device).differences
 
 
 def _apply(

@@ -72,7 +72,7 @@ class Engine:
     @property
     def differences(self) -> bool:
         """Tell whether the backend differences f, and has the errors of that."""
-        return isinstance(self.backend, NumericalDifference)
+        return self.backend.differences
 
     @property
     def has_other_ways(self) -> bool:
