@@ -150,7 +150,7 @@ def _compiled_gradient(backend: Backend, f: ModelFunction) -> Operator:
         reference = weakref.ref(key)
 
         def same(*args: Any) -> Any:
-            alive = reference()
+            alive: Any = reference()
             return (getattr(alive, method) if method else alive)(*args)
 
         ways[method, backend] = backend.compile(backend._gradient(same))
