@@ -1,6 +1,7 @@
 """Everything public is `gradparity.NAME`, loaded on first use."""
 
 import ast
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -17,9 +18,16 @@ def python(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
     )
 
 
+NEEDS_FLINT = ("prove_gradient",)
+
+
 def test_every_public_name_of_the_three_packages_is_there():
     for package in (gp.backends, gp.models, gp.compare):
         for name in package.__all__:
+            if name in NEEDS_FLINT and importlib.util.find_spec("flint") is None:
+                with pytest.raises(gp.BackendUnavailable, match="proof"):
+                    getattr(gp, name)
+                continue
             assert getattr(gp, name) is getattr(package, name)
             assert name in dir(gp)
             assert name in gp.__all__

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from gradparity.compare import prove_gradient
-
 pytest.importorskip("flint")
+
+from gradparity.compare import prove_gradient  # noqa: E402
 
 RNG = np.random.default_rng(0)
 X, A = RNG.normal(size=4), RNG.normal(size=(4, 4))

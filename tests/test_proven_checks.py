@@ -5,13 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gradparity.backends.errors import InvalidSetting
-from gradparity.compare import check_gradient, prove_gradient
-from gradparity.compare.checking.proven import with_proof
-from gradparity.compare.scenarios.random_programs import planted_faults, random_program
-from gradparity.compare.verdicts import Verdict
-
 pytest.importorskip("flint")
+
+from gradparity.backends.errors import InvalidSetting  # noqa: E402
+from gradparity.compare import check_gradient, prove_gradient  # noqa: E402
+from gradparity.compare.checking.proven import with_proof  # noqa: E402
+from gradparity.compare.scenarios.random_programs import planted_faults, random_program  # noqa: E402
+from gradparity.compare.verdicts import Verdict  # noqa: E402
 
 X = np.asarray([0.3, -1.2, 2.0])
 

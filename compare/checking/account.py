@@ -88,6 +88,8 @@ class Account:
         """Return what is found where the claim fits as a whole, and as finely as promised."""
         found = Found()
         for round_ in (0, 1):
+            if self.directions.function.evaluations > self.last:
+                return None
             score = self.directions.score(claim, claim.whole(), round_)
             if not (score.fits and score.resolved):
                 return None
@@ -106,8 +108,10 @@ class Account:
         score = self.directions.score(claim, region, round_)
         if score.fits and score.resolved:
             return Found(score.resolution)
-        if score.fits and score.is_limited:  # parts have smaller slopes and the same noise
+        if score.fits and score.slope.noisy:  # parts have smaller slopes and the same noise
             return Found(score.resolution)
+        if score.fits and len(region) == 1 and score.rounding > score.slope.spread:
+            return Found(score.resolution)  # and its rounding shrinks with a leaf's own part
         if score.fits and score.slope.kind == "smooth":
             # Kinks around, not noise: shorter steps stay between them.
             shorter = self.directions.score(claim, region, round_, SHORTER)

@@ -274,6 +274,10 @@ def _rounded_to(given: np.ndarray, wrong: Sequence[WrongEntry]) -> str:
 
 def _complex_pattern(case: Case, judged: Judged, position: int) -> str:
     given, reference = case.candidate.slopes[position], judged.reference(position)
+    wrong = [one for one in judged.found.wrong if one.leaf == position]
+    if reference is None and given.size <= LISTED and np.isfinite(given).all():
+        reference = given.copy()  # all wrong entries were measured
+        reference[[one.entry for one in wrong]] = [one.expected for one in wrong]
     if reference is None:
         return ""
     fits = fits_reference(given, reference)

@@ -93,11 +93,6 @@ class Score:
         return self.z <= FITS
 
     @property
-    def is_limited(self) -> bool:
-        """Tell whether noise or the rounding granted decides what can be seen, not the steps."""
-        return self.slope.noisy or self.rounding > self.slope.spread
-
-    @property
     def is_wrong(self) -> bool:
         return self.z >= WRONG
 
@@ -113,6 +108,7 @@ class Directions:
         self.seed = seed
         self.kinds: set[str] = set()
         self._drawn: tuple[int, list[np.ndarray]] | None = None
+        self._last: tuple[Claim, Region, int, Score] | None = None
 
     def weights(self, round_: int) -> list[np.ndarray]:
         """Return random weights for each leaf, flat, scaled so that all leaves count alike.
@@ -154,6 +150,9 @@ class Directions:
         claim is known to fit, or, with `known` the distance that is to be explained, as soon as a
         sixteenth of it would be seen
         """
+        plain = signs is None and hurry and not known and factor == 1.0
+        if plain and self._last and self._last[0] is claim and self._last[1:3] == (region, round_):
+            return self._last[3]  # who asked first passes on what it could not settle
         drawn = self.weights(round_)
         direction, got, granted, accepted = {}, 0.0, [0.0], [0.0]
         sizes: dict[int, float] = {}
@@ -194,7 +193,7 @@ class Directions:
         if not total and not claim.total and slope.known:
             spread = 0.0  # f has one value wherever it was called
         known_to = {leaf: resolution(spread, size, total) for leaf, size in sizes.items()}
-        return Score(
+        score = Score(
             distance_in_bars(slope, got, rounding, accept),
             slope,
             got,
@@ -202,6 +201,8 @@ class Directions:
             rounding,
             all(claim.resolves(leaf, rho) for leaf, rho in known_to.items()),
         )
+        self._last = (claim, region, round_, score) if plain else self._last
+        return score
 
 
 def resolution(spread: float, size: float, total: float) -> float:

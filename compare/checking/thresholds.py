@@ -47,9 +47,9 @@ CONFIRMED = 3
 LISTED = 12
 # Legal entries at kinks that are looked at one by one in each leaf.
 MOST_LEGAL = 16
-# Points around a place where kinks may meet; six of them show whether there is more to see ...
+# Points around a place where kinks may meet; four of them show whether there is more to see ...
 NEIGHBOURS = 128
-FIRST_NEIGHBOURS = 6
+FIRST_NEIGHBOURS = 4
 # ... so near that f is straight between its kinks: pairs of a farther and a nearer distance, in
 # units of the scale, the second one for what noise hides in the first ...
 CLOSE = ((2.0**-20, 2.0**-30), (2.0**-12, 2.0**-22))
