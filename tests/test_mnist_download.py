@@ -277,7 +277,10 @@ def test_what_was_fetched_is_what_auto_loads(tmp_path, monkeypatch, full_mirror,
 
 
 @needs_full_mnist
-def test_a_bar_is_drawn_for_each_file_on_standard_error(tmp_path, full_mirror, capfd):
+def test_a_bar_is_drawn_for_each_file_on_a_terminal(tmp_path, full_mirror, capfd, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "120")
     fetch_mnist(tmp_path, progress=True, mirrors=[full_mirror])
     out, err = capfd.readouterr()
     assert out == ""
