@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from .proof.proving import prove_gradient
     from .speed.measuring import measure_speed
     from .speed.table import SpeedRow, SpeedTable
-    from .verdicts import Suspect, Verdict
+    from .verdicts import Suspect, Verdict, VerdictText
 
 _MODULES = {
     "BackendConformance": "conformance.conformance",
@@ -44,6 +44,7 @@ _MODULES = {
     "Suspect": "verdicts",
     "TaylorTest": "checking.taylor",
     "Verdict": "verdicts",
+    "VerdictText": "verdicts",
     "assert_gradients_agree": "agreement.agreement",
     "check_conformance": "conformance.conformance",
     "check_gradient": "checking.check",
@@ -70,6 +71,7 @@ __all__ = [
     "Suspect",
     "TaylorTest",
     "Verdict",
+    "VerdictText",
     "assert_gradients_agree",
     "check_conformance",
     "check_gradient",

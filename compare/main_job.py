@@ -29,7 +29,7 @@ from .conformance.isolated_backend import IsolatedBackend, IsolatedFailure
 from .environment import describe_environment
 from .speed.measuring import measure_speed
 from .speed.table import SpeedTable
-from .verdicts import Verdict
+from .verdicts import Verdict, VerdictText
 
 if TYPE_CHECKING:
     from .proof.proof import Proof
@@ -87,7 +87,7 @@ class MainJob:
     exactness: Mapping[str, Mapping[str, "Proof"]] = field(default_factory=dict)
 
     @property
-    def verdict(self) -> Verdict:
+    def verdict(self) -> VerdictText:
         """The worst verdict over the models."""
         found = {comparison.verdict for comparison in self.agreement.values()}
         order = (Verdict.DIFFER, Verdict.CANNOT_TELL, Verdict.AGREE)

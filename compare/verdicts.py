@@ -2,14 +2,27 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
+# What type checkers take a verdict for. They let an Enum of strings be compared with any text, and
+# nobody would hear that `check.verdict == "agrees"` is never true.
+VerdictText: TypeAlias = Literal["agree", "differ", "cannot tell"]
 
-class Verdict(StrEnum):
-    """Whether gradients agree, as far as could be told."""
+if TYPE_CHECKING:
 
-    AGREE = "agree"
-    DIFFER = "differ"
-    CANNOT_TELL = "cannot tell"
+    class Verdict:
+        AGREE: VerdictText
+        DIFFER: VerdictText
+        CANNOT_TELL: VerdictText
+
+else:
+
+    class Verdict(StrEnum):
+        """Whether gradients agree, as far as could be told."""
+
+        AGREE = "agree"
+        DIFFER = "differ"
+        CANNOT_TELL = "cannot tell"
 
 
 @dataclass(frozen=True)

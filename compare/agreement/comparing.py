@@ -24,7 +24,7 @@ from ..checking.slope import KINDS
 from ..checking.thresholds import DIGITS
 from ..engines.engines import Answer, Engine, Point, answer
 from ..engines.entrants import Entrants
-from ..verdicts import Suspect, Verdict
+from ..verdicts import Suspect, Verdict, VerdictText
 from .comparison import Comparison, Convention, SecondOpinion
 from .differences import leaf_differences
 from .port_hints import different_parameters, hints
@@ -396,7 +396,7 @@ class _Draft:
                 found.setdefault((suspect.backend, suspect.leaf, suspect.index), suspect)
         return tuple(found.values())
 
-    def finish(self, verdict: Verdict, reason: str, blamed: Sequence[str] = ()) -> Comparison:
+    def finish(self, verdict: VerdictText, reason: str, blamed: Sequence[str] = ()) -> Comparison:
         checks = [opinion.worst for opinion in self.opinions.values()]
         functions = {id(c): c.function for c in self.checkers.values()}.values()
         for opinion in self.opinions.values():

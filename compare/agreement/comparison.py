@@ -9,7 +9,7 @@ from gradparity.backends.errors import GradparityError
 
 from ..checking.result import LeafCheck
 from ..strict_json import strict
-from ..verdicts import Suspect, Verdict
+from ..verdicts import Suspect, VerdictText
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Comparison(Displayed):
     seed: of the random directions and of samples
     """
 
-    verdict: Verdict
+    verdict: VerdictText
     blamed: tuple[str, ...]
     suspects: tuple[Suspect, ...]
     reason: str

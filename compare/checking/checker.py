@@ -17,6 +17,7 @@ from gradparity.backends.rounding import Rounding
 from ..low_precision.judging import ALL_RUNS
 from ..low_precision.standing import WRONG as STANDS_OUT
 from ..low_precision.yardstick import compare_accuracy
+from ..verdicts import Verdict
 from .account import CONFIRMING_ROUNDS, Account
 from .candidate import NO_GRADIENT, Candidate, accepted, read_candidate, rounding_bounds
 from .conclusion import Case, Judged, conclude
@@ -366,7 +367,7 @@ class GradientChecker(Checker):
         if again:
             check = replace(
                 check,
-                verdict=type(check.verdict).DIFFER,
+                verdict=Verdict.DIFFER,
                 reason=f"the {self.claim} changes from call to call: it {again}",
             )
         elif check.verdict == "differ" and not self.function.is_double:

@@ -8,7 +8,7 @@ from gradparity.backends.displayed import Displayed
 
 from ..low_precision.yardstick import Yardstick
 from ..strict_json import strict
-from ..verdicts import Suspect, Verdict
+from ..verdicts import Suspect, VerdictText
 from .candidate import Problem
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class LeafCheck:
 
     leaf: str
     shape: tuple[int, ...]
-    verdict: Verdict
+    verdict: VerdictText
     error: float
     resolution: float
     entry_resolution: float
@@ -67,7 +67,7 @@ class GradientCheck(Displayed):
     yardstick: the accuracy beside that of another gradient, where one was given
     """
 
-    verdict: Verdict
+    verdict: VerdictText
     reason: str
     suspects: tuple[Suspect, ...]
     pattern: str

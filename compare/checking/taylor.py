@@ -14,7 +14,7 @@ from gradparity.backends.precision import EPSILON
 from gradparity.backends.pytrees import PyTree
 
 from ..strict_json import strict
-from ..verdicts import Verdict
+from ..verdicts import Verdict, VerdictText
 from .candidate import Candidate, read_candidate, rounding_bounds
 from .function import Direction, Function, Span
 from .score import Directions, norm
@@ -48,7 +48,7 @@ class TaylorTest(Displayed):
         that would have shown, relative to the gradient's size along v
     """
 
-    verdict: Verdict
+    verdict: VerdictText
     reason: str
     slope: float
     step_sizes: tuple[float, ...]
@@ -111,7 +111,7 @@ def taylor_test(
     return _measure(function, candidate, seed)
 
 
-def _untested(function: Function, seed: int, verdict: Verdict, reason: str) -> TaylorTest:
+def _untested(function: Function, seed: int, verdict: VerdictText, reason: str) -> TaylorTest:
     nan, calls = math.nan, function.evaluations
     return TaylorTest(verdict, reason, nan, (), (), (), None, nan, nan, calls, seed)
 
@@ -187,7 +187,7 @@ def _judge(
     origin: float,
     steps: np.ndarray,
     remainders: np.ndarray,
-) -> tuple[Verdict, str]:
+) -> tuple[VerdictText, str]:
     text = f"the remainder shrinks with the power {slope:.2f} of the step"
     if slope >= RIGHT:
         return Verdict.AGREE, f"{text}, as that of a right gradient does (2)"
@@ -200,7 +200,7 @@ def _judge(
     return Verdict.DIFFER, f"{text}, as that of a wrong gradient does (1)"
 
 
-def _judge_noise(seen: float, size: float, some: bool, steps: int) -> tuple[Verdict, str]:
+def _judge_noise(seen: float, size: float, some: bool, steps: int) -> tuple[VerdictText, str]:
     if not steps:
         return Verdict.CANNOT_TELL, "f is not finite at any step"
     if some:

@@ -15,7 +15,7 @@ from ..checking.function import FunctionFailed
 from ..conformance.isolation import describe
 from ..places import place_of
 from ..user_functions import Arguments
-from ..verdicts import Verdict
+from ..verdicts import Verdict, VerdictText
 
 # Central differences are right to about eps**(2/3) times what cancels in f.
 ERROR_OF_DIFFERENCES = 1e-6
@@ -36,7 +36,7 @@ class FunctionChecks:
     complete: bool = True
 
     @property
-    def verdict(self) -> Verdict:
+    def verdict(self) -> VerdictText:
         verdicts = {check.verdict for check in self.checks.values()}
         if Verdict.DIFFER in verdicts:
             return Verdict.DIFFER

@@ -7,7 +7,7 @@ import numpy as np
 
 from gradparity.backends.rounding import Rounding
 
-from ..verdicts import Verdict
+from ..verdicts import Verdict, VerdictText
 from .standing import WRONG, Standing, standing
 
 # Runs at first, and in all where the first leave a question: with the float64 gradient and eager's
@@ -30,7 +30,7 @@ class LeafJudgement:
         typical entry
     """
 
-    verdict: Verdict
+    verdict: VerdictText
     standing: Standing
     resolution: float
     entry_resolution: float
@@ -52,7 +52,7 @@ class LeafJudgement:
 class Judgement:
     """A claim beside the rounding that was measured for it."""
 
-    verdict: Verdict
+    verdict: VerdictText
     rounding: Rounding
     leaves: tuple[LeafJudgement, ...]
 

@@ -79,20 +79,20 @@ class Case:
 
 
 def by_gradparity(case: Case) -> str:
-    return judge(case.rounding, [case.claimed]).verdict.value
+    return str(judge(case.rounding, [case.claimed]).verdict)
 
 
 def by_allclose(case: Case) -> str:
     relative, absolute = USUAL[case.rounding.dtype]
     near = np.allclose(case.claimed, case.truth, rtol=relative, atol=absolute)
-    return Verdict.AGREE.value if near else Verdict.DIFFER.value
+    return str(Verdict.AGREE if near else Verdict.DIFFER)
 
 
 def by_twice_eager(case: Case) -> str:
     error, eager = np.max(np.abs(case.claimed - case.truth)), np.max(np.abs(case.eager))
     # An eager gradient without any error leaves one rounding: none would pass otherwise.
     least = np.max(case.rounding.leaves[0].one_rounding)
-    return Verdict.AGREE.value if error <= 2 * max(eager, least) else Verdict.DIFFER.value
+    return str(Verdict.AGREE if error <= 2 * max(eager, least) else Verdict.DIFFER)
 
 
 CHECKERS: dict[str, Callable[[Case], str]] = {
@@ -211,8 +211,8 @@ def run_low_precision_selftest(
             fault,
             size,
             len(given),
-            given.count(Verdict.DIFFER.value),
-            given.count(Verdict.CANNOT_TELL.value),
+            given.count(Verdict.DIFFER),
+            given.count(Verdict.CANNOT_TELL),
         )
         for (name, fault, size), given in answers.items()
     )

@@ -13,7 +13,7 @@ from .candidates import Claimed, judge, read_claim, suspects
 from .enclosed import NotProved, both_branches, each, upper
 from .enclosing import Enclosure, enclose_at
 from .programs import Program
-from .proof import LeafProof, Proof, ProofVerdict
+from .proof import LeafProof, Proof, ProofText, ProofVerdict
 
 # Balls of the candidate's own bits, less these, hold what it may be: another order of the same
 # operations rounds differently, and a dtype's own functions (exp, tanh) err by up to 2 units
@@ -143,7 +143,7 @@ def _verdict(
     reason: str,
     claims: Sequence[Claimed] | None,
     rtol: float | None,
-) -> tuple[ProofVerdict, str]:
+) -> tuple[ProofText, str]:
     entries = sum(math.prod(part.shape) for part in parts)
     counted = f"{entries:,} entr{'y' if entries == 1 else 'ies'}"
     if wrong:

@@ -3,19 +3,30 @@
 import math
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from gradparity.backends.pytrees import PyTree
 
 from ..verdicts import Suspect
 
+# For type checkers, as `VerdictText` is.
+ProofText: TypeAlias = Literal["proved right", "proved wrong", "not proved"]
 
-class ProofVerdict(StrEnum):
-    """What a proof has come to."""
+if TYPE_CHECKING:
 
-    RIGHT = "proved right"
-    WRONG = "proved wrong"
-    NOT_PROVED = "not proved"
+    class ProofVerdict:
+        RIGHT: ProofText
+        WRONG: ProofText
+        NOT_PROVED: ProofText
+
+else:
+
+    class ProofVerdict(StrEnum):
+        """What a proof has come to."""
+
+        RIGHT = "proved right"
+        WRONG = "proved wrong"
+        NOT_PROVED = "not proved"
 
 
 @dataclass(frozen=True)
@@ -52,7 +63,7 @@ class Proof:
     value: PyTree
     radius: PyTree
     digits: float
-    verdict: ProofVerdict
+    verdict: ProofText
     reason: str
     leaves: tuple[LeafProof, ...]
     suspects: tuple[Suspect, ...] = ()
