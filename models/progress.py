@@ -4,13 +4,17 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import ContextVar
 
 ReportProgress = Callable[[int, int, float], None]
 """Called with the steps done, the steps in all, and the loss of the last step."""
 
 Announce = Callable[[str, float | None], None]
 """Called with what is being done, and the share of all the work that is done where it is known."""
+
+# What work that is part of other work tells its progress to; a second bar would disturb the first.
+_OUTER: ContextVar["_Shown | None"] = ContextVar("_OUTER", default=None)
 
 # Seconds between two lines where standard error is no terminal.
 PERIOD = 10.0
@@ -36,16 +40,47 @@ def reporting(progress: bool | ReportProgress, title: str) -> Iterator[ReportPro
 def announced(title: str, *, quiet: bool = False) -> Iterator[Announce]:
     """Show how far some work is: a bar on a terminal, else a line every ten seconds.
 
-    The lines come also while nothing is reported: the work goes on, and for how long it has.
+    The lines come also while nothing is reported: the work goes on, and for how long it has. Work
+    inside of other work that is shown, or quiet, goes on under its title.
     """
+    outer = _OUTER.get()
+    if outer is not None:
+        yield outer.part()
+        return
+    with _display(title, quiet) as announce:
+        shown = _Shown(announce)
+        token = _OUTER.set(shown)
+        try:
+            yield shown
+        finally:
+            _OUTER.reset(token)
+
+
+class _Shown:
+    """Announces, and knows what it announced last: a part of that work goes on from there."""
+
+    def __init__(self, announce: Announce) -> None:
+        self._announce = announce
+        self._what = ""
+        self._share: float | None = None
+
+    def __call__(self, what: str, share: float | None) -> None:
+        self._what, self._share = what, share
+        self._announce(what, share)
+
+    def part(self) -> Announce:
+        what, share = self._what, self._share
+
+        def announce(more: str, of_part: float | None) -> None:
+            self._announce(f"{what}: {more}" if what else more, share)
+
+        return announce
+
+
+def _display(title: str, quiet: bool) -> AbstractContextManager[Announce]:
     if quiet or sys.stderr is None:
-        yield lambda what, share: None
-    elif sys.stderr.isatty():
-        with _bar(title) as announce:
-            yield announce
-    else:
-        with _lines(title) as announce:
-            yield announce
+        return nullcontext(lambda what, share: None)
+    return _bar(title) if sys.stderr.isatty() else _lines(title)
 
 
 @contextmanager

@@ -470,6 +470,7 @@ def test_a_proof_finds_what_no_difference_resolves(files, run):
 
 def test_a_slow_check_says_what_it_does(files, run, monkeypatch):
     monkeypatch.setattr("gradparity.models.progress.PERIOD", 0.02)
+    monkeypatch.setattr("gradparity.compare.checking.spending.QUIET_SECONDS", 0.0)
     (files / "slow.py").write_text(
         "import time\nimport numpy as np\n"
         "def loss(x):\n    time.sleep(0.02)\n    return float(np.sum(x ** 3))\n"
@@ -479,5 +480,5 @@ def test_a_slow_check_says_what_it_does(files, run, monkeypatch):
     check = ("check", "slow.py:loss", "--params", "x.npy", "--gradient", "rule")
     code, text = run(*check)
     assert code == 0
-    assert "check: rule of loss, 2 calls of loss: 0 s so far" in text
+    assert "check: rule of loss: call 8 of 3,000 at most, about 1 s left where all is" in text
     assert "so far" not in run(*check, "--quiet")[1]

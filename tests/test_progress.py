@@ -73,3 +73,13 @@ def test_a_reader_that_is_gone_ends_nothing(often, monkeypatch):
     monkeypatch.setattr(sys, "stderr", closed)
     with announced("check"):
         time.sleep(0.05)
+
+
+def test_work_inside_of_other_work_tells_its_progress_to_it(often, capsys):
+    with announced("outer") as outer:
+        outer("first", 0.5)
+        with announced("inner") as inner:
+            inner("call 3", 0.9)
+            wait_for(capsys, "outer: first: call 3: 50%, 0 s so far")
+    with announced("later"):
+        wait_for(capsys, "later: 0 s so far")

@@ -13,6 +13,8 @@ from gradparity.backends.framework_trees import settled
 from gradparity.backends.pytrees import PyTree
 
 from ..checking.checker import check_seed
+from ..checking.function import name_of
+from ..checking.spending import Budget, spending
 from ..engines.engines import point_for
 from ..engines.entrants import DEFAULT_BACKENDS, entrants
 from ..ports.layouts import Rename, Transpose
@@ -32,6 +34,7 @@ def compare_gradients(
     order: int = 1,
     rename: Mapping[str, Rename] | None = None,
     transpose: Mapping[str, Transpose] | None = None,
+    budget: Budget = None,
 ) -> Comparison:
     """Compare gradients of f(params, *args) by several backends, and find who is wrong.
 
@@ -53,6 +56,9 @@ def compare_gradients(
     rename: for each implementation, from the leaf's name in params to its own, both dotted
     transpose: for each implementation, the leaves whose axes it keeps reversed (torch's nn.Linear
         has (out, in)), or a mapping from leaf to the axes that permute_dims leads to its own with
+    budget: calls of f by the checks, or a time, after which the verdict is "cannot tell", as in
+        `check_gradient`; what engines call for their own gradients is not counted. Of second
+        derivatives, each check has it
     raises: BackendUnavailable for a backend asked for by name, InvalidSetting, InvalidParameters,
         NonScalarLoss, ShapeMismatch; what f raises if it fails in every backend
     """
@@ -65,8 +71,9 @@ def compare_gradients(
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # those of the first calls are in the notes
         if order == 2:
-            return compare_second_order(taking_part, point, dtype, seed)
-        return compare(taking_part, point, dtype, seed)
+            return compare_second_order(taking_part, point, dtype, seed, budget)
+        with spending(budget, name_of(f) if callable(f) else "f") as granted:
+            return compare(taking_part, point, dtype, seed, granted)
 
 
 def assert_gradients_agree(
@@ -79,6 +86,7 @@ def assert_gradients_agree(
     order: int = 1,
     rename: Mapping[str, Rename] | None = None,
     transpose: Mapping[str, Transpose] | None = None,
+    budget: Budget = None,
 ) -> None:
     """Raise Disagreement, whose message is the report, unless the verdict is "agree".
 
@@ -94,6 +102,7 @@ def assert_gradients_agree(
         order=order,
         rename=rename,
         transpose=transpose,
+        budget=budget,
     )
     if comparison.verdict is not Verdict.AGREE:
         raise Disagreement(comparison)

@@ -21,6 +21,7 @@ from ..checking.report import percent, place
 from ..checking.result import GradientCheck, LeafCheck
 from ..checking.score import norm
 from ..checking.slope import KINDS
+from ..checking.spending import BudgetSpent, Spending
 from ..checking.thresholds import DIGITS
 from ..engines.engines import Answer, Engine, Point, answer
 from ..engines.entrants import Entrants
@@ -78,9 +79,11 @@ class Asked:
         return {label: given.value for label, given in self.answers.items()}
 
 
-def compare(taking_part: Entrants, point: Point, dtype: str, seed: int) -> Comparison:
+def compare(
+    taking_part: Entrants, point: Point, dtype: str, seed: int, spending: Spending
+) -> Comparison:
     """Ask all engines, and judge each by slopes of its function; see `compare_gradients`."""
-    shared = _shared_checker(taking_part, point, seed)
+    shared = _shared_checker(taking_part, point, seed, spending)
     engines = tuple(_in_its_framework(engine, shared) for engine in taking_part.engines)
     asked = _ask(engines, point, seed)
     answered = [engine for engine in engines if engine.label in asked.answers]
@@ -100,10 +103,13 @@ def compare(taking_part: Entrants, point: Point, dtype: str, seed: int) -> Compa
             reason = "f is not finite here, in every backend"
             return report.finish(Verdict.CANNOT_TELL, reason)
         return report.finish(Verdict.DIFFER, _values_apart(asked.values, odd), odd)
-    checkers = _checkers(answered, point, seed, shared, report)
-    opinions = _opinions(answered, asked, checkers, point, seed)
-    seconds = tuple(_second_opinions(answered, asked, checkers, point, seed))
-    report.checkers, report.opinions, report.seconds = checkers, opinions, seconds
+    try:
+        report.checkers = _checkers(answered, point, seed, shared, spending, report)
+        report.opinions = _opinions(answered, asked, report.checkers, point, seed)
+        report.seconds = tuple(_second_opinions(answered, asked, report.checkers, point, seed))
+    except BudgetSpent:
+        if agree and not report.wrong:
+            return report.finish(Verdict.CANNOT_TELL, spending.why)
     if not agree:
         return report.finish(Verdict.DIFFER, _values_apart(asked.values, odd), odd)
     return _conclude(report)
@@ -144,14 +150,15 @@ def _without_casts(engine: Engine, point: Point, value: float) -> float:
 # Asking.
 
 
-def _shared_checker(taking_part: Entrants, point: Point, seed: int) -> GradientChecker | None:
+def _shared_checker(
+    taking_part: Entrants, point: Point, seed: int, spending: Spending
+) -> GradientChecker | None:
     """Return a checker of the one function of all engines, if there is one and it can be called."""
     if any(engine.layout for engine in taking_part.engines):
         return None
     try:
-        return GradientChecker(
-            taking_part.engines[0].function, point.params, *point.args, seed=seed
-        )
+        f = taking_part.engines[0].function
+        return GradientChecker(f, point.params, *point.args, seed=seed, spending=spending)
     except GradparityError:
         return None
 
@@ -181,6 +188,8 @@ def _ask(engines: Sequence[Engine], point: Point, seed: int) -> Asked:
             warnings.simplefilter("always")
             try:
                 answers[engine.label] = answer(engine, point, seed)
+            except BudgetSpent as error:  # of an engine that differences f
+                failures[engine.label] = error
             except GradparityError:
                 raise
             except Exception as error:  # a framework says in its own way that it cannot
@@ -215,6 +224,7 @@ def _checkers(
     point: Point,
     seed: int,
     shared: GradientChecker | None,
+    spending: Spending,
     report: "_Draft",
 ) -> dict[str, GradientChecker]:
     """Return who checks each engine: native implementations are judged by their own values."""
@@ -229,6 +239,7 @@ def _checkers(
             *point.args,
             seed=seed,
             backend=engine.in_dtype("float64").backend,
+            spending=spending,
         )
         for engine in engines
     }

@@ -15,6 +15,7 @@ from ..checking.derivative_maps import check_hessian
 from ..checking.report import percent
 from ..checking.result import GradientCheck
 from ..checking.slope import KINDS
+from ..checking.spending import Budget
 from ..engines.engines import Engine, Point
 from ..engines.entrants import Entrants
 from ..verdicts import Suspect, Verdict
@@ -26,7 +27,9 @@ FORWARD_OVER_REVERSE = "forward over reverse"
 REVERSE_OVER_REVERSE = "reverse over reverse"
 
 
-def compare_second_order(taking_part: Entrants, point: Point, dtype: str, seed: int) -> Comparison:
+def compare_second_order(
+    taking_part: Entrants, point: Point, dtype: str, seed: int, budget: Budget = None
+) -> Comparison:
     """Judge what every engine says of second derivatives, in each way that it can be asked.
 
     Engines that difference f are left out: differences of differences judge nobody.
@@ -42,7 +45,7 @@ def compare_second_order(taking_part: Entrants, point: Point, dtype: str, seed: 
     for engine in engines:
         for way, product in _ways(engine.in_dtype("float64")):
             try:
-                checks[engine.label, way] = _check(engine, point, product, seed)
+                checks[engine.label, way] = _check(engine, point, product, seed, budget)
             except GradparityError:
                 raise
             except Exception as error:  # a framework says in its own way that it cannot
@@ -108,7 +111,9 @@ def _ways(engine: Engine) -> Iterator[tuple[str, Product]]:
     yield REVERSE_OVER_REVERSE, lambda own, tangent, *rest: pullback(own, tangent, *rest)[1]
 
 
-def _check(engine: Engine, point: Point, product: Product, seed: int) -> GradientCheck:
+def _check(
+    engine: Engine, point: Point, product: Product, seed: int, budget: Budget
+) -> GradientCheck:
     backend = engine.in_dtype("float64").backend
 
     def quiet(own: PyTree, tangent: PyTree, *rest: PyTree) -> Any:
@@ -124,4 +129,5 @@ def _check(engine: Engine, point: Point, product: Product, seed: int) -> Gradien
             hessian_vector_product=quiet,
             seed=seed,
             backend=backend,
+            budget=budget,
         )

@@ -9,6 +9,7 @@ from .found import Found, LegalEntry, WrongEntry
 from .function import Function, Span
 from .score import Claim, Directions, Region, Score, resolution
 from .slope import Slope
+from .spending import BudgetSpent
 from .thresholds import (
     BEND,
     CLEAR,
@@ -35,13 +36,18 @@ SMALL_ROUND = 40
 class Account:
     """Judges claims about one function by its slopes.
 
-    last: the number of evaluations after which the budget is spent
+    last: the number of evaluations after which the budget is spent; why: what is said then
     entries: whether single entries are judged, or only leaves
     """
 
     directions: Directions
     last: int
     entries: bool = True
+    why: str = "the budget of evaluations was spent"
+
+    @property
+    def spent(self) -> bool:
+        return self.directions.function.evaluations > self.last
 
     def of(self, claim: Claim) -> Found:
         """Judge all that is open, along two independent random directions."""
@@ -77,9 +83,14 @@ class Account:
         alone = replace(claim, open=masks, tolerance=tuple(tolerance))
         region = alone.whole()
         for factor in (1.0, SHORTER):
-            score = self.directions.score(alone, region, SMALL_ROUND, factor)
-            if score.fits or self.directions.function.evaluations > self.last:
+            try:
+                score = self.directions.score(alone, region, SMALL_ROUND, factor)
+            except BudgetSpent:
+                return self._unknown(region, self.why)
+            if score.fits:
                 return Found()
+            if self.spent:
+                return self._unknown(region, self.why)
         number = sum(int(small.sum()) for small in groups.values())
         why = f"{number} entries are so small beside others that rounding may hide a fault in them"
         return Found(unknown=tuple((leaf, why) for leaf in groups))
@@ -88,9 +99,12 @@ class Account:
         """Return what is found where the claim fits as a whole, and as finely as promised."""
         found = Found()
         for round_ in (0, 1):
-            if self.directions.function.evaluations > self.last:
+            if self.spent:
                 return None
-            score = self.directions.score(claim, claim.whole(), round_)
+            try:
+                score = self.directions.score(claim, claim.whole(), round_)
+            except BudgetSpent:
+                return None
             if not (score.fits and score.resolved):
                 return None
             found += Found(score.resolution)
@@ -101,8 +115,14 @@ class Account:
         region = tuple(span for span in region if claim.is_open(span))
         if not region:
             return Found()
-        if self.directions.function.evaluations > self.last:
-            return self._unknown(region, "the budget of evaluations was spent")
+        if self.spent:
+            return self._unknown(region, self.why)
+        try:
+            return self._within(claim, region, round_)
+        except BudgetSpent:
+            return self._unknown(region, self.why)
+
+    def _within(self, claim: Claim, region: Region, round_: int) -> Found:
         if self.entries and len(region) == 1 and region[0].size == 1:
             return self.entry(claim, region[0].leaf, region[0].start)
         score = self.directions.score(claim, region, round_)
@@ -127,7 +147,10 @@ class Account:
         """Name wrong entries one after the other until the rest fits, or enough are known."""
         found = Found()
         while score.is_wrong and score.slope.kind == "smooth":
-            one = self._follow(claim, region, round_, score)
+            try:
+                one = self._follow(claim, region, round_, score)
+            except BudgetSpent:
+                break
             if not one.wrong:
                 break
             found += one
@@ -137,9 +160,12 @@ class Account:
                 for span in region
                 if claim.is_open(span) and not self._is_known(found, span.leaf)
             )
-            if not region or self.directions.function.evaluations > self.last:
+            if not region or self.spent:
                 return found
-            score = self.directions.score(claim, region, round_)
+            try:
+                score = self.directions.score(claim, region, round_)
+            except BudgetSpent:
+                break
         return found + self._region(claim, region, round_) if found.wrong else found
 
     def _parts(self, claim: Claim, region: Region, round_: int, score: Score) -> Found:

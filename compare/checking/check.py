@@ -10,8 +10,9 @@ from gradparity.backends.framework_trees import hint_at_models
 from gradparity.backends.pytrees import PyTree
 
 from .checker import GradientChecker
+from .function import name_of
 from .result import GradientCheck
-from .thresholds import MOST_EVALUATIONS
+from .spending import Budget, spending
 
 __all__ = ["GradientCheck", "check_gradient"]
 
@@ -26,7 +27,7 @@ def check_gradient(
     tolerance: PyTree | None = None,
     seed: int = 0,
     backend: str | Backend | None = None,
-    budget: int = MOST_EVALUATIONS,
+    budget: Budget = None,
     proof: bool = False,
     yardstick: PyTree | Callable[..., PyTree] | None = None,
 ) -> GradientCheck:
@@ -44,7 +45,8 @@ def check_gradient(
     rtol: what error of a leaf is accepted, the norm of it over the leaf's norm
     tolerance: what error of an entry is accepted: a number, one for each leaf, or arrays
     seed: of the random directions; backend: who evaluates f, where params do not tell
-    budget: calls of f, after which the verdict is "cannot tell", with what is known so far
+    budget: calls of f, such as 200, or a time, such as "30 s" or a timedelta, after which the
+        verdict is "cannot tell", with what is known so far; by default searches end at 3,000 calls
     yardstick: another gradient in the same low precision, such as eager's own beside a kernel's:
         the result's `.yardstick` says whether the candidate is significantly worse
     proof: enclose all entries in ball arithmetic besides, see `prove_gradient`: what is proved
@@ -52,10 +54,11 @@ def check_gradient(
     raises: InvalidParameters, InvalidSetting, NonScalarLoss, ImpureFunction, FunctionFailed,
         ShapeMismatch of the cotangent
     """
-    checker = GradientChecker(
-        f, params, *args, seed=seed, backend=backend, cotangent=cotangent, budget=budget
-    )
-    found = checker.check(gradient, tolerance, rtol, yardstick=yardstick)
+    with spending(budget, name_of(f)) as granted:
+        checker = GradientChecker(
+            f, params, *args, seed=seed, backend=backend, cotangent=cotangent, spending=granted
+        )
+        found = checker.check(gradient, tolerance, rtol, yardstick=yardstick)
     if hint := hint_at_models(f):
         found = replace(found, notes=(*found.notes, hint))
     if not proof:

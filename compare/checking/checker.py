@@ -11,7 +11,7 @@ from gradparity.backends import Backend
 from gradparity.backends.errors import InvalidSetting, ShapeMismatch
 from gradparity.backends.framework_trees import is_model, settled
 from gradparity.backends.precision import UNIT_ROUNDOFF
-from gradparity.backends.pytrees import PyTree, flatten, is_array
+from gradparity.backends.pytrees import PyTree, flatten, is_array, unflatten
 from gradparity.backends.rounding import Rounding
 
 from ..low_precision.judging import ALL_RUNS
@@ -30,7 +30,8 @@ from .result import GradientCheck
 from .rounding import judge_measured, measure_for
 from .score import Claim, Directions, norm
 from .slope import KINDS, Directional
-from .thresholds import CONFIRMED, DRAWN, DRAWS, DUST, MOST_EVALUATIONS, ROUNDINGS, UNEXPLAINED
+from .spending import BudgetSpent, Spending
+from .thresholds import CONFIRMED, DRAWN, DRAWS, DUST, ROUNDINGS, UNEXPLAINED
 
 DOUBLE = UNIT_ROUNDOFF["float64"]
 
@@ -55,7 +56,7 @@ class Checker:
     """Checks claims about one function; what is known of it serves them all.
 
     function: what varies along directions; seed: of the random directions
-    budget: calls of f after which a search ends; claim: what is checked, in words
+    spending: what calls of f are asked of; claim: what is checked, in words
     counts: lengths that a mean may have been taken over
     """
 
@@ -63,14 +64,14 @@ class Checker:
         self,
         function: Directional,
         seed: int = 0,
-        budget: int = MOST_EVALUATIONS,
+        spending: Spending | None = None,
         claim: str = "gradient",
         counts: Iterable[int] = (),
     ) -> None:
         check_seed(seed)
         self.function = function
         self.directions = Directions(function, seed)
-        self.budget, self.claim = budget, claim
+        self.spending, self.claim = spending or Spending(), claim
         self.certificates: dict[str, Certificate] = {}
         self.reference: Reference | None = None
         self.search_references = isinstance(function, Function)
@@ -82,7 +83,7 @@ class Checker:
         """Return the verdict on numbers; its `evaluations` are those since the last one."""
         terms = terms or Terms()
         candidate = read_candidate(gradient, self.function.leaves)
-        account = Account(self.directions, self.function.evaluations + self.budget)
+        account = self._account()
         # Where the whole is of another form, there is not one number to judge.
         unread = [
             leaf
@@ -91,7 +92,10 @@ class Checker:
         ]
         judged = Judged()
         if not self.function.blocked and len(unread) < len(self.function.leaves):
-            judged = self._judge(account, candidate, unread, terms)
+            try:
+                judged = self._judge(account, candidate, unread, terms)
+            except BudgetSpent:
+                judged = _nothing(self.function, account.why)
         spent = self.function.evaluations - self._reported
         self._reported = self.function.evaluations
         return conclude(
@@ -107,6 +111,10 @@ class Checker:
             ),
             judged,
         )
+
+    def _account(self) -> Account:
+        last = self.function.evaluations + self.spending.most
+        return Account(self.directions, last, why=self.spending.why)
 
     def _judge(
         self,
@@ -139,7 +147,10 @@ class Checker:
                 continue
             whole = replace(judged.claim, open=(None,) * len(self.function.leaves))
             for round_ in CONFIRMING_ROUNDS:
-                score = self.directions.score(whole, (Span(leaf, 0, size),), round_)
+                try:
+                    score = self.directions.score(whole, (Span(leaf, 0, size),), round_)
+                except BudgetSpent:
+                    return witnesses
                 weights = self.directions.weights(round_)[leaf]
                 wrong = abs(score.got - score.slope.value)
                 bar = score.slope.bar + score.rounding
@@ -177,7 +188,7 @@ class Checker:
         if reference.engine not in self.certificates:
             units = [DOUBLE] * len(reference.slopes)
             claim = self.claim_of(reference.slopes, rounding_bounds(reference.slopes, units))
-            account = Account(self.directions, self.function.evaluations + self.budget)
+            account = self._account()
             self.certificates[reference.engine] = certify(account, claim)
         return self.certificates[reference.engine]
 
@@ -310,7 +321,7 @@ class Checker:
 class GradientChecker(Checker):
     """Checks candidates for the gradient of f at one point.
 
-    f, params, args, backend, cotangent: as in `Function`; seed, budget, claim: as in `Checker`
+    f, params, args, backend, cotangent: as in `Function`; seed, spending, claim: as in `Checker`
     """
 
     function: Function
@@ -323,15 +334,15 @@ class GradientChecker(Checker):
         seed: int = 0,
         backend: str | Backend | None = None,
         cotangent: PyTree | None = None,
-        budget: int = MOST_EVALUATIONS,
+        spending: Spending | None = None,
         claim: str = "gradient",
     ) -> None:
         check_seed(seed)
         params = settled(params)
         shapes = [np.shape(leaf) for leaf in flatten((params, args))[0] if is_array(leaf)]
         lengths = (length for shape in shapes for length in shape)
-        function = Function(f, params, args, backend, cotangent)
-        super().__init__(function, seed, budget, claim, lengths)
+        function = Function(f, params, args, backend, cotangent, spending)
+        super().__init__(function, seed, spending, claim, lengths)
         self.unmeasured = ""
         self._roundings: dict[Any, list[Rounding] | str] = {}
 
@@ -387,7 +398,7 @@ class GradientChecker(Checker):
         one, two = (read_candidate(tree, self.function.leaves) for tree in (given, other))
         for _, problem in two.problems:
             raise ShapeMismatch(f"yardstick: leaf {problem.leaf or 'params'}: {problem.text}")
-        account = Account(self.directions, self.function.evaluations + self.budget)
+        account = self._account()
         judged = None if one.problems else self._rounded(account, one, (), terms)
         if judged is None or judged.measured is None:
             why = self.unmeasured or "no reference is certified, or the claim has other leaves"
@@ -488,6 +499,17 @@ class GradientChecker(Checker):
                 place = (leaf.name or "") + (str(list(leaf.index(entry))) if leaf.shape else "")
                 return f"gives {a[entry]:.6g} and {b[entry]:.6g} at {place} for the same input"
         return ""
+
+
+def unknown_to_all(function: Function, seed: int, claim: str, spending: Spending) -> GradientCheck:
+    """Return the verdict on a claim of which a budget let nobody see anything."""
+    candidate = read_candidate(unflatten(function.structure, function.given), function.leaves)
+    case = Case(function, seed, candidate, claim, function.evaluations)
+    return conclude(case, _nothing(function, spending.why))
+
+
+def _nothing(function: Directional, why: str) -> Judged:
+    return Judged(Found(unknown=tuple((leaf, why) for leaf in range(len(function.leaves)))))
 
 
 def check_seed(seed: int) -> None:

@@ -13,11 +13,12 @@ from gradparity.backends.pytrees import PyTree, flatten, private_numpy, unflatte
 
 from ..verdicts import Suspect, Verdict
 from .candidate import read_candidate
-from .checker import Checker, GradientChecker
-from .function import RANDOM, Function, Leaf, float64_backend
+from .checker import Checker, GradientChecker, unknown_to_all
+from .function import RANDOM, Function, Leaf, float64_backend, name_of
 from .maps import Outputs, output_leaves
 from .result import GradientCheck
-from .thresholds import CONFIRMED, MOST_EVALUATIONS
+from .spending import Budget, BudgetSpent, Spending, spending
+from .thresholds import CONFIRMED
 
 # Random directions that a map is checked along, each by itself.
 DIRECTIONS = 2
@@ -31,7 +32,7 @@ def check_pushforward(
     output_tangent: PyTree | Callable[..., PyTree],
     seed: int = 0,
     backend: str | Backend | None = None,
-    budget: int = MOST_EVALUATIONS,
+    budget: Budget = None,
 ) -> GradientCheck:
     """Judge a pushforward (JVP) of f(params, *args) along a tangent, output by output.
 
@@ -40,16 +41,20 @@ def check_pushforward(
         returns it. A suspect's leaf and index are those of the output
     further arguments and errors: as in `check_gradient`
     """
-    function = Function(f, params, args, backend, RANDOM)
-    along = read_candidate(tangent, function.leaves)
-    if along.problems:
-        problem = along.problems[0][1]
-        raise InvalidSetting(f"tangent: {problem.leaf or 'params'}: {problem.text}")
-    if callable(output_tangent):
-        rule = output_tangent
-        output_tangent = function.call(lambda own, *rest: rule(own, tangent, *rest))
-    checker = Checker(Outputs(function, along.slopes), seed, budget, "pushforward")
-    return checker.check_tree(output_tangent)
+    with spending(budget, name_of(f)) as granted:
+        function = Function(f, params, args, backend, RANDOM, granted)
+        along = read_candidate(tangent, function.leaves)
+        if along.problems:
+            problem = along.problems[0][1]
+            raise InvalidSetting(f"tangent: {problem.leaf or 'params'}: {problem.text}")
+        if callable(output_tangent):
+            rule = output_tangent
+            output_tangent = function.call(lambda own, *rest: rule(own, tangent, *rest))
+        try:
+            checker = Checker(Outputs(function, along.slopes), seed, granted, "pushforward")
+        except BudgetSpent:
+            return unknown_to_all(function, seed, "pushforward", granted)
+        return checker.check_tree(output_tangent)
 
 
 def check_jacobian(
@@ -59,7 +64,7 @@ def check_jacobian(
     jacobian: PyTree | Callable[..., PyTree],
     seed: int = 0,
     backend: str | Backend | None = None,
-    budget: int = MOST_EVALUATIONS,
+    budget: Budget = None,
 ) -> GradientCheck:
     """Judge a Jacobian of f(params, *args), whole and entry by entry.
 
@@ -69,10 +74,15 @@ def check_jacobian(
         the parameter's; its leaf is the parameter's, after the output's where there are several
     further arguments and errors: as in `check_gradient`
     """
-    function = Function(f, params, args, backend, RANDOM)
-    if callable(jacobian):
-        jacobian = function.call(jacobian)
-    return _check_map(_Map(f, params, args, function, seed, budget), jacobian, "Jacobian")
+    with spending(budget, name_of(f)) as granted:
+        function = Function(f, params, args, backend, RANDOM, granted)
+        if callable(jacobian):
+            jacobian = function.call(jacobian)
+        try:
+            whole = _Map(f, params, args, function, seed, granted)
+            return _check_map(whole, jacobian, "Jacobian")
+        except BudgetSpent:
+            return unknown_to_all(function, seed, "Jacobian", granted)
 
 
 def check_hessian(
@@ -83,7 +93,7 @@ def check_hessian(
     hessian_vector_product: Callable[..., PyTree] | None = None,
     seed: int = 0,
     backend: str | Backend | None = None,
-    budget: int = MOST_EVALUATIONS,
+    budget: Budget = None,
 ) -> GradientCheck:
     """Judge second derivatives of a real f(params, *args): a Hessian, or products with it.
 
@@ -100,14 +110,30 @@ def check_hessian(
             + ("neither" if hessian is None else "both")
             + " of hessian and hessian_vector_product, expected one of them"
         )
-    first = GradientChecker(f, params, *args, seed=seed, backend=backend, budget=budget)
+    with spending(budget, name_of(f)) as granted:
+        first = GradientChecker(f, params, *args, seed=seed, backend=backend, spending=granted)
+        if first.function.blocked:
+            return first.check_tree(unflatten(first.function.structure, [*first.function.given]))
+        try:
+            return _check_hessian(f, args, first, hessian, hessian_vector_product)
+        except BudgetSpent:
+            return unknown_to_all(first.function, seed, "Hessian", granted)
+
+
+def _check_hessian(
+    f: Callable[..., Any],
+    args: tuple[PyTree, ...],
+    first: GradientChecker,
+    hessian: PyTree | Callable[..., PyTree] | None,
+    product: Callable[..., PyTree] | None,
+) -> GradientCheck:
     gradient, note = _certified_gradient(f, first)
-    if first.function.blocked:
-        return first.check_tree(unflatten(first.function.structure, [*first.function.given]))
-    function = Function(gradient, params, args, first.function.backend, RANDOM)
-    whole = _Map(gradient, params, args, function, seed, budget)
-    if hessian_vector_product is not None:
-        check = _check_products(whole, hessian_vector_product)
+    params = unflatten(first.function.structure, [*first.function.given])
+    backend, seed = first.function.backend, first.directions.seed
+    function = Function(gradient, params, args, backend, RANDOM, first.spending)
+    whole = _Map(gradient, params, args, function, seed, first.spending)
+    if product is not None:
+        check = _check_products(whole, product)
     else:
         if callable(hessian):
             hessian = first.function.call(hessian)
@@ -127,10 +153,10 @@ class _Map:
     args: tuple[PyTree, ...]
     function: Function
     seed: int
-    budget: int
+    spending: Spending
 
     def along(self, tangent: Sequence[np.ndarray], claim: str) -> Checker:
-        return Checker(Outputs(self.function, tangent), self.seed, self.budget, claim)
+        return Checker(Outputs(self.function, tangent), self.seed, self.spending, claim)
 
     def against(self, cotangent: PyTree, claim: str) -> GradientChecker:
         return GradientChecker(
@@ -140,7 +166,7 @@ class _Map:
             seed=self.seed,
             backend=self.function.backend,
             cotangent=cotangent,
-            budget=self.budget,
+            spending=self.spending,
             claim=claim,
         )
 
@@ -218,8 +244,11 @@ def _entries(
             .reshape(outputs[i].shape)
             for i in range(len(outputs))
         ]
-        output = whole.function.outputs({})
-        found = whole.along(tangent, claim).check_tree(unflatten(flatten(output)[1], claimed))
+        try:
+            output = whole.function.outputs({})
+            found = whole.along(tangent, claim).check_tree(unflatten(flatten(output)[1], claimed))
+        except BudgetSpent:
+            break
         for one in found.suspects:
             leaf = f"{one.leaf}, {column.leaf}" if len(outputs) > 1 else column.leaf
             suspects.append(replace(one, leaf=leaf, index=(*one.index, *column.index)))

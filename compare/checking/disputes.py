@@ -34,7 +34,7 @@ class Certificate:
 
 def certify(account: Account, claim: Claim) -> Certificate:
     """Put a reference before the slopes of f, leaf by leaf; it convicts nobody by itself."""
-    whole = Account(account.directions, account.last, entries=False)
+    whole = replace(account, entries=False)
     found = whole.of(claim)
     doubtful = {leaf for leaf, _ in found.unknown} | found.wrong_leaves
     sure = {

@@ -32,6 +32,7 @@ from gradparity.backends.pytrees import (
 )
 from gradparity.backends.rounding import Cast, lift
 
+from .spending import Spending
 from .thresholds import CALLS_BEFORE_COMPILING, LAST_BITS, OTHER_SCALE, SMALL
 
 # Backends that can run a function without its casts.
@@ -107,6 +108,7 @@ class Function:
     leaves: what moves; value, again: f at the point, evaluated twice
     casts: those that are ignored
     evaluations: how often f has been called; where JAX compiles f, this counts its runs
+    spending: what calls are asked of, those at the point itself granted
     edges: what f raised at moved points, with the number of times
     raises: InvalidParameters for no parameters, integers or NaN; NonScalarLoss; ImpureFunction;
         FunctionFailed when f raises at `params`
@@ -119,12 +121,14 @@ class Function:
         args: tuple[PyTree, ...] = (),
         backend: str | Backend | None = None,
         cotangent: PyTree | None = None,
+        spending: Spending | None = None,
     ) -> None:
         params = settled(params)
         self.given, self.structure = flatten(params)
         self.leaves = read_leaves(self.given, leaf_names(params))
         self.f, self.given_args, self.cotangent = f, args, cotangent
         self.evaluations = 0
+        self.spending, self._is_read = spending, False
         self.edges: dict[str, int] = {}
         self.backend = _choose_backend(backend, (self.given, args))
         self._compiled: Callable[..., Any] | None = None
@@ -132,6 +136,7 @@ class Function:
         self.scalar: Callable[..., Any] = f
         self.value = self._first_value(named=backend is not None)
         self.again = self._number(self._evaluate(self._native))
+        self._is_read = True
 
     def _first_value(self, named: bool) -> float:
         tried: list[Exception] = []
@@ -171,7 +176,7 @@ class Function:
             raise
         except Exception:  # f itself fails, which is better seen without the lifting
             return self._evaluate(self._native)
-        self.evaluations += 1
+        self._count()
         if lifted.casts or (lifted.widened and not self._runs_as_it_is()):
             self.casts, self.scalar = lifted.casts, lifted
             self._eager = self.backend._scoped(lifted.on_native)
@@ -205,8 +210,13 @@ class Function:
         scalar = scalarised(self.f, self.structure, self.given, cotangent)
         return lift(scalar, backend.name) if self.casts and backend.name in LIFTING else scalar
 
-    def _evaluate(self, leaves: list[Array]) -> Any:
+    def _count(self) -> None:
+        if self.spending is not None:
+            self.spending.before_call(binding=self._is_read)
         self.evaluations += 1
+
+    def _evaluate(self, leaves: list[Array]) -> Any:
+        self._count()
         if self._compiled is None and self.evaluations > CALLS_BEFORE_COMPILING:
             compiled = self.backend.compile(self.scalar)
             self._compiled = self._eager if compiled is self.scalar else compiled
@@ -322,7 +332,7 @@ class Function:
         leaves = list(self._native)
         for position, leaf in moved.items():
             leaves[position] = self._moved_native(leaf)
-        self.evaluations += 1
+        self._count()
         run = self.backend._scoped(lambda own, *args: self.f(self._assemble(own), *args))
         try:
             with np.errstate(all="ignore"):
@@ -421,7 +431,7 @@ class Function:
 
         args = tuple(tree_map(moved, arg) for arg in self.given_args)
         leaves = [moved(leaf.array) for leaf in self.leaves]
-        self.evaluations += 1
+        self._count()
         try:
             return self._number(self._eager(leaves, *args))
         except Exception:

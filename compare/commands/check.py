@@ -55,10 +55,10 @@ def check(
         typer.Option(help="An error of each entry that is accepted.", show_default=False),
     ] = None,
     budget: Annotated[
-        int | None,
+        str | None,
         typer.Option(
-            min=1,
-            help="Calls of the function for each gradient, after which nobody can tell.",
+            help="Calls of the function for each gradient, such as 200, or a time, such as 30s or "
+            "'5 min', after which nobody can tell.",
             show_default=False,
         ),
     ] = None,
@@ -126,7 +126,7 @@ def check(
             rtol=rtol,
             tolerance=tolerance,
             proof=proof,
-            **({} if budget is None else {"budget": budget}),
+            budget=int(budget) if budget and budget.isdigit() else budget,
         )
     described = {"function": function, "params": str(params), "args": args and str(args)}
     environment = describe_environment(seed=seed)

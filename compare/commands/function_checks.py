@@ -1,6 +1,5 @@
 """Check a function as it is with every backend that can evaluate it."""
 
-import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -77,14 +76,14 @@ def check_function(
     for position, name in enumerate(chosen):
         shown = name or "numerical"
         what = f"{_name(rule)} of {_name(f)}" if rule else f"gradient of {_name(f)} by {shown}"
-        counted = _counting(f, what, announce, position / len(chosen) if rule is None else None)
+        announce(what, position / len(chosen) if rule is None else None)
         try:
             backend = get_backend(name) if name else None
             candidate = rule or _gradient(backend, f)
             granted = dict(settings)
             if rule is None and backend is not None and backend.differences:
                 granted["rtol"] = max(granted.get("rtol") or 0.0, ERROR_OF_DIFFERENCES)
-            check = check_gradient(counted, *point, gradient=candidate, backend=backend, **granted)
+            check = check_gradient(f, *point, gradient=candidate, backend=backend, **granted)
         except (BackendUnavailable, FunctionFailed) as error:
             failures[shown], errors[shown] = _reason(str(error), error), error
         except GradparityError:
@@ -114,23 +113,6 @@ def why_nothing(f: Callable[..., Any], params: PyTree, arguments: Arguments, rul
         "differentiate it. Give the gradient that is to be checked (--gradient NAME), or write "
         f"{_name(f)} over the array API: xp = array_api_compat.array_namespace(leaf)."
     )
-
-
-def _counting(
-    f: Callable[..., Any], what: str, announce: Announce, share: float | None
-) -> Callable[..., Any]:
-    """Return f, announcing what is done and how often it has been called."""
-    calls = 0
-    announce(what, share)
-
-    @functools.wraps(f)
-    def counted(*args: Any) -> Any:
-        nonlocal calls
-        calls += 1
-        announce(f"{what}, {calls:,} calls of {_name(f)}", share)
-        return f(*args)
-
-    return counted
 
 
 def _reason(text: str, error: Exception) -> str:
