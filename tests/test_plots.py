@@ -10,6 +10,7 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
+from gradparity.compare.drawing import house_style as looks
 from gradparity.compare.drawing import plots
 from gradparity.compare.drawing.drawing import draw
 from gradparity.compare.drawing.house_style import (
@@ -22,6 +23,7 @@ from gradparity.compare.drawing.house_style import (
     power_of_ten,
     use_log_scale,
 )
+from gradparity.compare.drawing.languages import Words
 
 
 @dataclass(frozen=True)
@@ -222,9 +224,9 @@ def test_a_backend_keeps_its_look_with_any_dtype_and_a_plug_in_gets_one():
 
 
 def test_two_series_of_one_backend_are_told_apart_in_one_plot():
-    looks = looks_of(["jax", "numerical – jax", "numerical – torch", "jax float32"])
-    assert looks["jax"] is LOOKS["jax"]
-    assert len({look.marker for look in looks.values()}) == 4
+    found = looks_of(["jax", "numerical – jax", "numerical – torch", "jax float32"])
+    assert found["jax"] is LOOKS["jax"]
+    assert len({look.marker for look in found.values()}) == 4
 
 
 def test_the_style_is_left_behind_where_it_was():
@@ -272,16 +274,35 @@ def test_names_within_a_drawing_are_its_own(drawing):
     assert {first or second for first, second in used} <= ids
 
 
-@pytest.mark.parametrize("dots", [90, 220])
-def test_a_figure_is_saved_in_as_many_dots_as_asked_for(tmp_path, dots):
-    drawing = draw("a-line", "alt", plot_line, size=(4.8, 3.4))
-    png, _ = drawing.save(tmp_path, dots_per_inch=dots)
+def test_a_figure_fills_half_of_a_slide(tmp_path):
+    _, png = draw("a-line", "alt", plot_line, size=(4.8, 3.4)).save(tmp_path)
     height, width, _ = imread(png).shape
-    assert (width, height) == (4.8 * dots, 3.4 * dots)
+    assert (width, height) == (4.8 * 220, 3.4 * 220)
+
+
+def test_a_draft_has_no_png(tmp_path):
+    (svg,) = draw("a-line", "alt", plot_line).save(tmp_path, draft=True)
+    assert [path.name for path in tmp_path.iterdir()] == [svg.name] == ["a-line.svg"]
+
+
+def test_where_no_font_has_its_letters_a_figure_is_an_svg_alone(tmp_path, monkeypatch):
+    words = Words({"ja": "刻み幅", "en": "step size"})
+    monkeypatch.setattr(looks, "cjk_fonts_here", lambda: ())
+    (svg,) = draw("a-line", "alt", plot_line, words=[words]).save(tmp_path)
+    assert ">刻み幅</text>" in svg.read_text("utf-8")
+    assert len(draw("another", "alt", plot_line).save(tmp_path)) == 2
+
+
+def test_a_font_is_asked_for_each_letter(monkeypatch):
+    monkeypatch.setattr(looks, "cjk_fonts_here", lambda: ("DejaVu Sans",))
+    assert looks.can_be_drawn("step")
+    assert not looks.can_be_drawn("刻み")
+    monkeypatch.setattr(looks, "CJK", re.compile("[a-z]"))
+    assert looks.can_be_drawn("step")  # which DejaVu has
 
 
 def test_the_svg_file_turns_dark_with_its_reader(drawing, tmp_path):
-    text = drawing.save(tmp_path)[1].read_text()
+    text = drawing.save(tmp_path)[0].read_text()
     assert "prefers-color-scheme:dark" in text
     assert '[style*="stroke: #0072b2"]{stroke:#62b8f2!important}' in text
     assert "stroke: #0072b2" in text.split("</style>")[-1]

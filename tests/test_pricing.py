@@ -15,10 +15,10 @@ from gradparity.compare.lesson.pricing import (
     cost_of,
     is_level,
     is_linear,
-    one_thread,
     steady_costs,
 )
 from gradparity.compare.lesson.run import Lesson
+from gradparity.compare.lesson.threads import one_thread
 
 
 def row(backend="jax", gradient=2.0, forward=1.0, disturbed=0.0, **others):

@@ -11,6 +11,7 @@ from typing import Any
 
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.text import Text as MatplotlibText
 
@@ -18,7 +19,6 @@ from .house_style import CJK_FONTS, PALETTE, RC_PARAMS, can_be_drawn, cjk_fonts_
 from .languages import Text, Words, spoken
 
 PNG_DOTS_PER_INCH = 220  # a figure of 4.8 inches fills half of a 1920-pixel slide
-DRAFT_DOTS_PER_INCH = 90  # enough to look at
 # The reader's own font, which the page is set in too; no figure needs a font file.
 FONTS = ", ".join(
     ["system-ui", "'Segoe UI'", "Roboto", "'Liberation Sans'"]
@@ -60,15 +60,24 @@ class Drawing:
             f' {view} role="img" {spoken(self.alt)}>{rest}'
         )
 
-    def save(
-        self, directory: Path, *, dots_per_inch: float = PNG_DOTS_PER_INCH
-    ) -> tuple[Path, Path]:
-        """Write NAME.png, on light paper, and NAME.svg, which turns dark where its reader is."""
-        png, svg = directory / f"{self.name}.png", directory / f"{self.name}.svg"
-        with house_style(), _relabelled(self.figure, self.labels):
-            self.figure.savefig(png, dpi=dots_per_inch, metadata={"Software": None})
+    def save(self, directory: Path, *, draft: bool = False) -> tuple[Path, ...]:
+        """Write NAME.svg, which turns dark where its reader is, and NAME.png, on light paper.
+
+        No PNG is written of a draft, nor where this machine has no font for the first language: the
+        letters of an SVG are its reader's.
+        """
+        svg, png = directory / f"{self.name}.svg", directory / f"{self.name}.png"
         svg.write_text(self._repr_svg_(), "utf-8")
-        return png, svg
+        if draft or not self._can_be_drawn():
+            return (svg,)
+        with house_style(), _relabelled(self.figure, self.labels):
+            self.figure.savefig(png, dpi=PNG_DOTS_PER_INCH, metadata={"Software": None})
+        return svg, png
+
+    def _can_be_drawn(self) -> bool:
+        translate = _to_first(self.labels)
+        texts = self.figure.findobj(MatplotlibText)
+        return all(can_be_drawn(translate(text.get_text())) for text in texts)
 
     def _repr_svg_(self) -> str:
         """Return the figure as it is in a file, and as a notebook shows it."""
@@ -87,10 +96,12 @@ class Drawing:
 
     @cached_property
     def _svg(self) -> str:
-        file = io.StringIO()
+        file, dots_per_inch = io.StringIO(), self.figure.dpi
         metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+        # `savefig` would draw it twice, the first time for nobody.
         with house_style():
-            self.figure.savefig(file, format="svg", transparent=True, metadata=metadata)
+            FigureCanvasSVG(self.figure).print_svg(file, metadata=metadata)
+        self.figure.dpi = dots_per_inch
         # Comments repeat each text, and nobody reads the line breaks within a path.
         svg = re.sub(r"<!--.*?-->", "", file.getvalue(), flags=re.DOTALL)
         svg = re.sub(r"\s*\n\s*", " ", svg)
@@ -162,11 +173,11 @@ def _to_first(labels: Sequence[Words]) -> Callable[[str], str]:
 
 @contextmanager
 def _relabelled(figure: Figure, labels: Sequence[Words]) -> Iterator[None]:
-    """Have the figure speak the first language for a while, where there is a font for it."""
+    """Have the figure speak the first language for a while."""
     before, translate = {}, _to_first(labels)
     for text in figure.findobj(MatplotlibText):
         said = translate(text.get_text())
-        if said != text.get_text() and can_be_drawn(said):
+        if said != text.get_text():
             before[text] = (text.get_text(), text.get_fontfamily())
             text.set_text(said)
             text.set_fontfamily([*RC_PARAMS["font.sans-serif"], *cjk_fonts_here()])

@@ -11,7 +11,7 @@ from typing import Any
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
-from matplotlib.font_manager import fontManager
+from matplotlib.font_manager import fontManager, get_font
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 
@@ -114,9 +114,17 @@ def cjk_fonts_here() -> tuple[str, ...]:
     return tuple(name for name in CJK_FONTS if name in here)
 
 
+@cache
+def _letters_of(font: str) -> frozenset[int]:
+    return frozenset(get_font(fontManager.findfont(font)).get_charmap())
+
+
 def can_be_drawn(text: str) -> bool:
-    """Tell whether there is a font on this machine for the script of a text."""
-    return not CJK.search(text) or bool(cjk_fonts_here())
+    """Tell whether the fonts of this machine have all letters of a text."""
+    return all(
+        any(ord(letter) in _letters_of(font) for font in cjk_fonts_here())
+        for letter in CJK.findall(text)
+    )
 
 
 # The smallest letters in a figure, in points. A phone shows its 4.8 inches on 328 pixels, and
@@ -149,7 +157,7 @@ RC_PARAMS: Any = {
     "legend.frameon": False,
     "lines.linewidth": 2.0,
     "lines.markersize": 6,
-    "figure.facecolor": PAPER,
+    "figure.facecolor": "none",  # an SVG lies on its reader's paper
     "savefig.facecolor": PAPER,
     "axes.facecolor": "none",
     "svg.fonttype": "none",  # text stays text: searchable, and in the page's own font

@@ -1,4 +1,4 @@
-"""Build the lesson: the page, and each of its figures as PNG and SVG."""
+"""Build the lesson: the page, and each of its figures as SVG and PNG."""
 
 import importlib.resources
 import time
@@ -8,7 +8,6 @@ from typing import Any
 
 from gradparity.backends.errors import InvalidSetting
 
-from ..drawing.drawing import DRAFT_DOTS_PER_INCH, PNG_DOTS_PER_INCH
 from ..drawing.languages import Text
 from ..drawing.page import Block, Code, Page, Section
 from ..drawing.plots import seconds
@@ -25,6 +24,7 @@ from .pricing import price
 from .run import Lesson
 from .snippets import SNIPPETS
 from .texts import LANGUAGES
+from .threads import one_thread
 
 SHOWN_BY: dict[Callable[[Lesson], Any], Callable[[Lesson, Any], Sequence[Block]]] = {
     sections.difference: show_difference,
@@ -91,7 +91,8 @@ def write_section(lesson: Lesson, number: int) -> Section:
     name = compute.__name__
     title = lesson.text("section.title", number=number, title=lesson.text(f"{name}.title"))
     lesson.progress(f"{number}. {lesson.english.texts[f'{name}.title']}")
-    blocks = show(lesson, compute(lesson))
+    with one_thread():
+        blocks = show(lesson, compute(lesson))
     code = Code(SNIPPETS[name], *lesson.words("code", "title", "copy", "copied"))
     return Section(name.replace("_", "-"), title, [*blocks, code])
 
@@ -104,16 +105,15 @@ def check_sections(numbers: Sequence[int]) -> None:
 
 
 def save_page(page: Page, directory: Path, *, draft: bool = False) -> Path:
-    """Write index.html, and each drawing as PNG and SVG into `figures`; return the page's path.
+    """Write index.html, and each drawing as SVG and PNG into `figures`; return the page's path.
 
-    draft: make the PNGs small
+    draft: write no PNGs
     """
-    dots_per_inch = DRAFT_DOTS_PER_INCH if draft else PNG_DOTS_PER_INCH
     figures = directory / "figures"
     figures.mkdir(parents=True, exist_ok=True)
     for section in page.sections:
         for drawing in section.drawings:
-            drawing.save(figures, dots_per_inch=dots_per_inch)
+            drawing.save(figures, draft=draft)
     path = directory / "index.html"
     path.write_text(page.to_html(), "utf-8")
     return path

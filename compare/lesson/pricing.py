@@ -2,12 +2,8 @@
 
 import functools
 import math
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-
-from threadpoolctl import threadpool_limits
 
 from gradparity.models import TwoLayerNet, shrink
 
@@ -16,6 +12,7 @@ from ..speed.measuring import measure_speed
 from ..speed.table import SpeedRow, SpeedTable
 from .notebook_loops import NOTEBOOK_DIFFERENCES
 from .run import BOOK_NET, BOOK_STEPS, Lesson, count_parameters
+from .threads import one_thread
 
 # A gradient comes with the value, so it cannot be cheaper than that alone. The tenth is what the
 # quartiles of undisturbed calls leave open.
@@ -101,25 +98,6 @@ def price(lesson: Lesson) -> Prices:
         predicted=frozenset(cost.backend for cost in full if cost.predicted),
         steps=BOOK_STEPS,
     )
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Have NumPy and PyTorch compute on one thread for a while.
-
-    Two threads wait for each other at each step: where other programs take one core of two, a
-    gradient of half a millisecond takes a tenth of a second.
-    """
-    torch = sys.modules.get("torch")
-    threads = torch.get_num_threads() if torch else 1
-    with threadpool_limits(1):
-        if torch:
-            torch.set_num_threads(1)
-        try:
-            yield
-        finally:
-            if torch:
-                torch.set_num_threads(threads)
 
 
 def steady_costs(measure: Callable[[], SpeedTable]) -> list[Cost]:

@@ -90,10 +90,19 @@ class Lesson:
         backends: Mapping[str, Backend] | None = None,
     ) -> dict[str, PyTree]:
         """Return the gradient of f by the backends, all of them by default, in NumPy arrays."""
-        return {
-            name: backend.to_numpy(backend.compile(backend.value_and_gradient(f))(params, *args)[1])
-            for name, backend in (backends or self.backends).items()
-        }
+        engines = self.differentiators(f, backends)
+        return {name: engine(params, *args) for name, engine in engines.items()}
+
+    def differentiators(
+        self, f: ModelFunction, backends: Mapping[str, Backend] | None = None
+    ) -> dict[str, Callable[..., PyTree]]:
+        """Return what gives the gradient of f by each backend, for several points of one shape."""
+
+        def by(backend: Backend) -> Callable[..., PyTree]:
+            compiled = backend.compile(backend.value_and_gradient(f))
+            return lambda *args: backend.to_numpy(compiled(*args)[1])
+
+        return {name: by(backend) for name, backend in (backends or self.backends).items()}
 
     @cached_property
     def digits(self) -> Dataset:

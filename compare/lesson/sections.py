@@ -125,9 +125,12 @@ def gradient(lesson: Lesson) -> Gradients:
     points = np.stack(np.meshgrid(side, side)).reshape(2, -1)
 
     # The sum over points that do not touch each other has each one's gradient in its place.
-    everywhere = lesson.gradients(f, points)
-    named = ((1.5, -2.0), (3.0, 4.0), (0.0, 2.0), (3.0, 0.0))
-    return Gradients(f, points, everywhere, {p: lesson.gradients(f, np.array(p)) for p in named})
+    engines = lesson.differentiators(f)
+    named = {
+        place: {name: engine(np.array(place)) for name, engine in engines.items()}
+        for place in ((1.5, -2.0), (3.0, 4.0), (0.0, 2.0), (3.0, 0.0))
+    }
+    return Gradients(f, points, {name: engine(points) for name, engine in engines.items()}, named)
 
 
 def descent(lesson: Lesson) -> Descents:
