@@ -38,8 +38,9 @@ def judged(count: int, seed: int) -> Tally:
             continue
         tally.right += 1
         tally.evaluations.append(check.evaluations)
-        # At a kink the gradient of one piece may be none that a slope along a direction allows.
-        if check.verdict is Verdict.AGREE or program.kinks:
+        # At a kink the gradient of one piece may be one that no slope along a direction shows.
+        at_kinks = bool(program.kinks) and check.verdict is Verdict.CANNOT_TELL
+        if check.verdict is Verdict.AGREE or at_kinks:
             tally.accepted += 1
         elif check.verdict is Verdict.DIFFER:
             tally.alarms.append(f"{program}: {check.reason}")

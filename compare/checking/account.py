@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from gradparity.backends.precision import EPSILON
+
 from .found import Found, LegalEntry, WrongEntry
 from .function import Function, Span
 from .score import Claim, Directions, Region, Score, resolution
@@ -16,6 +18,7 @@ from .thresholds import (
     CLOSE,
     CONFIRMED,
     DROWNED,
+    ENOUGH,
     FIRST_NEIGHBOURS,
     GRAINS,
     LISTED,
@@ -291,40 +294,44 @@ class Account:
         if slope.kind == "jump" or not isinstance(self.directions.function, Function):
             return None
         size = max(map(abs, (slope.low, slope.high, got)))
-        bend = (slope.high - slope.low) / 4 if slope.kind == "kink" else BEND * size
+        kinked = slope.kind == "kink"
+        index = list(self.directions.function.leaves[leaf].index(entry))
+        hidden = Found(
+            unknown=((leaf, f"{index} kinks may meet there, which hide its slopes"),),
+            decided=((leaf, entry),),
+        )
+        # A few of the kinks that would explain `got` are seen in each of the points around.
+        seen = min(BEND * size, slope.distance(got) / 4) if kinked else BEND * size
+
+        def others(distance: float, part: int = 64) -> np.ndarray:
+            """Return how far slopes at points around are outside of those at the point."""
+            number = FIRST_NEIGHBOURS ** (2 if kinked else 1)
+            near = [self._slope_beside(leaf, entry, k, distance, part) for k in range(number)]
+            return np.array([max(slope.low - one, one - slope.high, 0.0) for one in near])
+
         # Farther away there is less noise; having met kinks, one may look for them there.
-        distances = CLOSE if "kink" in self.directions.kinds else CLOSE[:1]
-        drowned = False
-        for far, close in distances:
-            near = self._slopes_beside(leaf, entry, close)
-            if np.ptp(near) < bend:
-                continue
-            # What bends smoothly is straighter the closer one looks; kinks that meet are not.
-            # Noise makes another slope of every step.
-            noise = np.abs(np.subtract(near, self._slopes_beside(leaf, entry, close, 96))).max()
-            drowned = bool(np.ptp(near) < GRAINS * noise)
-            if not drowned and np.ptp(near) >= np.ptp(self._slopes_beside(leaf, entry, far)) / 4:
-                break
+        for far, close in CLOSE if "kink" in self.directions.kinds else CLOSE[:1]:
+            step = close / 64 * self.directions.function.leaves[leaf].scale
+            noise = EPSILON * abs(self.directions.function.value) / step
+            near = others(close)
+            clear = near.max() < seen
+            if not clear:
+                # What bends smoothly is straighter the closer one looks; kinks that meet are not.
+                # Noise makes another slope of every step.
+                noise = max(noise, np.abs(near - others(close, 96)).max())
+                if near.max() >= max(GRAINS * noise, others(far).max() / 4):
+                    break
         else:
-            if drowned and slope.kind == "kink":
-                why = "kinks may meet there, which noise hides"
-                index = self.directions.function.leaves[leaf].index(entry)
-                return Found(unknown=((leaf, f"{list(index)} {why}"),), decided=((leaf, entry),))
-            return None
-        low, high = min(slope.low, *near), max(slope.high, *near)
-        for neighbour in range(len(near), NEIGHBOURS):
-            if low <= got <= high:
-                break
+            return hidden if kinked and not (clear and seen >= GRAINS * noise) else None
+        low, high = slope.low, slope.high
+        for neighbour in range(NEIGHBOURS):
             one = self._slope_beside(leaf, entry, neighbour, close)
             low, high = min(low, one), max(high, one)
-        if not low <= got <= high:
-            return None
-        legal = (LegalEntry(leaf, entry, got, (low, high)),)
-        return Found(legal=legal, decided=((leaf, entry),))
-
-    def _slopes_beside(self, leaf: int, entry: int, distance: float, part: int = 64) -> list[float]:
-        neighbours = range(FIRST_NEIGHBOURS)
-        return [self._slope_beside(leaf, entry, k, distance, part) for k in neighbours]
+            if low <= got <= high:
+                legal = (LegalEntry(leaf, entry, got, (low, high)),)
+                return Found(legal=legal, decided=((leaf, entry),))
+        # Of pieces that meet there are more than were looked at.
+        return hidden if max(low - got, got - high) <= high - low else None
 
     def _slope_beside(
         self, leaf: int, entry: int, neighbour: int, distance: float, part: int = 64
@@ -351,11 +358,13 @@ class Account:
         wrong: a claim that it need only be told from, clearly
         """
         direction = {Span(leaf, entry, entry + 1): np.ones(1)}
-        distances = iter(CLEAR)
+        distances, goals = iter(CLEAR), iter(ENOUGH)
 
         def enough(slope: Slope) -> bool:
-            clear = next(distances)
+            clear, goal = next(distances), next(goals)
             assert wrong is not None
+            if slope.kind == "kink":
+                return slope.bar <= goal * (slope.high - slope.low)
             return slope.kind == "smooth" and slope.distance(wrong) >= clear * slope.bar
 
         return self.directions.measure(direction, step, None if wrong is None else enough)

@@ -177,8 +177,10 @@ class Directions:
 
         def enough(slope: Slope) -> bool:
             goal = next(goals)
-            if slope.kind != "smooth" or not slope.known:
+            if not slope.known or slope.kind not in ("smooth", "kink"):
                 return False
+            if slope.kind == "kink":  # it is taken apart, whatever more is known of it
+                return slope.bar <= goal * (slope.high - slope.low)
             if known:
                 return slope.bar + rounding <= known / (2 * WRONG)
             fits = slope.distance(got) <= slope.bar + rounding + accept
