@@ -129,7 +129,7 @@ for (const svg of document.querySelectorAll('main svg')) {
 return cut;
 """
 # Contrast of each text with what lies behind it, as WCAG 2 defines it.
-CONTRAST = """
+MEASURE = """
 const channel = value => value <= 0.03928 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4;
 const brightness = color => {
   const [red, green, blue] = color.match(/[\\d.]+/g).map(Number);
@@ -144,17 +144,59 @@ const behind = element => {
   }
   return 'rgb(255, 255, 255)';
 };
+const contrast = (one, other) => {
+  const [a, b] = [one, other].map(brightness);
+  return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+};
 const poor = [];
+"""
+CONTRAST = (
+    MEASURE
+    + """
 for (const element of document.querySelectorAll('body *')) {
   if (element.matches('script, style, option, :disabled') || element.closest('svg')) continue;
   const written = [...element.childNodes].some(n => n.nodeType === 3 && n.textContent.trim());
   if (!written || !element.getClientRects().length) continue;
-  const [a, b] = [getComputedStyle(element).color, behind(element)].map(brightness);
-  const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+  const ratio = contrast(getComputedStyle(element).color, behind(element));
   if (ratio < 4.5) poor.push(`${ratio.toFixed(2)}: ${element.textContent.slice(0, 40)}`);
 }
 return poor;
 """
+)
+# The same of the labels in figures: behind one is the topmost filled shape, else the paper.
+LABEL_CONTRAST = (
+    MEASURE
+    + """
+document.documentElement.style.scrollBehavior = 'auto';
+let seen = 0;
+for (const svg of document.querySelectorAll('main svg')) {
+  if (!svg.getClientRects().length) continue;
+  svg.scrollIntoView({block: 'center'});
+  const shapes = [...svg.querySelectorAll('rect, path, circle, polygon')].filter(shape => {
+    const style = getComputedStyle(shape);
+    return style.fill.startsWith('rgb(') && style.display !== 'none' && +style.opacity === 1
+      && +style.fillOpacity === 1 && !shape.closest('defs, clipPath')
+      && shape.getBoundingClientRect().width;
+  }).map(shape => [shape, shape.getBoundingClientRect()]);
+  for (const text of svg.querySelectorAll('text')) {
+    const box = text.getBoundingClientRect();
+    if (!box.width || !text.textContent.trim()) continue;
+    seen += 1;
+    const [x, y] = [box.x + box.width / 2, box.y + box.height / 2];
+    const below = shapes.filter(([shape, area]) =>
+      area.left < x && x < area.right && area.top < y && y < area.bottom
+      && shape.compareDocumentPosition(text) & Node.DOCUMENT_POSITION_FOLLOWING
+      && shape.isPointInFill(new DOMPoint(x, y).matrixTransform(shape.getScreenCTM().inverse()))
+    ).map(([shape]) => shape).at(-1);
+    const ground = below ? getComputedStyle(below).fill : behind(svg);
+    const ratio = contrast(getComputedStyle(text).fill, ground);
+    const place = svg.closest('section').id;
+    if (ratio < 4.5) poor.push(`${place} ${ratio.toFixed(2)}: ${text.textContent.slice(0, 40)}`);
+  }
+}
+return [seen, poor];
+"""
+)
 
 
 @pytest.fixture
@@ -182,6 +224,17 @@ def test_every_text_stands_out_from_what_is_behind_it(page, theme):
     page.prefer(theme)
     page.run(CHOOSE, "en")
     assert page.run(CONTRAST) == []
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_every_label_of_a_figure_stands_out_from_what_is_behind_it(page, theme):
+    page.prefer(theme)
+    page.run(CHOOSE, "en")
+    seen, poor = page.run(LABEL_CONTRAST)
+    assert seen > 300
+    assert poor == []
+    page.run("document.querySelector('.panel svg text').style.fill = 'var(--grid)'")
+    assert len(page.run(LABEL_CONTRAST)[1]) == 1
 
 
 def test_a_poor_contrast_would_be_seen(page):

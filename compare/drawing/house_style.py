@@ -24,13 +24,14 @@ class Shade:
 
 
 # Figures are drawn in the light colours, each of which occurs once, so that a page can swap them.
-# The series colours start from Okabe and Ito's (jfly.uni-koeln.de/color), told apart by all eyes.
+# The series colours start from Okabe and Ito's (jfly.uni-koeln.de/color), told apart by all eyes,
+# and are dark or light enough for labels: a contrast of 4.5 at least, as WCAG 2 asks for.
 PALETTE = {
     "paper": Shade("#fffffe", "#1b1f25"),
     "ink": Shade("#1d2126", "#e8eaed"),
     "muted": Shade("#5a646e", "#a6afb9"),
     "grid": Shade("#e1e5e9", "#353c45"),
-    "vermilion": Shade("#d55e00", "#ff9552"),
+    "vermilion": Shade("#b85100", "#ff9552"),
     "blue": Shade("#0072b2", "#62b8f2"),
     "green": Shade("#00805a", "#4fd6a8"),
     "purple": Shade("#a3478f", "#e59bd3"),
