@@ -373,3 +373,19 @@ def test_bad_calls_are_refused_by_name(load_backend):
         check_gradient(square, torch.ones(3, device="meta"), gradient=np.ones(3))
     with pytest.raises(InvalidParameters, match="vmap"):
         torch.func.vmap(lambda p: check_gradient(square, p, gradient=2 * p))(torch.ones(2, 3))
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda p: float(np.float32(1e6) + np.float32(1e-4 * np.sum(np.tanh(p)))),
+        lambda p: np.float32(4 + 1e-9 * np.sum(np.tanh(p))),
+        lambda p: np.float16(701 + 1e-6 * np.sum(p**2)),
+    ],
+)
+def test_zeros_are_not_right_where_the_grain_of_f_may_hide_its_slope(f):
+    x = np.array([0.5, -1.0, 2.0])
+    check = check_gradient(f, x, gradient=np.zeros(3))
+    assert check.verdict == "cannot tell", str(check)
+    exact = check_gradient(lambda p: 0 * np.sum(p) + 4.0, x, gradient=np.zeros(3))
+    assert exact.verdict == "agree"

@@ -277,6 +277,7 @@ class Function:
 
     def _number(self, value: Any) -> float:
         check_scalar(self.f, value)
+        self._roundoff = UNIT_ROUNDOFF.get(dtype_name(value), 0.0)
         # torch warns when a tensor that requires a gradient becomes a number.
         return float(value.detach() if hasattr(value, "detach") else value)
 
@@ -398,7 +399,11 @@ class Function:
 
     @property
     def unsteadiness(self) -> float:
-        return 0.0 if self.is_random else abs(self.again - self.value)
+        if self.is_random:
+            return 0.0
+        # A constant of few bits does not show that it is a number of a smaller dtype.
+        grain = self._roundoff * abs(self.value) if self._roundoff > EPSILON else 0.0
+        return max(abs(self.again - self.value), grain)
 
     def call(self, rule: Callable[..., Any]) -> Any:
         """Return rule(params, *args) for private copies, in the dtype that was handed over."""

@@ -192,8 +192,8 @@ class Directions:
             (leaf,) = sizes
             sizes[leaf] = max(sizes[leaf], abs(slope.low), abs(slope.high))
         total = claim.total or slope.rise
-        if not total and not claim.total and slope.known:
-            spread = 0.0  # f has one value wherever it was called
+        if not total and slope.known and not (slope.grain or self.function.unsteadiness):
+            spread = 0.0  # f has one value wherever it was called, and no grain that hides others
         known_to = {leaf: resolution(spread, size, total) for leaf, size in sizes.items()}
         score = Score(
             distance_in_bars(slope, got, rounding, accept),
