@@ -1,6 +1,8 @@
 """The lesson as a notebook: the same story, and every cell of it runs."""
 
 import sys
+import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 
 import nbclient
 import nbformat
@@ -10,12 +12,27 @@ from typer.testing import CliRunner
 from gradparity.backends.errors import BackendUnavailable
 from gradparity.compare.cli import app
 from gradparity.compare.drawing.languages import Markup, Words, in_language
-from gradparity.compare.drawing.page import Formula, Notice, Page, Paragraph, Section, Table
+from gradparity.compare.drawing.page import (
+    Formula,
+    Notice,
+    Page,
+    Paragraph,
+    Picture,
+    Section,
+    Table,
+)
 from gradparity.compare.lesson import notebook as notebook_module
 from gradparity.compare.lesson.building import build_page
 from gradparity.compare.lesson.formulas import FORMULAS, typeset
-from gradparity.compare.lesson.notebook import to_latex, to_markdown, to_text, write_notebook
+from gradparity.compare.lesson.notebook import (
+    Figures,
+    to_latex,
+    to_markdown,
+    to_text,
+    write_notebook,
+)
 from gradparity.compare.lesson.snippets import SNIPPETS
+from gradparity.compare.lesson.stepper import Stepper
 
 RUN_HERE = [1, 2, 8]  # every other section's figures and snippet are run by their own tests
 
@@ -47,7 +64,7 @@ def test_the_notebook_has_every_snippet_and_a_cell_for_every_picture(written, le
         snippet.strip() for snippet in SNIPPETS.values()
     ]
     for section in lesson_page.sections:
-        pictures = {repr(block.caption) for block in section.blocks if hasattr(block, "drawings")}
+        pictures = [block for block in section.blocks if isinstance(block, Picture | Stepper)]
         shown = [source for source in code if source.startswith(f'figures.show("{section.anchor}"')]
         assert len(shown) == len(pictures)
 
@@ -59,9 +76,30 @@ def test_the_cells_run_and_draw(lesson_draft, tmp_path):
     outputs = [output for cell in run.cells for output in cell.get("outputs", [])]
     kinds = {kind for output in outputs for kind in output.get("data", {})}
     assert "image/svg+xml" in kinds
+    drawn = [output["data"]["image/svg+xml"] for output in outputs
+             if "image/svg+xml" in output.get("data", {})]  # fmt: skip
+    assert any("0.0475" in svg and "softmax" in svg for svg in drawn)  # the walk back is done
+    for svg in drawn:
+        ElementTree.fromstring(svg)
     printed = "".join(output.get("text", "") for output in outputs)
     assert "central 0.200000000" in printed
     assert not [output for output in outputs if output.output_type == "error"]
+
+
+def test_the_notebook_walks_through_the_graphs_and_asks_the_questions(written):
+    text = "\n".join(sources(written, "markdown"))
+    assert "1. Forward. u = x² = **25**." in text
+    assert "| dW[0, 0] | 0.0475" in text
+    assert text.count("<details><summary>") >= 12
+    assert "**Before you look**" in text
+
+
+def test_a_notebook_in_another_language_draws_in_it(lesson_page, tmp_path):
+    page = replace(lesson_page, languages={"ja": "日本語", "en": "English"})
+    path = write_notebook(page, tmp_path / "ja.ipynb")
+    code = sources(nbformat.read(path, as_version=4), "code")
+    assert 'Figures(language="ja")' in code[0]
+    assert Figures(language="ja").lesson.languages[0].code == "ja"
 
 
 def test_words_become_markdown_in_one_language():

@@ -24,32 +24,39 @@ from ..drawing.page import (
     Section,
     Table,
 )
+from .questions import Question
+from .stepper import Stepper
 
 
 class Figures:
     """What a cell of the notebook draws: the figures of one section, computed when first asked for.
 
-    quick: cut trainings short, as the command's --quick does
+    quick: cut trainings short, as the command's --quick does; language: of their words
     """
 
-    def __init__(self, *, quick: bool = False) -> None:
+    def __init__(self, *, quick: bool = False, language: str = "en") -> None:
         from .run import Lesson
+        from .texts import read_languages
 
-        self.lesson = Lesson.with_what_is_here(quick=quick)
+        self.lesson = Lesson.with_what_is_here(quick=quick, languages=read_languages(language))
 
     @functools.cache  # noqa: B019  it lives as long as its notebook's kernel
-    def _pictures(self, section: str) -> list[Picture]:
+    def _pictures(self, section: str) -> list[Picture | Stepper]:
         from .building import SHOWN_BY, write_section
 
         number = 1 + [compute.__name__ for compute in SHOWN_BY].index(section)
         blocks = write_section(self.lesson, number).blocks
-        return [block for block in blocks if isinstance(block, Picture)]
+        return [block for block in blocks if isinstance(block, Picture | Stepper)]
 
     def show(self, section: str, picture: int = 1) -> None:
-        """Display the drawings of a picture of a section; pictures count from 1."""
+        """Display the drawings of a picture of a section; pictures count from 1.
+
+        Of a graph to step through it is the one of both finished passes.
+        """
         from IPython.display import display
 
-        for drawing in self._pictures(section.replace("-", "_"))[picture - 1].drawings:
+        shown = self._pictures(section.replace("-", "_"))[picture - 1]
+        for drawing in shown.drawings if isinstance(shown, Picture) else [shown]:
             display(drawing)
 
 
@@ -98,7 +105,8 @@ def _cells(page: Page, note: Text, quick: bool, v4: Any) -> Iterable[Any]:
     title = to_text(page.title, language)
     yield v4.new_markdown_cell("\n\n".join([f"# {title}", *lead]))
     start = "from gradparity.compare.lesson.notebook import Figures"
-    yield v4.new_code_cell(f"{start}\n\nfigures = Figures({'quick=True' if quick else ''})")
+    settings = ["quick=True"] * quick + [f'language="{language}"'] * (language != "en")
+    yield v4.new_code_cell(f"{start}\n\nfigures = Figures({', '.join(settings)})")
     for section in page.sections:
         yield from _section(section, language, v4)
 
@@ -108,7 +116,7 @@ def _section(section: Section, language: str, v4: Any) -> Iterable[Any]:
     text, pictures = [f"## {to_text(section.title, language)}"], 0
     for block in section.blocks:
         code = ""
-        if isinstance(block, Picture):
+        if isinstance(block, Picture | Stepper):
             pictures += 1
             code = f'figures.show("{section.anchor}", {pictures})'
         elif isinstance(block, Code):
@@ -139,6 +147,24 @@ def _table(table: Table, language: str) -> str:
     return f"{lines}\n\n{to_text(table.caption, language)}" if table.caption else lines
 
 
+def _walk(stepper: Stepper, language: str) -> str:
+    """Return what is said at each step, and what is seen at the end."""
+    said = [f"{number}. {to_text(text, language)}" for number, text in enumerate(stepper.said)]
+    end = [to_markdown(stepper.end, language)] if stepper.end else []
+    return "\n\n".join(["\n".join(said), *end])
+
+
+def _question(question: Question, language: str) -> str:
+    """Return the question, and its answers folded away until they are clicked at."""
+    answers = [
+        f"<details><summary>{to_markup(in_language(answer, language))}</summary>\n\n"
+        f"{to_text(said, language)}\n\n</details>"
+        for answer, said in question.answers
+    ]
+    heading = f"**{to_text(question.heading, language)}** {to_text(question.question, language)}"
+    return "\n\n".join([heading, *answers])
+
+
 _WRITERS: dict[type, Callable[[Any, str], str]] = {
     Paragraph: lambda block, language: to_text(block.text, language),
     Notice: lambda block, language: f"> {to_text(block.text, language)}",
@@ -146,6 +172,8 @@ _WRITERS: dict[type, Callable[[Any, str], str]] = {
     Listing: lambda block, language: f"```\n{in_language(block.text, language).strip()}\n```",
     Picture: lambda block, language: to_text(block.caption, language),
     Table: _table,
+    Stepper: _walk,
+    Question: _question,
 }
 
 

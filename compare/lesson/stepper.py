@@ -7,15 +7,26 @@ steps alone (`data-on`); `live/stepper.js` shows the parts of one step and says 
 
 import html
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from ..drawing.house_style import PALETTE
 from ..drawing.languages import Text, spoken, to_markup
 from ..drawing.page import Block
 from .graphs import Graph, GraphEdge, GraphNode
 from .run import Lesson, decimals
 
 WIDTH, HEIGHT = 55, 50  # of a node, in units of the figure
+FOREIGN_SPANS = re.compile(r"(?:<tspan lang=[^>]*>[^<]*</tspan>)+")
+# In a file of its own the figure has no page to give it colours.
+STANDALONE_STYLE = (
+    "svg{{background:{paper}}} text{{font:11.5px sans-serif;fill:{ink}}} line{{stroke:{muted}}} "
+    ".name{{fill:{muted};font-weight:600}} .gradient{{fill:{vermilion};font-weight:700}} "
+    ".local{{fill:{vermilion}}} .box{{fill:{paper};stroke:{muted}}} .band{{fill:{grid}}} "
+    "[data-until],.glow{{display:none}} .ring{{fill:none;stroke:{vermilion};stroke-width:2}} "
+    "line.back{{stroke:{vermilion};stroke-width:2}}"
+).format_map({name: shade.light for name, shade in PALETTE.items()})
 SECTION = "chain_rule"
 
 
@@ -34,6 +45,16 @@ class Stepper:
     keys: Text
     hint: Text
     end: Block | None = None
+
+    def _repr_svg_(self) -> str:
+        """Return the figure of both finished passes in its first language, for a notebook."""
+        size = re.match(r'viewBox="0 0 (\S+) (\S+)"', self.svg)
+        width, height = size.groups() if size else ("340", "340")
+        svg = FOREIGN_SPANS.sub(lambda found: first_of(found[0]), self.svg)
+        return (
+            f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" role="img" '
+            f"{svg.replace('>', f'><style>{STANDALONE_STYLE}</style>', 1)}</svg>"
+        )
 
     def to_html(self) -> str:
         said = json.dumps([to_markup(text) for text in self.said], ensure_ascii=False)
@@ -97,6 +118,11 @@ class Schedule:
             total += product(self.graph, edge)
             found.append((self.backward[edge.target], total))
         return found
+
+
+def first_of(spans: str) -> str:
+    """Return the words of the first of some spans, which say the same in several languages."""
+    return re.findall(r">([^<]*)</tspan>", spans)[0]
 
 
 def product(graph: Graph, edge: GraphEdge) -> float:
