@@ -25,6 +25,7 @@ BENCHMARKS = (
     "speed_stability",
     "checker",
     "programs",
+    "noisy",
     "blame",
     "ablation",
     "low_precision",
