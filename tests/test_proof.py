@@ -344,3 +344,14 @@ def test_errors_of_numbers_are_proven_to_more_digits_than_they_have():
     errors = relative_errors(np.asarray([math.e, 1.001 * math.e]), proof.enclosures[()])
     assert 1e-18 < errors[0] < 1.2e-16
     assert errors[1] == pytest.approx(1e-3)
+
+
+def test_a_number_that_nothing_reaches_has_no_slope():
+    def f(params):
+        xp = xp_of(params["b"])
+        low = xp.sin(xp.min(params["a"])) - xp.asarray([1.0, 2.0])
+        return xp.max(xp.concat([low, params["b"]]))
+
+    proof = prove_gradient(f, {"a": np.asarray([0.3]), "b": np.asarray([2.0, 3.0])})
+    assert proof.value["a"].tolist() == [0.0]
+    assert proof.value["b"].tolist() == [0.0, 1.0]

@@ -211,7 +211,10 @@ def gradient_of(
             if watch is not None and _all_finite(cotangent) and not _all_finite(share):
                 watch.append(node.operation)
             before = cotangents.get(parent.serial)
-            cotangents[parent.serial] = np.asarray(share if before is None else before + share)
+            # Sums of nothing but whole numbers come back as NumPy's, and are objects here.
+            share = np.asarray(share).astype(object, copy=False)
+            together = share if before is None else before + share
+            cotangents[parent.serial] = np.asarray(together, object)
     arrived = (cotangents.get(leaf.serial, nothing(leaf.shape)) for leaf in leaves)
     return [each(lambda c: arb(c) if type(c) is int else c, leaf) for leaf in arrived], kinks
 
