@@ -122,6 +122,21 @@ def test_a_claim_that_is_not_finite_is_wrong(torch):
     assert standing(leaf, claimed).wrong
 
 
+def test_float64_is_rounded_at_random_where_it_is_asked_for(engine):
+    scatters = {}
+    for dtype in ("float32", "float64"):
+        rounding = measured("softmax", dtype, backend=engine)
+        scatters[dtype] = rounding.leaves[0].leaf
+        assert rounding.rounded_to == (dtype,)
+    # One rounding either way in float64 is twice that, so that it is not rounded off again.
+    assert 0.5 < scatters["float64"] / scatters["float32"] * 2**29 < 5
+    chosen = subject("softmax")
+    params, args = chosen.draw(np.random.default_rng(0), 6)
+    as_they_are = measure_rounding(chosen.f, params, args, None, backend_name=engine)
+    assert all(np.max(abs(leaf.errors)) < 1e-14 for leaf in as_they_are.leaves)
+    assert as_they_are.rounded_to == ()
+
+
 def test_moving_values_is_not_rounded(engine):
     def moved(p, c):
         return (c * p["x"].reshape(4, 6).T[1:, :]).sum() + p["x"][0, 0]

@@ -63,9 +63,17 @@ class Instrument(Protocol):
         """Return one of the framework's arrays as float64 of NumPy."""
 
     def rounded(
-        self, f: Callable[..., Any], params: PyTree, args: tuple[Any, ...], cotangent: PyTree
+        self,
+        f: Callable[..., Any],
+        params: PyTree,
+        args: tuple[Any, ...],
+        cotangent: PyTree,
+        double: bool = False,
     ) -> Callable[[int | None], Gradient]:
-        """Return `seed -> gradient`: f's eager gradient under random rounding, None for without."""
+        """Return `seed -> gradient`: f's eager gradient under random rounding, None for without.
+
+        double: whether what is rounded to float64 is rounded at random too
+        """
 
     def lifted(
         self, f: Callable[..., Any], params: PyTree, args: tuple[Any, ...], cotangent: PyTree

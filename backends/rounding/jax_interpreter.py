@@ -53,21 +53,26 @@ class JaxInstrument:
         return np.asarray(array).astype(np.float64)
 
     def rounded(
-        self, f: Callable[..., Any], params: PyTree, args: tuple[Any, ...], cotangent: PyTree
+        self,
+        f: Callable[..., Any],
+        params: PyTree,
+        args: tuple[Any, ...],
+        cotangent: PyTree,
+        double: bool = False,
     ) -> Callable[[int | None], Gradient]:
-        double = any(
+        wide = any(
             leaf.dtype == np.float64
             for leaf in jax.tree_util.tree_leaves((params, args))
             if is_array(leaf)
         )
-        with jax.enable_x64(double):
+        with jax.enable_x64(wide):
             traced = _Traced(f, params, args, cotangent)
 
         def run(seed: int | None) -> Gradient:
-            with jax.enable_x64(double):
+            with jax.enable_x64(wide):
                 if seed is None:
                     return traced.gradient(_plainly)
-                apply = RandomRounding(seed)
+                apply = RandomRounding(seed, double)
                 gradient = traced.gradient(apply)
                 return gradient._replace(rounded_to=frozenset(apply.rounded_to))
 
@@ -359,11 +364,16 @@ class RandomRounding:
 
     Sums and products of matrices, which JAX accumulates in an order and precision of its own, run
     on terms in random order: their accumulators round as they do. Of other equations that reduce,
-    float32 operands are perturbed too.
+    operands of float32, or of float64, are perturbed too.
+
+    double: whether float64 is rounded at random as well, to a neighbour up to its whole spacing
+        away: half of it would mostly be rounded off again
     """
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, double: bool = False) -> None:
         self._generator = np.random.default_rng(seed)
+        self._names = {*LOW_PRECISION, "float64"} if double else {*LOW_PRECISION}
+        self._accumulated = self._names & {"float32", "float64"}
         self.rounded_to: set[str] = set()
 
     def __call__(self, equation: Any, inputs: list[Any]) -> list[Any]:
@@ -378,7 +388,8 @@ class RandomRounding:
             inputs = [self._sum(inputs[0], equation.params["axes"])]
         elif name not in ARITHMETIC and name not in POINTWISE and name != "convert_element_type":
             inputs = [
-                self._perturbed(given) if _dtype(given) == "float32" else given for given in inputs
+                self._perturbed(given) if _dtype(given) in self._accumulated else given
+                for given in inputs
             ]
         outputs = _run(equation, inputs)
         if name in ARITHMETIC and all(_is_low(given.dtype) for given in inputs):
@@ -411,16 +422,17 @@ class RandomRounding:
 
     def _perturbed(self, output: Any, exact: np.ndarray | None = None) -> Any:
         name = _dtype(output)
-        if name not in LOW_PRECISION or not output.size:
+        if name not in self._names or not output.size:
             return output
         self.rounded_to.add(name)
         array = np.asarray(output)
         # float32 holds a few roundings of the lower dtypes, but not of its own.
-        wide = np.float64 if name == "float32" else np.float32
+        wide = np.float64 if name in ("float32", "float64") else np.float32
+        unit = UNIT_ROUNDOFF[name] * (2 if name == "float64" else 1)
         values = array.astype(wide)
         noise = 2 * self._generator.random(array.shape, dtype=wide) - 1
         with np.errstate(all="ignore"):
-            size = np.abs(values) * wide(UNIT_ROUNDOFF[name])
+            size = np.abs(values) * wide(unit)
             if name == "float16":  # half of it is where roundings are absolute
                 size = np.maximum(size, SMALLEST_SUBNORMAL[name]) * (values != 0)
             moved = (values + size * noise).astype(array.dtype)

@@ -31,7 +31,8 @@ def measure_rounding(
     d drawn evenly from one rounding either way (Monte Carlo arithmetic: D. S. Parker 1997). The
     errors are those against the float64 gradient at the same rounded inputs.
 
-    dtype: what floating leaves of params and args are rounded to; None leaves each as it is
+    dtype: what floating leaves of params and args are rounded to; None leaves each as it is, and
+        rounds nothing to float64 at random
     backend_name: "torch" or "jax"; f is its function, or one over the array API
     cotangent: like f's output, for the VJP of an f that gives arrays
     truth: the float64 gradient where it is known; else f without its casts is differentiated
@@ -76,7 +77,7 @@ def _measure(
     if truth is not None:
         leaves = [np.asarray(leaf, np.float64) for leaf in flatten(truth)[0]]
         exact = Gradient(exact.outputs, leaves)
-    run = instrument.rounded(f, *low)
+    run = instrument.rounded(f, *low, double=dtype == "float64")
     eager = run(None)
     taken: list[Gradient] = []
     generator = np.random.default_rng([seed, 13])

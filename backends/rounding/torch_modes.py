@@ -65,12 +65,17 @@ class TorchInstrument:
         return _numpy(array)
 
     def rounded(
-        self, f: Callable[..., Any], params: PyTree, args: tuple[Any, ...], cotangent: PyTree
+        self,
+        f: Callable[..., Any],
+        params: PyTree,
+        args: tuple[Any, ...],
+        cotangent: PyTree,
+        double: bool = False,
     ) -> Callable[[int | None], Gradient]:
         def run(seed: int | None) -> Gradient:
             if seed is None:
                 return _gradient(f, params, args, cotangent, nullcontext())
-            mode = RandomRounding(seed)
+            mode = RandomRounding(seed, double)
             gradient = _gradient(f, params, args, cotangent, mode)
             return gradient._replace(rounded_to=frozenset(mode.rounded_to))
 
@@ -145,12 +150,18 @@ class RandomRounding(TorchDispatchMode):
 
     Sums and products of matrices, which PyTorch accumulates in an order of its own (in float32 for
     the lower dtypes), run on terms in random order: their accumulators round as they do. Of other
-    operations that reduce, float32 operands are perturbed too.
+    operations that reduce, operands of float32, or of float64, are perturbed too.
+
+    double: whether float64 is rounded at random as well, to a neighbour up to its whole spacing
+        away: half of it would mostly be rounded off again
     """
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, double: bool = False) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._seed = seed
+        self._dtypes = LOW | {torch.float64} if double else LOW
+        self._accumulated = self._dtypes & {torch.float32, torch.float64}
+        self._complex = {torch.complex64, torch.complex128} if double else {torch.complex64}
         self.rounded_to: set[str] = set()
         self._generators: dict[torch.device, torch.Generator] = {}
 
@@ -187,13 +198,13 @@ class RandomRounding(TorchDispatchMode):
     def _after(self, result: Any, in_place: bool, exact: torch.Tensor | None) -> Any:
         if not (isinstance(result, torch.Tensor) and result.numel()):
             return result
-        if result.dtype is torch.complex64 and not in_place:
+        if result.dtype in self._complex and not in_place:
             parts = self._perturbed(torch.view_as_real(result))
             return torch.view_as_complex(parts)
-        if result.dtype not in LOW:
+        if result.dtype not in self._dtypes:
             return result
         perturbed = self._perturbed(result)
-        if exact is not None:
+        if exact is not None and result.dtype is not torch.float64:
             perturbed = torch.where(exact == result, result, perturbed)
         return result.copy_(perturbed) if in_place else perturbed
 
@@ -210,7 +221,8 @@ class RandomRounding(TorchDispatchMode):
         unit = UNIT_ROUNDOFF[NAMES[tensor.dtype]]
         self.rounded_to.add(NAMES[tensor.dtype])
         # float32 holds a few roundings of the lower dtypes, but not of its own.
-        wide = torch.float64 if tensor.dtype is torch.float32 else torch.float32
+        wide = torch.float64 if tensor.dtype in (torch.float32, torch.float64) else torch.float32
+        unit *= 2 if tensor.dtype is torch.float64 else 1
         noise = torch.rand(
             tensor.shape, generator=self._generator(tensor.device), dtype=wide, device=tensor.device
         )
@@ -249,7 +261,9 @@ class RandomRounding(TorchDispatchMode):
         return tree_unflatten(
             [
                 self._perturbed(leaf)
-                if isinstance(leaf, torch.Tensor) and leaf.dtype is torch.float32 and leaf.numel()
+                if isinstance(leaf, torch.Tensor)
+                and leaf.dtype in self._accumulated
+                and leaf.numel()
                 else leaf
                 for leaf in leaves
             ],

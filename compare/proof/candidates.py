@@ -84,16 +84,26 @@ class Judgement:
     right: np.ndarray
 
 
-def judge(
-    claim: Claimed, enclosure: Enclosure, leaf: int, allowed: Callable[[int, np.ndarray], Any]
-) -> Judgement:
+Bound = Callable[[int, int, np.ndarray], Any]
+
+
+def judge(claim: Claimed, enclosure: Enclosure, leaf: int, allowed: Sequence[Bound]) -> Judgement:
     """Judge one leaf.
 
-    allowed: of bits and balls, how far off an entry may be for its rounding
+    allowed: of bits, leaf and balls, how far off each entry may be; the next of them is asked where
+        some entries are not within the first
     """
-    balls: Any = enclosure.leaves[leaf]
+    for bound in allowed:
+        judgement = _judged(
+            claim, enclosure.leaves[leaf], bound(claim.bits, leaf, enclosure.leaves[leaf])
+        )
+        if judgement.right.all():
+            break
+    return judgement
+
+
+def _judged(claim: Claimed, balls: Any, bounds: Any) -> Judgement:
     shape = balls.shape
-    bounds = allowed(claim.bits, balls)
     error = np.full(shape, np.inf)
     wrong, right = np.zeros(shape, bool), np.zeros(shape, bool)
     for index in np.ndindex(shape):

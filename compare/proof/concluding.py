@@ -1,7 +1,7 @@
 """From balls, and a candidate where there is one, to the verdict of a proof."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence, Set
 from typing import Any
 
 import numpy as np
@@ -9,25 +9,18 @@ import numpy as np
 from gradparity.backends.pytrees import PyTree, unflatten
 
 from ..verdicts import Suspect
-from .candidates import Claimed, judge, read_claim, suspects
-from .enclosed import NotProved, both_branches, each, upper
-from .enclosing import Enclosure, enclose_at
-from .programs import Program
+from .candidates import Bound, Claimed, judge, read_claim, suspects
+from .enclosed import each, upper
+from .enclosing import Enclosure
+from .granted import DTYPES, Granted
 from .proof import LeafProof, Proof, ProofText, ProofVerdict
 
-# Balls of the candidate's own bits, less these, hold what it may be: another order of the same
-# operations rounds differently, and a dtype's own functions (exp, tanh) err by up to 2 units
-# where a ball's err by 1.
-SPARE_BITS = 2
-# Where they are too few to decide a branch, more are tried, and the widths are scaled to what they
-# would have been.
-MORE_BITS = (0, 16, 48, 96, 192)
-# What is exact at so many bits in one order need not be in another.
-ULPS = 8
+# Entries that are so much smaller than the largest of their leaf are zero in theory, mostly, and
+# what is accepted of these has to be more than nothing.
+ZERO = 1e-40
 
 
 def conclude(
-    program: Program | None,
     leaves: Sequence[np.ndarray],
     names: Sequence[str],
     structure: Any,
@@ -37,15 +30,16 @@ def conclude(
     digits: int,
     rtol: float | None,
     seconds: float,
-    rounding: "Rounding | None" = None,
+    granted: Granted | None = None,
 ) -> Proof:
     """Return the proof; `reason` says why an enclosure does not suffice, or is empty.
 
-    seconds: that the enclosure took; rounding: that of other candidates at the same point
+    granted: what rounding may do, where no rtol says what is accepted
+    seconds: that the enclosure took
     """
     shapes = [leaf.shape for leaf in leaves]
     claims = None if gradient is None else read_claim(gradient, names, shapes)
-    if found is None or program is None:
+    if found is None or granted is None:
         nan = [np.full(shape, math.nan) for shape in shapes]
         infinite = [np.full(shape, math.inf) for shape in shapes]
         nothing = tuple(
@@ -61,8 +55,7 @@ def conclude(
             nothing,
             seconds=seconds,
         )
-    rounding = rounding or Rounding(program, leaves, names, found)
-    allowed = rounding.allowed if rtol is None else _relative(rtol)
+    allowed = (granted.at_least, granted.in_all) if rtol is None else (_relative(rtol, found),)
     parts, wrong, unsure = [], [], []
     for position, (name, shape) in enumerate(zip(names, shapes, strict=True)):
         known = float(np.min(found.digits(position, digits), initial=math.inf))
@@ -78,11 +71,11 @@ def conclude(
             part = _with_errors(part, judgement.error, found, position, digits)
         parts.append(part)
     least = min((part.digits for part in parts), default=math.inf)
-    verdict, why = _verdict(parts, wrong, unsure, reason, claims, rtol)
-    if verdict is ProofVerdict.WRONG and rounding.undecided:
-        bits, branch = next(iter(rounding.undecided.items()))
+    verdict, why = _verdict(parts, wrong, unsure, reason, claims, rtol, granted.drowned)
+    if verdict is ProofVerdict.WRONG and granted.undecided:
+        bits, branch = next(iter(granted.undecided.items()))
         verdict = ProofVerdict.NOT_PROVED
-        why = f"in {_dtype(bits)} rounding may change a branch of f: {branch}"
+        why = f"in {DTYPES[bits]} rounding may change a branch of f: {branch}"
     values = [each(_middle, leaf).astype(np.float64) for leaf in found.leaves]
     return Proof(
         unflatten(structure, values),
@@ -143,6 +136,7 @@ def _verdict(
     reason: str,
     claims: Sequence[Claimed] | None,
     rtol: float | None,
+    drowned: Set[str],
 ) -> tuple[ProofText, str]:
     entries = sum(math.prod(part.shape) for part in parts)
     counted = f"{entries:,} entr{'y' if entries == 1 else 'ies'}"
@@ -157,6 +151,12 @@ def _verdict(
         return ProofVerdict.NOT_PROVED, reason
     if claims is None:
         return ProofVerdict.RIGHT, f"{counted}, each enclosed"
+    if unsure and drowned:
+        dtypes = " and ".join(sorted({DTYPES[claim.bits] for claim in claims}))
+        where = ", ".join(sorted(drowned))
+        return ProofVerdict.NOT_PROVED, (
+            f"rounding in {dtypes} is as large as the gradient itself in {where}"
+        )
     if unsure:
         return ProofVerdict.NOT_PROVED, (
             f"{len(unsure):,} of {counted} are as far off as the bound of what is accepted, to "
@@ -166,7 +166,7 @@ def _verdict(
     bound = (
         f"the accepted {rtol:g}"
         if rtol is not None
-        else "what rounding can do in " + " and ".join(sorted({_dtype(c.bits) for c in claims}))
+        else "what rounding can do in " + " and ".join(sorted({DTYPES[c.bits] for c in claims}))
     )
     return ProofVerdict.RIGHT, (
         f"all {counted} are right to within {bound}: off by {worst.error:.1e} at most, "
@@ -174,57 +174,11 @@ def _verdict(
     )
 
 
-def _dtype(bits: int) -> str:
-    return {53: "float64", 24: "float32", 11: "float16", 8: "bfloat16"}[bits]
+def _relative(rtol: float, found: Enclosure) -> Bound:
+    """Return what a caller accepts; also of entries that are zero, as far as balls tell."""
 
+    def bound(bits: int, leaf: int, balls: np.ndarray) -> Any:
+        least = found.scales[leaf] * ZERO
+        return each(lambda ball: abs(ball).max(least) * rtol, balls)
 
-def _relative(rtol: float) -> Callable[[int, np.ndarray], Any]:
-    return lambda bits, balls: each(lambda ball: abs(ball) * rtol, balls)
-
-
-class Rounding:
-    """What rounding in a dtype can do to the entries of a program's gradient.
-
-    undecided: by bits, why a branch is not decided at so few
-    """
-
-    def __init__(
-        self,
-        program: Program,
-        leaves: Sequence[np.ndarray],
-        names: Sequence[str],
-        found: Enclosure,
-    ) -> None:
-        self._of = (program, leaves, names)
-        self._positions = {id(leaf): k for k, leaf in enumerate(found.leaves)}
-        self._found = found
-        self._radii: dict[int, list[np.ndarray]] = {}
-        self.undecided: dict[int, str] = {}
-
-    def allowed(self, bits: int, balls: np.ndarray) -> np.ndarray:
-        """Return how far off each entry may be, in balls."""
-        if bits not in self._radii:
-            self._radii[bits] = self._measured(bits)
-        radii = self._radii[bits][self._positions[id(balls)]]
-        found: np.ndarray = each(
-            lambda radius, ball: radius + abs(ball) * ULPS * 2.0**-bits, radii, balls
-        )
-        return found
-
-    def _measured(self, bits: int) -> list[np.ndarray]:
-        for more in MORE_BITS:
-            token = both_branches.set(True)
-            try:
-                rough = enclose_at(*self._of, bits - SPARE_BITS + more)
-            except NotProved as refusal:
-                self.undecided.setdefault(bits, str(refusal))
-                continue
-            finally:
-                both_branches.reset(token)
-            if rough.trouble is None:
-                scale = 2**more
-                return [
-                    each(lambda r, b, s=scale: (r.rad() + abs(r.mid() - b.mid())) * s, one, leaf)
-                    for one, leaf in zip(rough.leaves, self._found.leaves, strict=True)
-                ]
-        return [each(lambda b: b.rad(), leaf) for leaf in self._found.leaves]
+    return bound

@@ -14,8 +14,8 @@ from .arithmetic import arb
 from .enclosed import (
     Enclosed,
     NotProved,
+    as_engines,
     balls,
-    both_branches,
     computed,
     constant,
     each,
@@ -130,6 +130,11 @@ SMOOTH: dict[str, Smooth] = {
     ),
     "xlogy": (_times_log, (lambda a, b, y: b.log(), lambda a, b, y: a / b)),
 }
+# As engines compute slopes from values: these digits are lost where y is near 1.
+FROM_VALUES: dict[str, tuple[Slope, ...]] = {
+    "tanh": (lambda x, y: 1 - y * y,),
+    "logistic": (lambda x, y: y * (1 - y),),
+}
 
 
 def smooth(name: str, *operands: Enclosed) -> Enclosed:
@@ -137,6 +142,8 @@ def smooth(name: str, *operands: Enclosed) -> Enclosed:
     if name == "subtract" and operands[0] is operands[1]:
         return constant(np.zeros(operands[0].shape))
     function, slopes = SMOOTH[name]
+    if as_engines.get():
+        slopes = FROM_VALUES.get(name, slopes)
     values = [balls(operand.value) for operand in operands]
     result = each(function, *values)
 
@@ -256,7 +263,7 @@ def compared(name: str, a: Enclosed, b: Enclosed) -> Enclosed:
     decided = each(COMPARED[name], gap)
     unknown = each(lambda d: d is None, decided).astype(bool)
     node = Enclosed(decided.astype(bool), name, (a, b), depends=depends)
-    if unknown.any() and not both_branches.get():
+    if unknown.any() and not as_engines.get():
         index = tuple(int(i) for i in np.argwhere(unknown)[0])
         raise _not_decided(node, index, gap[index])
     if depends:
@@ -302,7 +309,7 @@ def where(condition: Enclosed, a: Enclosed, b: Enclosed) -> Enclosed:
     kinks = {}
     for index in map(tuple, np.argwhere(ties)):
         one, other = (np.broadcast_to(balls(x.value), result.shape)[index] for x in (a, b))
-        if both_branches.get() and one.overlaps(other):
+        if as_engines.get() and one.overlaps(other):
             result[index] = one.union(other)
         elif not one == other:
             raise _jump(condition, result.shape, index)

@@ -23,10 +23,11 @@ Pullback = Callable[[np.ndarray], Cotangents]
 
 _serials = itertools.count()
 
-both_branches: ContextVar[bool] = ContextVar("both branches", default=False)
-"""Whether both branches of a choice are enclosed where balls do not decide it.
+as_engines: ContextVar[bool] = ContextVar("as engines", default=False)
+"""Whether balls of few bits hold what engines may compute: not a proof, but how rounding matters.
 
-That is what engines may compute at so few bits. For a proof, an undecided choice takes more bits.
+Both branches of a choice are enclosed then where balls do not decide it, which takes more bits for
+a proof; and slopes are computed from rounded values.
 """
 
 
@@ -55,7 +56,7 @@ class Enclosed:
     kinks: distances of the operands of `operation` from where it has no derivative, for the entries
         where balls cannot tell the side; the pullback then holds the slopes of both sides
     ties: of a comparison that depends on parameters, where both sides are equal, or may be where
-        `both_branches` are wanted
+        balls are taken `as_engines` compute
     """
 
     value: Any

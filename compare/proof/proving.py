@@ -1,5 +1,6 @@
 """Prove a gradient: follow f in balls, and judge a candidate by what they hold."""
 
+import functools
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -10,13 +11,16 @@ import numpy as np
 from gradparity.backends.checks import is_floating
 from gradparity.backends.errors import InvalidParameters, InvalidSetting, NonScalarLoss
 from gradparity.backends.pytrees import PyTree, flatten, leaf_names, private_numpy, unflatten
+from gradparity.backends.rounding import Rounding, Unmeasured, measure_rounding
 
-from .concluding import Rounding, conclude
+from .concluding import conclude
 from .enclosed import NotProved
-from .enclosing import Enclosure, enclose, enclose_at
-from .programs import read_program
+from .enclosing import enclose, enclose_at
+from .granted import Granted, Measurement
+from .programs import framework_of, read_program
 from .proof import Proof, ProofVerdict
 
+ENGINES = ("torch", "jax")
 # Of the bits, for entries that are about as far off as what is accepted.
 MOST_DOUBLINGS = 3
 
@@ -43,7 +47,8 @@ def prove_gradient(
         and args that returns one
     digits: to which each entry is to be known; more bits are tried until it is, or `seconds` end
     rtol: an error of each entry, relative to it, that is accepted in the candidate. By default,
-        what rounding in the candidate's own dtype can do to that entry of this program
+        what rounding in the candidate's own dtype explains of that entry: eight times the scatter
+        of f's own gradient under random rounding, where PyTorch or JAX can run f, else a bound
     raises: InvalidParameters, InvalidSetting, ShapeMismatch for a candidate that is unlike params,
         NonScalarLoss, and what f raises
     """
@@ -69,7 +74,7 @@ def prove_gradients(
     given, structure = flatten(params)
     names = leaf_names(params)
     leaves = [_as_float64(name, leaf) for name, leaf in zip(names, given, strict=True)]
-    found, reason, program, rounding = None, "", None, None
+    found, reason, granted = None, "", None
     try:
         program = read_program(f, params, unflatten(structure, leaves), args)
         if program.value.size != 1:
@@ -79,29 +84,52 @@ def prove_gradients(
             )
         found, reason = enclose(program, leaves, names, digits, seconds)
         if found is not None:
-            rounding = Rounding(program, leaves, names, found)
+            measure = _measurement(f, params, unflatten(structure, leaves), args)
+            granted = Granted(program, leaves, names, found, measure)
     except NotProved as refusal:
         reason = str(refusal)
     took = time.perf_counter() - start
 
-    def judged(claim: PyTree, found: Enclosure | None, rounding: Rounding | None) -> Proof:
-        return conclude(
-            program, leaves, names, structure, found, reason, claim, digits, rtol, took, rounding
-        )
+    def judged(claim: PyTree, granted: Granted | None) -> Proof:
+        found = granted.found if granted is not None else None
+        return conclude(leaves, names, structure, found, reason, claim, digits, rtol, took, granted)
 
     proofs = []
     for claim in gradients:
-        proof = judged(claim, found, rounding)
-        finer = found
+        proof, finer = judged(claim, granted), granted
         for _ in range(MOST_DOUBLINGS):
-            if reason or finer is None or program is None:
+            if reason or finer is None or finer.drowned:
                 break
             if proof.verdict is not ProofVerdict.NOT_PROVED:
                 break
-            finer = enclose_at(program, leaves, names, 2 * finer.precision)
-            proof = judged(claim, finer, Rounding(program, leaves, names, finer))
+            more = enclose_at(finer.program, leaves, names, 2 * finer.found.precision)
+            finer = Granted(finer.program, leaves, names, more, finer.measure)
+            proof = judged(claim, finer)
         proofs.append(proof)
     return proofs
+
+
+def _measurement(
+    f: Callable[..., Any], params: PyTree, numbers: PyTree, args: tuple[PyTree, ...]
+) -> Measurement:
+    """Return what measures the rounding of f's own gradient in a dtype, once for each.
+
+    The framework of the parameters measures; else PyTorch, or JAX without it, which compiles every
+    operation for every shape.
+    """
+    own = framework_of((params, args))
+
+    @functools.cache
+    def measure(dtype: str) -> Rounding | Unmeasured:
+        refusal = Unmeasured("")
+        for engine in (own,) if own else ENGINES:
+            rounding = measure_rounding(f, numbers, args, dtype, backend_name=engine)
+            if isinstance(rounding, Rounding):
+                return rounding
+            refusal = rounding
+        return refusal
+
+    return measure
 
 
 def _check_settings(digits: int, rtol: float | None, seconds: float) -> None:
