@@ -42,7 +42,7 @@ def plot_step_errors(
     )
     ax.set(xlim=(2, 5e-17), ylim=(NO_ERROR / 3, 3))
     ax.set(xlabel=labels["step size"], ylabel=labels["relative error"])
-    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2)
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2)
     return ax
 
 
