@@ -193,6 +193,17 @@ def test_a_file_may_hold_several_exercises(tmp_path):
     ]
 
 
+def test_files_with_the_same_exercise_are_told_apart(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    text = "import numpy as np\n" + SOLUTIONS["relu"]
+    for name in ("ann.py", "bob.py"):
+        (tmp_path / name).write_text(text)
+    assert run(monkeypatch, "grade", "ann.py", "bob.py") == 0
+    printed = capsys.readouterr().out
+    assert "relu (ann.py)" in printed
+    assert "relu (bob.py)" in printed
+
+
 def test_the_exercises_command_writes_them_and_says_so(tmp_path, monkeypatch, capsys):
     assert run(monkeypatch, "exercises", tmp_path / "new") == 0
     assert {path.stem for path in (tmp_path / "new").iterdir()} == set(EXERCISES)

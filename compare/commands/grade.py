@@ -39,11 +39,14 @@ def grade(
     with announced("running the exercises"):
         marks = grade_files(files, seed=seed, time_limit=time_limit)
     rows = []
+    answered = [mark.exercise for mark in marks]
     for mark in marks:
+        twice = answered.count(mark.exercise) > 1
+        name = f"{mark.exercise} ({mark.file})" if twice else mark.exercise
         lines = [(finding.argument, str(finding)) for finding in mark.findings]
         lines += [("", f"note: {remark}") for remark in mark.remarks]
         for number, (argument, words) in enumerate(lines or [("", "")]):
-            rows.append((mark.exercise, "" if number else str(mark.grade), argument, words))
+            rows.append((name, "" if number else str(mark.grade), argument, words))
     right = sum(mark.grade is Grade.RIGHT for mark in marks)
     environment = describe_environment(seed=seed)
     write_json(
