@@ -345,6 +345,14 @@ def test_matrix_functions_are_enclosed():
     np.testing.assert_allclose(factor.value, expected, rtol=1e-12, atol=1e-14)
 
 
+def test_traces_and_norms_of_matrices_are_enclosed():
+    a = np.asarray([[3.0, 1.0], [2.0, 5.0]])
+    trace = prove_gradient(lambda a: xp_of(a).linalg.trace(a), a)
+    assert trace.value.tolist() == [[1.0, 0.0], [0.0, 1.0]]
+    norm = prove_gradient(lambda a: xp_of(a).linalg.matrix_norm(a), a)
+    np.testing.assert_allclose(norm.value, a / np.linalg.norm(a), rtol=1e-15)
+
+
 def test_a_singular_matrix_has_the_cofactors_as_slopes_of_its_determinant():
     proof = prove_gradient(lambda a: xp_of(a).linalg.det(a), np.asarray([[1.0, 2.0], [2.0, 4.0]]))
     assert proof.verdict == "proved right"

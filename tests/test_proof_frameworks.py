@@ -40,6 +40,10 @@ def jax_scenarios():
         "scatter": (lambda x: jnp.sum(x.at[1].add(x[0]).at[2].set(3 * x[3]) ** 2), X),
         "moves": (lambda x: jnp.sum(jnp.pad(jnp.roll(x, 1), 2)[1:5] * jnp.sort(x)), X),
         "sums": (lambda x: jnp.sum(jnp.cumsum(x) ** 2) + jnp.prod(x) + jnp.std(x), X),
+        "joined": (
+            lambda x: jnp.sum(jnp.stack([x, x * x]) ** 2 * jnp.tile(x, (2, 1))) + jnp.unstack(x)[1],
+            X,
+        ),
         "convolution": (lambda x: jnp.sum(jnp.convolve(x, jnp.arange(3.0)) ** 2), X),
     }
 
@@ -69,6 +73,7 @@ def torch_scenarios():
         "matrix": (lambda a: torch.linalg.det(a) + torch.linalg.inv(a)[0, 1], A),
         "moves": (lambda a: (a[[0, 1, 1]] * a[1:]).sum() + a.triu().diagonal().prod(), A),
         "sums": (lambda x: x.cumsum(0).prod() + torch.sort(x)[0][1] + x.std() + x.norm(), X),
+        "unbound": (lambda a: (a.unbind()[1] ** 2).sum(), A),
         "activations": (
             lambda x: (functional.silu(x) + functional.softplus(x) + functional.elu(x)).sum(),
             X,

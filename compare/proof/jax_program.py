@@ -51,7 +51,15 @@ UNCHANGED = frozenset(
     "copy copy_p stop_gradient optimization_barrier sharding_constraint mul_unity pvary".split()
 )
 # How many of the first operands are moved; the others say where to.
-MOVED = {"dynamic_slice": 1, "dynamic_update_slice": 2, "gather": 1, "pad": 2, "split": 1}
+MOVED = {
+    "tile": 1,
+    "unstack": 1,
+    "dynamic_slice": 1,
+    "dynamic_update_slice": 2,
+    "gather": 1,
+    "pad": 2,
+    "split": 1,
+}
 # Functions of whole numbers that NumPy has too; JAX would compile each of them.
 WHOLE = frozenset(
     "add subtract multiply negative absolute maximum minimum equal not_equal less less_equal "
@@ -459,7 +467,15 @@ def _scan(equation: Any, *xs: Enclosed) -> list[Enclosed]:
     ]
 
 
+def _stack(equation: Any, *xs: Enclosed) -> Enclosed:
+    axis = equation.params["axis"]
+    shape = equation.outvars[0].aval.shape
+    single = (*shape[:axis], 1, *shape[axis + 1 :])
+    return arrays.concat([arrays.reshape(x, single) for x in xs], axis)
+
+
 RULES: dict[str, Callable[..., Any]] = {
+    "stack": _stack,
     "broadcast_in_dim": _broadcast,
     "concatenate": lambda e, *xs: arrays.concat(xs, e.params["dimension"]),
     "reshape": _same_entries,

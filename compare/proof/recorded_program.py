@@ -400,6 +400,8 @@ def _norm(
     keepdims: bool = False,
 ) -> Enclosed:
     axes = tuple(range(x.ndim)) if axis is None else tuple(np.atleast_1d(axis).tolist())
+    if len(axes) == 2 and (axis is not None or ord is not None):
+        return _matrix_norm(x, keepdims=keepdims, ord=ord or "fro")
     if len(axes) != 1 and not (axis is None and x.ndim == 1):
         raise unknown(f"a norm of order {ord} of matrices")
     return vector_norm(x, axis=axes, keepdims=keepdims, ord=ord)
@@ -442,6 +444,11 @@ def _matrix_norm(x: Enclosed, *, keepdims: bool = False, ord: Any = "fro") -> En
 def _log_determinant(a: Enclosed) -> tuple[Enclosed, Enclosed]:
     found = arrays.determinant(a)
     return entrywise.stepped("sign", found), smooth("log", entrywise.absolute(found))
+
+
+def _trace(a: Enclosed) -> Enclosed:
+    rows = np.arange(min(a.shape[-2:]))
+    return arrays.total(arrays.index(a, (..., rows, rows)), (-1,))
 
 
 def _matrix_power(a: Enclosed, n: int) -> Enclosed:
@@ -549,6 +556,7 @@ WHOLE: dict[str, Function] = {
     "solve": lambda a, b: arrays.solve(operand(a), operand(b)),
     "cholesky": lambda a, upper=False: arrays.cholesky(a, upper),
     "matrix_power": _matrix_power,
+    "trace": _trace,
     "einsum": _einsum,
     "cross": _cross,
     "sinc": lambda x: smooth("sinc", x),

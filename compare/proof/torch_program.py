@@ -75,7 +75,7 @@ MOVING = frozenset(
     "diagonal_copy embedding expand expand_copy flip gather index index_put index_select permute "
     "permute_copy repeat reshape roll scatter select select_copy select_scatter slice slice_copy "
     "slice_scatter split split_with_sizes squeeze squeeze_copy stack t t_copy take transpose "
-    "transpose_copy tril triu unbind unsqueeze unsqueeze_copy view view_copy".split()
+    "transpose_copy tril triu unbind unbind_copy unsqueeze unsqueeze_copy view view_copy".split()
 )
 
 
