@@ -5,6 +5,7 @@ from importlib.util import find_spec
 
 import numpy as np
 import pytest
+from array_api_compat import array_namespace
 from closed_forms import CLOSED, arb, closed_cases, flint, judged, xp_of
 
 from gradparity.backends.errors import InvalidParameters, InvalidSetting, ShapeMismatch
@@ -349,6 +350,8 @@ def test_traces_and_norms_of_matrices_are_enclosed():
     a = np.asarray([[3.0, 1.0], [2.0, 5.0]])
     trace = prove_gradient(lambda a: xp_of(a).linalg.trace(a), a)
     assert trace.value.tolist() == [[1.0, 0.0], [0.0, 1.0]]
+    also = prove_gradient(lambda a: array_namespace(a).linalg.trace(a), a)
+    assert also.value.tolist() == trace.value.tolist()
     norm = prove_gradient(lambda a: xp_of(a).linalg.matrix_norm(a), a)
     np.testing.assert_allclose(norm.value, a / np.linalg.norm(a), rtol=1e-15)
 

@@ -446,7 +446,11 @@ def _log_determinant(a: Enclosed) -> tuple[Enclosed, Enclosed]:
     return entrywise.stepped("sign", found), smooth("log", entrywise.absolute(found))
 
 
-def _trace(a: Enclosed) -> Enclosed:
+def _trace(
+    a: Enclosed, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None
+) -> Enclosed:
+    if offset or a.ndim != 2 and (axis1, axis2) != (-2, -1):
+        raise unknown("a trace beside the diagonal, or of other axes")
     rows = np.arange(min(a.shape[-2:]))
     return arrays.total(arrays.index(a, (..., rows, rows)), (-1,))
 
