@@ -100,7 +100,8 @@ class Drawing:
         metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
         # `savefig` would draw it twice, the first time for nobody.
         with house_style():
-            FigureCanvasSVG(self.figure).print_svg(file, metadata=metadata)
+            canvas: Any = FigureCanvasSVG(self.figure)
+            canvas.print_svg(file, metadata=metadata)
         self.figure.dpi = dots_per_inch
         # Comments repeat each text, and nobody reads the line breaks within a path.
         svg = re.sub(r"<!--.*?-->", "", file.getvalue(), flags=re.DOTALL)
