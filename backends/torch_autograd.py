@@ -77,6 +77,9 @@ class TorchAutograd(Backend):
                 gradient, value = torch.func.grad_and_value(f)(params, *args)
                 return value, gradient
             nested = any(leaf.requires_grad for leaf in (*leaves, *given))
+            # Without a graph of its own, the reverse mode of det, inv and others reads what they
+            # kept as if it did not depend on dual numbers.
+            keep = nested or forward_ad._current_level >= 0
             if not nested:
                 # A function that changes its arguments is found out on copies of them.
                 args = tree_map(_clone, args)
@@ -84,8 +87,10 @@ class TorchAutograd(Backend):
             primals = [_primal(leaf) for leaf in leaves]
             with torch.enable_grad():
                 value, gradients = _differentiate(
-                    f, primals, unflatten(structure, primals), args, given, nested
+                    f, primals, unflatten(structure, primals), args, given, keep
                 )
+            if keep and not nested:
+                value = value.detach()
             return value, unflatten(structure, gradients)
 
         return value_and_gradient

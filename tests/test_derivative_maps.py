@@ -182,6 +182,15 @@ def real_of_complex(z):
 Z_GRADIENT = 2 * Z.real + Z.imag + 1j * (3 * Z.imag**2 + Z.real)
 
 
+def test_a_complex_number_of_no_axis_is_a_parameter_too():
+    z = {"z": np.array(1 + 2j)}
+    for right, verdict in ((2 + 12j, "agree"), (2 - 12j, "differ")):
+        check = check_gradient(
+            lambda p: p["z"].real ** 2 + p["z"].imag ** 3, z, gradient={"z": np.array(right)}
+        )
+        assert check.verdict == verdict, str(check)
+
+
 def test_a_complex_gradient_has_its_framework_s_convention(load_backend):
     assert check_gradient(real_of_complex, Z, gradient=Z_GRADIENT).verdict == "agree"
     check = check_gradient(real_of_complex, Z, gradient=Z_GRADIENT.conj())

@@ -478,7 +478,7 @@ def read_leaves(given: Sequence[Any], names: Sequence[str]) -> tuple[Leaf, ...]:
                 "instance with .astype('float64'), or pass them as an argument after params"
             )
         if is_complex:
-            array = array.view(np.float64).reshape(*array.shape, 2)
+            array = real_parts(array)
         array = np.ascontiguousarray(array, np.float64).reshape(array.shape)
         if not np.isfinite(array).all():
             first = np.argwhere(~np.isfinite(array))[0]
@@ -511,6 +511,11 @@ def complex_numpy(leaf: Any) -> np.ndarray:
     if hasattr(leaf, "detach"):
         leaf = leaf.detach().cpu().resolve_conj().numpy()
     return np.array(leaf, np.complex128, order="C", copy=True)
+
+
+def real_parts(array: np.ndarray) -> np.ndarray:
+    """Return complex numbers as real ones, with a last axis more; numbers of no axis included."""
+    return array[..., None].view(np.float64)
 
 
 def scalarised(
@@ -564,6 +569,8 @@ def _assembled(leaves: Sequence[Array], given: Sequence[Any]) -> list[Any]:
     for leaf, original in zip(leaves, given, strict=True):
         if dtype_name(original).startswith("complex") or isinstance(original, complex):
             leaf = leaf[..., 0] + 1j * leaf[..., 1]
+            if isinstance(leaf, np.generic) and is_array(original):
+                leaf = np.asarray(leaf)
         elif isinstance(original, float) and isinstance(leaf, np.ndarray):
             leaf = float(leaf)
         whole.append(leaf)

@@ -15,7 +15,7 @@ from gradparity.backends.errors import NonScalarLoss
 from gradparity.backends.precision import EPSILON, dtype_name
 from gradparity.backends.pytrees import PyTree, flatten, leaf_names, private_numpy
 
-from .function import Direction, Function, Leaf, complex_numpy, typical_size
+from .function import Direction, Function, Leaf, complex_numpy, real_parts, typical_size
 from .thresholds import LAST_BITS, OTHER_SCALE
 
 
@@ -104,7 +104,8 @@ class Outputs:
             for span, weights in direction.items():
                 start = self._cuts[span.leaf]
                 part = slice(start + span.start, start + span.stop)
-                total += float(there[part] @ weights)
+                with np.errstate(all="ignore"):  # outputs beyond a domain may be infinite
+                    total += float(there[part] @ weights)
             return total / self._unit
 
         return value
@@ -137,7 +138,7 @@ def output_leaves(output: PyTree) -> tuple[Leaf, ...]:
                 f"f returned {array.dtype} in leaf {name or 'output'}, expected floating numbers"
             )
         if is_complex:
-            array = array.view(np.float64).reshape(*array.shape, 2)
+            array = real_parts(array)
         leaves.append(
             Leaf(name, np.asarray(array), 1 / typical_size(np.asarray(array)), is_complex)
         )

@@ -27,6 +27,7 @@ BENCHMARKS = (
     "programs",
     "noisy",
     "blame",
+    "kinds",
     "ablation",
     "low_precision",
     "proof",
