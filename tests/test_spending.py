@@ -11,6 +11,7 @@ import gradparity as gp
 from gradparity.backends.errors import InvalidSetting
 from gradparity.compare.checking import spending
 from gradparity.compare.checking.spending import Spending, duration
+from gradparity.compare.checking.thresholds import MOST_EVALUATIONS
 from gradparity.models.progress import announced
 
 X = np.linspace(0.5, 2.0, 60)
@@ -107,7 +108,8 @@ def test_slow_work_says_how_many_calls_are_to_come(monkeypatch):
     gp.check_gradient(Loss(seconds=0.01), X, gradient=3 * X**2)
     assert told[0] == "checking Loss"
     assert re.fullmatch(
-        r"call [23] of 3,000 at most, about \d s left where all is right, \d+ s left at most",
+        rf"call [23] of {MOST_EVALUATIONS:,} at most, about \d s left where all is right, "
+        r"\d+ (s|min) left at most",
         told[1],
     )
     assert told[-1] == "over"

@@ -18,7 +18,8 @@ class LeafDifference:
 
     entries: how many were compared; a sample where one backend pays for each
     largest: the largest absolute difference, at `index`; NaN where one of the two is NaN
-    relative: that over the largest entry of the leaf in either backend, in [0, 2]
+    relative: that over the largest entry of the leaf in either backend, in [0, 2]; of a leaf that
+        is zero but for rounding, over what the whole gradient has
     beyond_round_off: whether it is more than roundings of that entry explain
     """
 

@@ -15,6 +15,10 @@ from ..checking.thresholds import DIGITS
 from ..engines.engines import Answer, Engine
 from .comparison import LeafDifference
 
+# Roundings of the whole gradient that a leaf may hold, and be zero but for them.
+DUST_UNITS = 64
+DOUBLE = UNIT_ROUNDOFF["float64"]
+
 if TYPE_CHECKING:
     from .comparing import Opinion
 
@@ -26,7 +30,8 @@ def leaf_differences(
 ) -> Iterator[LeafDifference]:
     """Yield the largest difference of every pair of engines in every leaf that is not empty."""
     read = {label: answers[label].read(checkers[label].function).slopes for label in opinions}
-    for first, second in itertools.combinations(opinions, 2):
+    for pair in itertools.combinations(opinions, 2):
+        first, second = pair
         for position, leaf in enumerate(checkers[first].function.leaves):
             known = np.intersect1d(
                 answers[first].known(position, leaf.size),
@@ -44,10 +49,12 @@ def leaf_differences(
             largest = float(distance[worst])
             # A leaf that is zero but for rounding is measured against the whole gradient.
             total = max(float(np.nanmax(np.abs(one), initial=0.0)) for one in read[first])
-            relative = largest / (size or math.nan) if largest else 0.0
             granted = _granted(opinions[first].engine, opinions[second].engine, a, b)
-            dust = UNIT_ROUNDOFF["float64"] * max(total, abs(answers[first].value) / leaf.scale)
-            beyond = not (largest <= granted[worst] or largest <= 64 * dust)
+            whole = max(total, abs(answers[first].value) / leaf.scale)
+            beyond = not (largest <= granted[worst] or largest <= DUST_UNITS * DOUBLE * whole)
+            unit = max(UNIT_ROUNDOFF[opinions[label].engine.backend.dtype] for label in pair)
+            size = whole if size <= DUST_UNITS * unit * whole else size
+            relative = largest / size if largest and size else math.nan if largest else 0.0
             yield LeafDifference(
                 first,
                 second,

@@ -131,6 +131,11 @@ class Account:
         score = self.directions.score(claim, region, round_)
         if score.fits and score.resolved:
             return Found(score.resolution)
+        dust = tuple(span for span in region if claim.is_dust(span.leaf))
+        if score.fits and dust and self._is_resolved_but(claim, score, dust):
+            # What is zero but for rounding is seen beside nothing but its like.
+            rest = {leaf: rho for leaf, rho in score.resolution.items() if not claim.is_dust(leaf)}
+            return Found(rest) + self._region(claim, dust, round_)
         if score.fits and score.slope.noisy:  # parts have smaller slopes and the same noise
             return Found(score.resolution)
         if score.fits and len(region) == 1 and score.rounding > score.slope.spread:
@@ -145,6 +150,13 @@ class Account:
             if found.wrong:
                 return found
         return self._parts(claim, region, round_, score)
+
+    @staticmethod
+    def _is_resolved_but(claim: Claim, score: Score, dust: Region) -> bool:
+        """Tell whether all of a region is resolved but some of its leaves, and they are not all."""
+        apart = {span.leaf for span in dust}
+        rest = [leaf for leaf in score.resolution if leaf not in apart]
+        return bool(rest) and all(claim.resolves(leaf, score.resolution[leaf]) for leaf in rest)
 
     def _chase(self, claim: Claim, region: Region, round_: int, score: Score) -> Found:
         """Name wrong entries one after the other until the rest fits, or enough are known."""

@@ -46,7 +46,7 @@ def check_gradient(
     tolerance: what error of an entry is accepted: a number, one for each leaf, or arrays
     seed: of the random directions; backend: who evaluates f, where params do not tell
     budget: calls of f, such as 200, or a time, such as "30 s" or a timedelta, after which the
-        verdict is "cannot tell", with what is known so far; by default searches end at 3,000 calls
+        verdict is "cannot tell", with what is known so far; a search for what is wrong ends anyway
     yardstick: another gradient in the same low precision, such as eager's own beside a kernel's:
         the result's `.yardstick` says whether the candidate is significantly worse
     proof: enclose all entries in ball arithmetic besides, see `prove_gradient`: what is proved

@@ -40,7 +40,11 @@ class Claim:
 
     def size(self, leaf: int) -> float:
         """Return the size that a leaf is measured by: the whole's, where it is but rounding."""
-        return self.sizes[leaf] if self.sizes[leaf] > ZERO * self.total else self.total
+        return self.total if self.is_dust(leaf) else self.sizes[leaf]
+
+    def is_dust(self, leaf: int) -> bool:
+        """Tell whether a leaf's slope is zero but for rounding, beside the whole gradient's."""
+        return self.sizes[leaf] <= ZERO * self.total
 
     def unit(self, leaf: int) -> float:
         """Return the rounding of one entry, relative to its size, out of what was granted."""
@@ -174,6 +178,11 @@ class Directions:
             accepted += [norm(part * weights), claim.rtol * sizes[span.leaf]]
         rounding, accept = math.hypot(*granted), math.hypot(*accepted)
         goals = iter(ENOUGH)
+        # No number of digits of what is large shows more of what is zero beside it.
+        least = min(
+            (size for leaf, size in sizes.items() if not claim.is_dust(leaf)),
+            default=min(sizes.values()),
+        )
 
         def enough(slope: Slope) -> bool:
             goal = next(goals)
@@ -184,7 +193,7 @@ class Directions:
             if known:
                 return slope.bar + rounding <= known / (2 * WRONG)
             fits = slope.distance(got) <= slope.bar + rounding + accept
-            return fits and slope.bar <= goal * max(min(sizes.values()), rounding)
+            return fits and slope.bar <= goal * max(least, rounding)
 
         slope = self.measure(direction, factor, enough if hurry or known else None)
         spread = slope.spread + rounding + accept
