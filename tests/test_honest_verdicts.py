@@ -389,3 +389,51 @@ def test_zeros_are_not_right_where_the_grain_of_f_may_hide_its_slope(f):
     assert check.verdict == "cannot tell", str(check)
     exact = check_gradient(lambda p: 0 * np.sum(p) + 4.0, x, gradient=np.zeros(3))
     assert exact.verdict == "agree"
+
+
+# Structure of f that is finer than the steps that most slopes are measured by.
+
+
+def rippled(height, frequency):
+    """Return x^2 / 2 under a ripple, its gradient, and that of the hill alone."""
+    return (
+        lambda p: np.sum(p**2) / 2 + height * np.sum(np.sin(frequency * p)),
+        lambda p: p + height * frequency * np.cos(frequency * p),
+        lambda p: p,
+    )
+
+
+@pytest.mark.parametrize("frequency", [1e3, 1e5, 1e7, 1e9, 1e11])
+@pytest.mark.parametrize("height", [1e-3, 1e-5, 1e-7])
+def test_a_ripple_is_no_kink_and_its_own_gradient_no_fault(height, frequency):
+    f, gradient, smooth = rippled(height, frequency)
+    for seed in range(4):
+        x = np.random.default_rng([seed, int(frequency)]).normal(size=1 + seed % 3)
+        right = check_gradient(f, x, gradient=gradient(x))
+        assert right.verdict != "differ", str(right)
+        wrong = check_gradient(f, x, gradient=smooth(x))
+        assert wrong.verdict != "agree", str(wrong)
+
+
+@pytest.mark.parametrize("frequency", [1e3, 1e6, 1e8])
+def test_only_the_wrong_entry_of_a_fast_wave_is_named_with_its_slope(frequency):
+    x = np.random.default_rng(3).normal(size=20)
+    right = frequency * np.cos(frequency * x)
+    wrong = right.copy()
+    wrong[0] *= -1
+    check = check_gradient(lambda p: np.sum(np.sin(frequency * p)), x, gradient=wrong)
+    assert check.verdict == "differ"
+    assert [suspect.index for suspect in check.suspects] == [(0,)], str(check)
+    assert check.suspects[0].expected == pytest.approx(right[0], rel=1e-4)
+
+
+@pytest.mark.parametrize("own", [1e-3, 1e-6, 1e-9])
+@pytest.mark.parametrize("factor", [-1.0, 0.0, 2.0])
+def test_a_small_entry_is_moved_as_far_as_it_takes_to_see_it(own, factor):
+    x = np.append(own, np.random.default_rng(3).normal(size=20))
+    gradient = 2 * x
+    gradient[0] *= factor
+    assert check_gradient(square, x, gradient=2 * x).verdict == "agree"
+    check = check_gradient(square, x, gradient=gradient)
+    assert check.verdict == "differ", str(check)
+    assert [suspect.index for suspect in check.suspects] == [(0,)]

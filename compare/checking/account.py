@@ -1,6 +1,8 @@
 """Account for a claim by slopes alone: it fits as a whole, or is taken apart until it is known."""
 
+import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -256,8 +258,11 @@ class Account:
         found = self.entry(claim, span.leaf, span.start)
         return found if found.wrong else Found()
 
-    def entry(self, claim: Claim, leaf: int, entry: int) -> Found:
-        """Judge one entry by differences, at two unrelated steps unless it fits at once."""
+    def entry(self, claim: Claim, leaf: int, entry: int, hurry: bool = True) -> Found:
+        """Judge one entry by differences, at two unrelated steps unless it fits at once.
+
+        hurry: whether to measure no longer than it takes to see that the entry is wrong
+        """
         got = float(claim.slopes[leaf][entry])
         tolerance = float(claim.tolerance[leaf][entry])
         accepted = claim.accepted[leaf]
@@ -266,11 +271,19 @@ class Account:
         slopes: list[Slope] = []
         done = ((leaf, entry),)
         typical = claim.sizes[leaf] / described.scale / math.sqrt(claim.slopes[leaf].size)
+
+        def is_clear(slope: Slope) -> bool:
+            return slope.distance(got) - accepted >= WRONG * (slope.bar + tolerance)
+
         for step in self.directions.function.entry_steps(leaf, entry):
-            slope = self.slope_of_entry(leaf, entry, step, got)
+            if len(slopes) == 2 and not (is_clear(slopes[0]) and slopes[1].bar > slopes[0].bar):
+                break
+            slope = self.slope_of_entry(leaf, entry, step, got if hurry else None)
             slopes.append(slope)
             size = max(abs(got), typical, abs(slope.low), abs(slope.high))
             bar = slope.bar + tolerance + accepted + claim.rtol * size
+            if any(is_clear(one) and one.distance(got) <= bar for one in slopes):
+                continue  # it could not have seen what an earlier step saw
             if slope.distance(got) <= bar and math.isfinite(bar):
                 spread = bar
                 total = claim.total / described.scale or slope.rise
@@ -281,20 +294,36 @@ class Account:
                     else ()
                 )
                 return Found({leaf: rho}, {leaf: rho}, legal=legal, decided=done)
-        clear = all(
-            slope.distance(got) - accepted >= WRONG * (slope.bar + tolerance) for slope in slopes
-        )
-        if clear and _consistent(*slopes):
+        if sum(map(is_clear, slopes)) >= 2 and _consistent(slopes):
             best = min(slopes, key=lambda slope: slope.bar)
             if (beside := self._beside(leaf, entry, got, best)) is not None:
                 return beside
-            wrong = WrongEntry(leaf, entry, got, best.value, best.reach)
-            return Found(wrong=(wrong,), wrong_leaves=frozenset((leaf,)), decided=done)
+            # Few long steps may leap over what f does between them; the shortest ones do not.
+            close = self._close_by(leaf, entry, got, best)
+            if hurry and not _all_near(close, best.value, got):
+                return self.entry(claim, leaf, entry, hurry=False)
+            if not _all_near(close, got, best.value):
+                wrong = WrongEntry(leaf, entry, got, best.value, best.reach)
+                return Found(wrong=(wrong,), wrong_leaves=frozenset((leaf,)), decided=done)
         if not math.isfinite(got) and all(s.kind == "kink" for s in slopes):
             best = min(slopes, key=lambda slope: slope.bar)
             legal = (LegalEntry(leaf, entry, got, (best.low, best.high)),)
             return Found(legal=legal, decided=done)
         return Found(unknown=((leaf, _doubt(described.index(entry), got, slopes)),), decided=done)
+
+    def _close_by(self, leaf: int, entry: int, got: float, slope: Slope) -> tuple[float, ...]:
+        """Return two difference quotients at steps so short that they just tell two slopes apart.
+
+        Their rounding, that of f and that of the entry, is then an eighth of the slopes' distance.
+        """
+        direction = {Span(leaf, entry, entry + 1): np.ones(1)}
+        function, value = self.directions.function, self.directions.function.along(direction)
+        rounding = EPSILON * abs(function.value)
+        rounding += function.resolution(direction) * max(abs(got), abs(slope.value))
+        step = GRAINS * (rounding or EPSILON) / slope.distance(got)
+        return tuple(
+            (value(shift) - value(-shift)) / (2 * shift) for shift in (step, step / OTHER_SCALE)
+        )
 
     def _beside(self, leaf: int, entry: int, got: float, slope: Slope) -> Found | None:
         """Return what slopes at points around say for `got`, if f has kinks there.
@@ -328,10 +357,11 @@ class Account:
             near = others(close)
             clear = near.max() < seen
             if not clear:
-                # What bends smoothly is straighter the closer one looks; kinks that meet are not.
-                # Noise makes another slope of every step.
+                # Noise makes another slope of every step. Where kinks meet, f is straight along
+                # each ray: the same slopes farther out. What bends or ripples has others there.
                 noise = max(noise, np.abs(near - others(close, 96)).max())
-                if near.max() >= max(GRAINS * noise, others(far).max() / 4):
+                change = np.abs(near - others(far)).mean()
+                if near.max() >= GRAINS * noise and change <= near.mean() / 4:
                     break
         else:
             return hidden if kinked and not (clear and seen >= GRAINS * noise) else None
@@ -386,10 +416,17 @@ class Account:
         return Found(unknown=tuple((span.leaf, why) for span in region))
 
 
-def _consistent(first: Slope, second: Slope) -> bool:
-    """Tell whether two measurements of one slope do not contradict each other."""
-    gap = max(first.low - second.high, second.low - first.high, 0.0)
-    return gap <= 2 * (first.bar + second.bar)
+def _all_near(quotients: tuple[float, ...], one: float, other: float) -> bool:
+    """Tell whether all are so near one of two slopes that the other one is out of the question."""
+    return all(abs(quotient - one) <= abs(one - other) / 4 for quotient in quotients)
+
+
+def _consistent(slopes: Sequence[Slope]) -> bool:
+    """Tell whether measurements of one slope do not contradict each other."""
+    return all(
+        max(one.low - other.high, other.low - one.high, 0.0) <= 2 * (one.bar + other.bar)
+        for one, other in itertools.combinations(slopes, 2)
+    )
 
 
 def _doubt(index: tuple[int, ...], got: float, slopes: list[Slope]) -> str:

@@ -12,8 +12,9 @@ from .function import Span
 from .score import Claim, norm
 from .thresholds import CONFIRMED, DIGITS, LISTED, MOST_LEGAL, WRONG
 
-# Directions along the signs of what is disputed, apart from all others.
-DISPUTE_ROUNDS = (30, 31)
+# Directions along the signs of what is disputed, apart from all others. In even rounds small
+# entries move as far as the others; otherwise, nothing would be seen of them.
+DISPUTE_ROUNDS = (30, 32)
 
 
 @dataclass(frozen=True)

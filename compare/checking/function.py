@@ -321,12 +321,14 @@ class Function:
 
         return value
 
-    def entry_steps(self, leaf: int, entry: int) -> tuple[float, float]:
-        """Return two unrelated steps by one entry; the second for one that is small, if it is."""
+    def entry_steps(self, leaf: int, entry: int) -> tuple[float, ...]:
+        """Return unrelated steps by one entry; the second for one that is small, if it is."""
         scale = self.leaves[leaf].scale
         own = abs(float(self.leaves[leaf].array.reshape(-1)[entry]))
-        # The edge of a domain may be as near as an entry is small.
-        return scale, OTHER_SCALE * (2 * own if 0 < own < SMALL * scale else scale)
+        if not 0 < own < SMALL * scale:
+            return scale, OTHER_SCALE * scale
+        # The edge of a domain may be as near as an entry is small, or f too flat to be seen there.
+        return scale, OTHER_SCALE * 2 * own, OTHER_SCALE * scale
 
     def outputs(self, moved: Mapping[int, np.ndarray]) -> PyTree | None:
         """Return f as it is, with some leaves replaced; None where it raises."""
