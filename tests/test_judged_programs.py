@@ -26,7 +26,7 @@ def test_fresh_programs_raise_no_false_alarm_and_hide_no_fault(held_out_seed):
     assert (tally.raised, tally.alarms, tally.missed) == ([], [], [])
 
 
-@pytest.mark.parametrize("seed", [800050, 800564, 800857])
+@pytest.mark.parametrize("seed", [800050, 800564, 800857, 904057188])
 def test_the_gradient_of_one_piece_is_not_called_wrong_where_kinks_meet(seed):
     program = random_program(seed)
     assert program.kinks
