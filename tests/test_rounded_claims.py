@@ -174,3 +174,36 @@ def test_two_precisions_of_one_model_are_compared(torch):
     assert right.verdict is Verdict.AGREE, str(right)
     wrong = compare_gradients({"torch": small, "torch:bf16": detached_in_part}, params, x)
     assert wrong.blamed == ("torch:bf16",)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_many_leaves_give_rounding_no_more_chances_to_look_wrong(seed, load_backend):
+    load_backend("torch")
+    import torch
+
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(2, 8, 8, generator=generator)
+    params = {
+        f"{layer}.{name}": torch.randn(*shape, generator=generator) / 3
+        for layer in range(5)
+        for name, shape in dict(q=(8, 8), k=(8, 8), v=(8, 8), bq=(8,), bk=(8,), bv=(8,)).items()
+    }
+
+    def loss(p):
+        hidden = x.to(p["0.q"].dtype)
+        for layer in range(5):
+            q, k, v = (hidden @ p[f"{layer}.{n}"] + p[f"{layer}.b{n}"] for n in "qkv")
+            hidden = hidden + torch.softmax(q @ k.transpose(-1, -2) / 3, -1) @ v
+            hidden = torch.nn.functional.layer_norm(hidden, (8,))
+        return (hidden**3).mean()
+
+    leaves = {name: leaf.clone().requires_grad_() for name, leaf in params.items()}
+    gradient = dict(
+        zip(leaves, torch.autograd.grad(loss(leaves), list(leaves.values())), strict=True)
+    )
+    right = check_gradient(loss, params, gradient=gradient)
+    assert right.verdict == "agree", str(right)
+    gradient["3.v"] = gradient["3.v"] * (1 + 1e-5)
+    wrong = check_gradient(loss, params, gradient=gradient)
+    assert wrong.verdict == "differ", str(wrong)
+    assert {leaf.leaf for leaf in wrong.leaves if leaf.verdict == "differ"} == {"3.v"}

@@ -125,7 +125,7 @@ def judge_measured(
         if bounds is not None:
             extra += norm(bounds[position]) / (norm(certificate.claim.slopes[position]) or total)
         if said.is_zero:  # it is known as finely as the whole is
-            scatter = rounding.leaves[position].leaf * judgement.rounding.margin
+            scatter = rounding.leaves[position].leaf * judgement.margin
             known = scatter / total if total else 0.0
             found += Found({position: extra + known}, {position: extra + known})
         else:

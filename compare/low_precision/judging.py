@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from statistics import NormalDist
 
 import numpy as np
 
 from gradparity.backends.rounding import Rounding
 
 from ..verdicts import Verdict, VerdictText
-from .standing import WRONG, Standing, standing
+from .standing import FITS, WRONG, Standing, standing
 
 # Runs at first, and in all where the first leave a question: with the float64 gradient and eager's
 # own that is 26 gradients.
@@ -57,6 +58,11 @@ class Judgement:
     leaves: tuple[LeafJudgement, ...]
 
     @property
+    def margin(self) -> float:
+        """By which factor rounding may exceed the scatter, in one of all leaves."""
+        return self.rounding.margin * largest_of_all(self.rounding.runs, len(self.leaves))
+
+    @property
     def reason(self) -> str:
         """One sentence: what the verdict rests on, and how fine it is."""
         if self.verdict is Verdict.AGREE:
@@ -88,7 +94,7 @@ class Judgement:
         )
         if leaf.verdict is Verdict.DIFFER:
             return f"{beyond} ({found.by})"
-        if found.score > 1.0:
+        if found.score > FITS:
             return f"{beyond}: more than rounding should, and too little to be sure"
         return (
             f"leaf {name}: rounding alone moves eager {self.dtype} by {leaf.resolution:.1e} of "
@@ -111,9 +117,21 @@ def judge(
     return judgement
 
 
+def largest_of_all(runs: int, leaves: int) -> float:
+    """Return which score fits, where so many leaves are scored by their largest among the runs.
+
+    One more run is the largest in a leaf with a probability of 1 in runs + 1. What is as rare
+    among all leaves together is farther out by the quotient of two normal quantiles.
+    """
+    once = 1 / (2 * (runs + 1))
+    normal = NormalDist()
+    return min(FITS * normal.inv_cdf(once / leaves) / normal.inv_cdf(once), WRONG)
+
+
 def _judged(rounding: Rounding, claimed: Sequence[np.ndarray], names: Sequence[str]) -> Judgement:
+    fits = largest_of_all(rounding.runs, max(len(claimed), 1))
     leaves = tuple(
-        _leaf(rounding, position, np.asarray(array, np.float64), names[position])
+        _leaf(rounding, position, np.asarray(array, np.float64), names[position], fits)
         for position, array in enumerate(claimed)
     )
     verdicts = {leaf.verdict for leaf in leaves}
@@ -123,20 +141,22 @@ def _judged(rounding: Rounding, claimed: Sequence[np.ndarray], names: Sequence[s
     return Judgement(verdict, rounding, leaves)
 
 
-def _leaf(rounding: Rounding, position: int, claimed: np.ndarray, name: str) -> LeafJudgement:
+def _leaf(
+    rounding: Rounding, position: int, claimed: np.ndarray, name: str, fits: float
+) -> LeafJudgement:
     leaf = rounding.leaves[position]
     found = replace(standing(leaf, claimed, seed=rounding.seed), leaf=name)
     limit = max(SMALL[name] for name in (*rounding.rounded_to, leaf.dtype))
     size, scatter = float(np.linalg.norm(leaf.truth)), leaf.leaf
     is_zero = size <= NOTHING * scatter and np.isfinite(scatter)
-    resolution = found.scatter * rounding.margin
+    resolution = found.scatter * rounding.margin * fits
     typical = size / np.sqrt(max(leaf.truth.size, 1))
     coarsest = float(np.max(found.entry_bar, initial=0.0)) * WRONG
     if not np.isfinite(scatter):
         verdict = Verdict.CANNOT_TELL
     elif found.wrong:
         verdict = Verdict.DIFFER
-    elif found.fits and (resolution <= limit or is_zero):
+    elif found.score <= fits and (resolution <= limit or is_zero):
         verdict = Verdict.AGREE
     else:
         verdict = Verdict.CANNOT_TELL
