@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from .comparison import Comparison, LeafDifference
 
-MOST_LINES = 30
+MOST_LINES = 25
 MOST_LEAVES = 6
 MOST_SUSPECTS = 6
 MOST_CONVENTIONS = 4
