@@ -23,6 +23,7 @@ from gradparity.backends.structured.recording import Operation, Recording
 
 from . import elementwise as entrywise
 from . import operations as arrays
+from .compat_functions import recorded_whole
 from .elementwise import operand, smooth
 from .enclosed import Enclosed, IsRandom, NotProved, at_a_tie, balls, constant, each
 
@@ -64,11 +65,12 @@ class RecordedProgram:
     """The operations of one run of a function, to be followed at any precision."""
 
     def __init__(self, f: Callable[..., Any], params: PyTree, args: tuple[PyTree, ...]) -> None:
-        self.recording = Recording.of(f, params, args, constants=True)
+        with recorded_whole():
+            self.recording = Recording.of(f, params, args, constants=True)
+            again = Recording.of(f, params, args, constants=True).result
         result = self.recording.result
         self.result = result.node if isinstance(result, RecordedArray) else None
         self.value = np.asarray(result.value if isinstance(result, RecordedArray) else result)
-        again = Recording.of(f, params, args, constants=True).result
         other = np.asarray(_plain(again))
         if not np.array_equal(other, self.value, equal_nan=True):
             raise IsRandom(
@@ -364,7 +366,8 @@ def _whole(
             return WHOLE[name](*args, **kwargs)
         except TypeError as error:
             raise unknown(name) from error
-    if isinstance(function, np.ufunc) and function.nout == 1 and function.signature is None:
+    entry_by_entry = isinstance(function, np.ufunc) and function.nout == 1
+    if name in entrywise.STEPS or entry_by_entry and function.signature is None:
         return apply(function.__name__, function, args, kwargs)
     raise unknown(name)
 
@@ -391,6 +394,50 @@ def _take(x: Enclosed, indices: Any, axis: int | None = None) -> Enclosed:
 
 def _take_along_axis(x: Enclosed, indices: Any, axis: int = -1) -> Enclosed:
     return arrays.along_axis(x, _whole_numbers(indices), axis)
+
+
+def _search_sorted(x1: Any, x2: Any, side: str = "left", sorter: Any = None) -> Enclosed:
+    """Count the entries of x1, in increasing order, that are below those of x2."""
+    if sorter is not None:
+        raise unknown("searchsorted with sorter")
+    x1, x2 = operand(x1), operand(x2)
+    if not _decided(entrywise.compared("less_equal", _part(x1, 0, -1), _part(x1, 1, None))).all():
+        raise unknown("searchsorted among numbers that are not in order")
+    below = "less" if side == "left" else "less_equal"
+    found = entrywise.compared(below, x1, arrays.reshape(x2, (*x2.shape, 1)))
+    return constant(np.sum(_decided(found), axis=-1))
+
+
+def _part(x: Enclosed, start: int, stop: int | None) -> Enclosed:
+    return arrays.index(x, (slice(start, stop),))
+
+
+def _decided(comparison: Enclosed) -> np.ndarray:
+    if comparison.ties is not None and comparison.ties.any():
+        raise at_a_tie(comparison)
+    return comparison.value
+
+
+def _mesh_grid(
+    *xs: Any, indexing: str = "xy", copy: bool = True, sparse: bool = False
+) -> tuple[Enclosed, ...]:
+    axes = list(range(len(xs)))
+    if indexing == "xy" and len(xs) > 1:
+        axes[:2] = 1, 0
+    lines = [arrays.reshape(operand(x), (-1,)) for x in xs]
+    lines = [
+        arrays.reshape(x, tuple(-1 if a == axis else 1 for a in range(len(xs))))
+        for x, axis in zip(lines, axes, strict=True)
+    ]
+    shape = np.broadcast_shapes(*(x.shape for x in lines))
+    return tuple(lines if sparse else (arrays.broadcast(x, shape) for x in lines))
+
+
+def _full_like(x: Any, fill_value: Any, dtype: Any = None, device: Any = None) -> Enclosed:
+    given = operand(x)
+    whole = given.value.dtype.kind in "biu"
+    chosen = np.dtype(dtype or (given.value.dtype if whole else np.float64))
+    return arrays.broadcast(astype(operand(fill_value), chosen), given.shape)
 
 
 def _norm(
@@ -551,6 +598,12 @@ WHOLE: dict[str, Function] = {
     "getitem": _getitem,
     "take": _take,
     "take_along_axis": _take_along_axis,
+    "searchsorted": _search_sorted,
+    "meshgrid": _mesh_grid,
+    "full_like": _full_like,
+    "asarray": lambda x, dtype=None, copy=None: (
+        operand(x) if dtype is None else astype(operand(x), np.dtype(dtype))
+    ),
     "norm": _norm,
     "vector_norm": vector_norm,
     "matrix_norm": _matrix_norm,
