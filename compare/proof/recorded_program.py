@@ -366,8 +366,9 @@ def _whole(
             return WHOLE[name](*args, **kwargs)
         except TypeError as error:
             raise unknown(name) from error
-    entry_by_entry = isinstance(function, np.ufunc) and function.nout == 1
-    if name in entrywise.STEPS or entry_by_entry and function.signature is None:
+    if name in entrywise.STEPS:  # in Python, where array_api_compat has them
+        return apply(function.__name__, function, args, kwargs)
+    if isinstance(function, np.ufunc) and function.nout == 1 and function.signature is None:
         return apply(function.__name__, function, args, kwargs)
     raise unknown(name)
 
@@ -415,7 +416,7 @@ def _part(x: Enclosed, start: int, stop: int | None) -> Enclosed:
 def _decided(comparison: Enclosed) -> np.ndarray:
     if comparison.ties is not None and comparison.ties.any():
         raise at_a_tie(comparison)
-    return comparison.value
+    return np.asarray(comparison.value, bool)
 
 
 def _mesh_grid(
