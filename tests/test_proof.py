@@ -224,6 +224,15 @@ def test_a_kink_is_proved_to_be_one(f, reason):
     assert prove_gradient(f, x).verdict == "proved right"
 
 
+@pytest.mark.parametrize("size", [1.0, 1e-20, 1e-100, 1e-200])
+def test_a_kink_however_flat_is_no_gradient_of_zero(size):
+    x = np.asarray(0.0)
+    proof = prove_gradient(lambda x: size * xp_of(x).abs(x), x)
+    assert proof.verdict == "not proved"
+    assert "kink of abs, an exact tie" in proof.reason
+    assert prove_gradient(lambda x: size * x * x, x).verdict == "proved right"
+
+
 def test_a_slope_without_bound_is_named():
     proof = prove_gradient(lambda x: xp_of(x).sqrt(x[0]) + x[1], np.asarray([0.0, 1.0]))
     assert proof.verdict == "not proved"

@@ -176,12 +176,13 @@ def zero_radius(ball: Any) -> bool:
 class Kink:
     """An entry at which both sides of a kink remain possible, and something depends on the side.
 
-    effect: an upper bound of the cotangent that arrives there
+    effect: an upper bound of the cotangent that arrives there; certain: it is not zero
     """
 
     node: Enclosed
     index: tuple[int, ...]
     effect: float
+    certain: bool = False
 
     def __str__(self) -> str:
         gap = self.node.kinks[self.index]
@@ -240,7 +241,7 @@ def _kinks(node: Enclosed, cotangent: np.ndarray) -> list[Kink]:
         arriving = cotangent[index]
         if not (arriving == 0):
             effect = upper(arriving) if is_finite(arriving) else math.inf
-            found.append(Kink(node, index, effect))
+            found.append(Kink(node, index, effect, not arriving.contains(0)))
     return found
 
 

@@ -144,7 +144,10 @@ def _shortcoming(found: Enclosure, names: Sequence[str], digits: int) -> tuple[s
             worst = float(known.min())
             index = [int(i) for i in np.unravel_index(int(known.argmin()), known.shape)]
             where = f"{name or 'params'}{index if index else ''}"
-    if worst >= digits:
+    # Small beside a gradient's entries a kink may be; a gradient of zeros has nothing to be beside.
+    largest = max((_largest(leaf) for leaf in found.leaves), default=arb(0))
+    alone = not largest > 0 and any(kink.certain for kink in found.kinks)
+    if worst >= digits and not alone:
         return "", False
     with_effect = [kink for kink in found.kinks if kink.effect > 0]
     if with_effect:
