@@ -225,6 +225,16 @@ class Backend(ABC):
 
         return hessian_vector_product
 
+    def curvature(self, f: ModelFunction) -> Operator:
+        """Return `(params, tangent, *args) -> <tangent, H tangent>`, forward over forward."""
+        inner = self.pushforward(f)
+
+        def curvature(params: PyTree, tangent: PyTree, *args: PyTree) -> Array:
+            slope = self.pushforward(lambda own, *rest: inner(own, tangent, *rest)[1])
+            return slope(params, tangent, *args)[1]
+
+        return self._scoped(curvature)
+
     def hessian(self, f: ModelFunction) -> Operator:
         """Return `(params, *args) -> hessian`: for each leaf of params, a pytree of params."""
         return self.jacobian(self._gradient(f))

@@ -90,7 +90,7 @@ class TorchAutograd(Backend):
                     f, primals, unflatten(structure, primals), args, given, keep
                 )
             if keep and not nested:
-                value = value.detach()
+                value, *gradients = map(_without_graph, (value, *gradients))
             return value, unflatten(structure, gradients)
 
         return value_and_gradient
@@ -115,6 +115,19 @@ class TorchAutograd(Backend):
             return unflatten(structure, values), unflatten(structure, pushed)
 
         return pushforward
+
+    def curvature(self, f: ModelFunction) -> Operator:
+        # Levels of dual numbers cannot be nested, those of torch.func can.
+        def curvature(params: PyTree, tangent: PyTree, *args: PyTree) -> Array:
+            params, args = self._native_params(params), self._native_args(args)
+            (tangent,) = self._native_args((tangent,))
+
+            def slope(own: PyTree) -> Array:
+                return torch.func.jvp(lambda inner: f(inner, *args), (own,), (tangent,))[1]
+
+            return torch.func.jvp(slope, (params,), (tangent,))[1]
+
+        return curvature
 
     def other_gradients(self, f: ModelFunction) -> dict[str, Operator]:
         # Eager autograd and functorch have rules of their own: they differ for a singular det.
@@ -188,6 +201,13 @@ def _primal(leaf: torch.Tensor) -> torch.Tensor:
         return primal
     tangent = forward_ad.unpack_dual(leaf).tangent
     return primal if tangent is None else forward_ad.make_dual(primal, tangent)
+
+
+def _without_graph(dual: torch.Tensor) -> torch.Tensor:
+    unpacked = forward_ad.unpack_dual(dual)
+    primal = unpacked.primal.detach()
+    tangent = unpacked.tangent
+    return primal if tangent is None else forward_ad.make_dual(primal, tangent.detach())
 
 
 def _tensors(tree: PyTree) -> list[torch.Tensor]:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gradparity.compare import check_gradient, compare_gradients
+from gradparity.compare import check_gradient, check_pushforward, compare_gradients
 
 pytestmark = pytest.mark.gradcheck
 
@@ -146,6 +146,55 @@ def test_wrong_torch_functions_are_called_by_their_fault(torch, torch_point, rul
     assert check.verdict == "differ"
     assert check.pattern == pattern
     assert [leaf.leaf for leaf in check.leaves if leaf.verdict == "differ"] == ["weights"]
+
+
+TANGENT = np.asarray([1.0, -0.5, 2.0, 0.3])
+
+
+@pytest.mark.parametrize(("rule", "verdict"), [("right", "agree"), ("slightly off", "differ")])
+def test_a_custom_jvp_is_a_pushforward(jax, rule, verdict):
+    import jax as library
+
+    f = jax_softplus(rule)[1]
+    check = check_pushforward(
+        f,
+        POINT,
+        tangent=TANGENT,
+        output_tangent=lambda x, v: library.jvp(f, (x,), (v.astype(x.dtype),))[1],
+    )
+    assert check.verdict == verdict, str(check)
+
+
+@pytest.mark.parametrize(
+    ("factor", "verdict", "named"), [(1.0, "agree", set()), (1.001, "differ", {(2,)})]
+)
+def test_the_jvp_of_a_torch_function_is_a_pushforward(torch, factor, verdict, named):
+    import torch as library
+
+    class Square(library.autograd.Function):
+        @staticmethod
+        def forward(x):
+            return x**2
+
+        @staticmethod
+        def setup_context(ctx, inputs, output):
+            ctx.save_for_forward(*inputs)
+
+        @staticmethod
+        def jvp(ctx, tangent):
+            (x,) = ctx.saved_tensors
+            slope = 2 * x
+            slope[2] *= factor
+            return slope * tangent
+
+    check = check_pushforward(
+        Square.apply,
+        torch.asarray(POINT),
+        tangent=torch.asarray(TANGENT),
+        output_tangent=lambda x, v: library.func.jvp(Square.apply, (x,), (v,))[1],
+    )
+    assert check.verdict == verdict, str(check)
+    assert {suspect.index for suspect in check.suspects} == named
 
 
 def test_torch_s_own_float32_tensors_are_checked_as_float32(torch, torch_point, load_backend):

@@ -42,6 +42,32 @@ def test_gradients_nest(torch_backend):
     torch.testing.assert_close(outer(x)[1], 96 * x**5)
 
 
+@pytest.mark.parametrize(
+    "f",
+    [
+        torch.linalg.det,
+        lambda matrix: torch.linalg.slogdet(matrix)[1],
+        lambda matrix: torch.sin(torch.linalg.inv(matrix)).sum(),
+    ],
+    ids=["det", "slogdet", "inv"],
+)
+def test_forward_over_reverse_follows_what_linear_algebra_keeps(torch_backend, f):
+    generator = torch.Generator().manual_seed(0)
+    matrix, tangent = (
+        torch.randn(3, 3, dtype=torch.float64, generator=generator) for _ in range(2)
+    )
+    expected = torch.autograd.functional.hvp(f, matrix, tangent)[1]
+    found = torch_backend.hessian_vector_product(f)(matrix, tangent)
+    torch.testing.assert_close(found, expected)
+    assert not found.requires_grad
+
+
+def test_the_curvature_along_a_tangent_is_its_product_with_the_hessian(torch_backend):
+    x, tangent = torch.arange(1.0, 4.0, dtype=torch.float64), torch.ones(3, dtype=torch.float64)
+    found = torch_backend.curvature(quartic)(x, tangent)
+    assert float(found) == pytest.approx(float((12 * x**2).sum()))
+
+
 def test_an_inner_gradient_sees_only_its_own_variable(torch_backend):
     def outer(x):
         _, slope = torch_backend.value_and_gradient(lambda y: (x * y).sum())(x)

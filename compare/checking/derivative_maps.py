@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -111,37 +112,120 @@ def check_hessian(
             + " of hessian and hessian_vector_product, expected one of them"
         )
     with spending(budget, name_of(f)) as granted:
-        first = GradientChecker(f, params, *args, seed=seed, backend=backend, spending=granted)
-        if first.function.blocked:
-            return first.check_tree(unflatten(first.function.structure, [*first.function.given]))
+        second = SecondDerivatives(f, params, args, seed, backend, granted)
+        if hessian_vector_product is not None:
+            return second.products(hessian_vector_product)
+        return second.matrix(hessian)
+
+
+class SecondDerivatives:
+    """Checks claims about the second derivatives of a real function at one point.
+
+    first: of the function itself; spending: what calls of f are asked of, for all claims together
+    """
+
+    def __init__(
+        self,
+        f: Callable[..., Any],
+        params: PyTree,
+        args: tuple[PyTree, ...],
+        seed: int,
+        backend: str | Backend | None,
+        spending: Spending,
+    ) -> None:
+        self.f, self.args, self.seed, self.spending = f, args, seed, spending
+        self.first = GradientChecker(
+            f, params, *args, seed=seed, backend=backend, spending=spending
+        )
+
+    @property
+    def function(self) -> Function:
+        return self.first.function
+
+    def matrix(self, hessian: PyTree | Callable[..., PyTree]) -> GradientCheck:
+        """Return the verdict on a whole Hessian."""
+        return self._within_budget(lambda: self._matrix(hessian))
+
+    def products(self, product: Callable[..., PyTree]) -> GradientCheck:
+        """Return the verdict on Hessian-vector products, along random tangents."""
+        return self._within_budget(
+            lambda: self._along(lambda _: self._whole, product, "Hessian-vector product")
+        )
+
+    def curvature(self, curvature: Callable[..., Any]) -> GradientCheck:
+        """Return the verdict on `(params, tangent, *args) -> <tangent, H tangent>`."""
+
+        def slope_along(tangent: Sequence[np.ndarray]) -> _Map:
+            gradient = self._gradient[0]
+
+            def slope(params: PyTree, *args: PyTree) -> Any:
+                leaves = flatten(gradient(params, *args))[0]
+                pairs = zip(tangent, leaves, strict=True)
+                return np.asarray(sum(v @ np.asarray(leaf).reshape(-1) for v, leaf in pairs))
+
+            return self._map(slope)
+
+        claim = "second derivative along a tangent"
+        return self._within_budget(lambda: self._along(slope_along, curvature, claim))
+
+    def _within_budget(self, judge: Callable[[], GradientCheck]) -> GradientCheck:
+        if self.function.blocked:
+            given = unflatten(self.function.structure, [*self.function.given])
+            return self.first.check_tree(given)
         try:
-            return _check_hessian(f, args, first, hessian, hessian_vector_product)
+            return judge()
         except BudgetSpent:
-            return unknown_to_all(first.function, seed, "Hessian", granted)
+            return unknown_to_all(self.function, self.seed, "Hessian", self.spending)
 
+    @cached_property
+    def _gradient(self) -> tuple[Callable[..., Any], str]:
+        """What slopes are taken of, and what a verdict says of it."""
+        return _certified_gradient(self.f, self.first)
 
-def _check_hessian(
-    f: Callable[..., Any],
-    args: tuple[PyTree, ...],
-    first: GradientChecker,
-    hessian: PyTree | Callable[..., PyTree] | None,
-    product: Callable[..., PyTree] | None,
-) -> GradientCheck:
-    gradient, note = _certified_gradient(f, first)
-    params = unflatten(first.function.structure, [*first.function.given])
-    backend, seed = first.function.backend, first.directions.seed
-    function = Function(gradient, params, args, backend, RANDOM, first.spending)
-    whole = _Map(gradient, params, args, function, seed, first.spending)
-    if product is not None:
-        check = _check_products(whole, product)
-    else:
+    @cached_property
+    def _whole(self) -> "_Map":
+        return self._map(self._gradient[0])
+
+    def _matrix(self, hessian: PyTree | Callable[..., PyTree]) -> GradientCheck:
+        whole = self._whole
         if callable(hessian):
-            hessian = first.function.call(hessian)
+            hessian = self.function.call(hessian)
         check = _check_map(whole, hessian, "Hessian")
-        note = f"{note}; {_symmetry(hessian, function.leaves)}"
-    spent = check.evaluations + first.function.evaluations
-    value = first.function.value
-    return replace(check, notes=(note, *check.notes), evaluations=spent, value=value)
+        symmetry = _symmetry(hessian, whole.function.leaves)
+        return self._about_f(check, f"{self._gradient[1]}; {symmetry}", check.evaluations)
+
+    def _along(
+        self,
+        whole: Callable[[Sequence[np.ndarray]], "_Map"],
+        claimed: Callable[..., PyTree],
+        claim: str,
+    ) -> GradientCheck:
+        checks, spent = [], 0
+        for draw in range(DIRECTIONS):
+            rng = np.random.default_rng([self.seed, draw])
+            leaves = self.function.leaves
+            tangent = [
+                leaf.scale * rng.choice((-1, 1), leaf.size) * rng.uniform(0.5, 1, leaf.size)
+                for leaf in leaves
+            ]
+            shaped = [v.reshape(leaf.shape) for v, leaf in zip(tangent, leaves, strict=True)]
+            native = self.function.backend.asarray(unflatten(self.function.structure, shaped))
+            given = self.function.call(lambda own, *rest, v=native: claimed(own, v, *rest))
+            of_tangent = whole(tangent)
+            before = of_tangent.function.evaluations
+            checks.append(of_tangent.along(tangent, claim).check_tree(given))
+            spent += of_tangent.function.evaluations - before
+        return self._about_f(max(checks, key=_badness), self._gradient[1], spent)
+
+    def _map(self, f: Callable[..., Any]) -> "_Map":
+        params = unflatten(self.function.structure, [*self.function.given])
+        function = Function(f, params, self.args, self.function.backend, RANDOM, self.spending)
+        return _Map(f, params, self.args, function, self.seed, self.spending)
+
+    def _about_f(self, check: GradientCheck, note: str, spent: int) -> GradientCheck:
+        spent += self.function.evaluations
+        notes = (note, *check.notes)
+        return replace(check, notes=notes, evaluations=spent, value=self.function.value)
 
 
 @dataclass(frozen=True)
@@ -273,25 +357,6 @@ def _blocks(
         raise InvalidSetting(text)
     cut = len(inputs)
     return [given[cut * i : cut * (i + 1)] for i in range(len(outputs))]
-
-
-def _check_products(whole: _Map, product: Callable[..., PyTree]) -> GradientCheck:
-    """Check Hessian-vector products along random tangents."""
-    checks = []
-    for draw in range(DIRECTIONS):
-        rng = np.random.default_rng([whole.seed, draw])
-        tangent = [
-            leaf.scale * rng.choice((-1, 1), leaf.size) * rng.uniform(0.5, 1, leaf.size)
-            for leaf in whole.function.leaves
-        ]
-        shaped = unflatten(
-            whole.function.structure,
-            [v.reshape(leaf.shape) for v, leaf in zip(tangent, whole.function.leaves, strict=True)],
-        )
-        native = whole.function.backend.asarray(shaped)
-        given = whole.function.call(lambda own, *rest, v=native: product(own, v, *rest))
-        checks.append(whole.along(tangent, "Hessian-vector product").check_tree(given))
-    return max(checks, key=_badness)
 
 
 def _certified_gradient(
