@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from gradparity.backends.rounding import CannotLift, lift
+from gradparity.compare import check_gradient
 
 X = np.random.default_rng(0).normal(size=(5, 4))
 W = {"W": np.random.default_rng(1).normal(size=(4, 3)), "b": np.asarray([0.1, -0.4, 0.3])}
@@ -233,3 +234,13 @@ def test_language_models_with_labels_are_lifted(torch):
         slope = (8 * (values[1e-4] - values[-1e-4]) - (values[2e-4] - values[-2e-4])) / 12e-4
         claimed = sum(float((along[name].numpy() * gradient[name]).sum()) for name in params)
         assert claimed == pytest.approx(slope, rel=1e-7)
+
+
+def test_a_function_that_holds_its_parameters_is_constant_and_not_random(load_backend):
+    load_backend("torch")
+    import torch
+
+    held = torch.tensor([0.1, 0.7, -1.3], requires_grad=True)
+    check = check_gradient(lambda p: (held**2).sum(), held, gradient=2 * held.detach())
+    assert check.verdict == "differ", str(check)
+    assert {suspect.expected for suspect in check.suspects} == {0.0}

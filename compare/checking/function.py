@@ -177,18 +177,16 @@ class Function:
         except Exception:  # f itself fails, which is better seen without the lifting
             return self._evaluate(self._native)
         self._count()
-        if lifted.casts or (lifted.widened and not self._runs_as_it_is()):
+        lifted_alone = bool(lifted.casts)
+        if lifted.widened and not lifted_alone:
+            try:  # it may run in float64 with what it holds in a lower precision, such as masks
+                return self._evaluate(self._native)
+            except Exception:
+                lifted_alone = True
+        if lifted_alone:
             self.casts, self.scalar = lifted.casts, lifted
             self._eager = self.backend._scoped(lifted.on_native)
         return value
-
-    def _runs_as_it_is(self) -> bool:
-        """Tell whether f runs in float64 with what it holds in a lower precision, such as masks."""
-        try:
-            self._evaluate(self._native)
-        except Exception:
-            return False
-        return True
 
     def _prepare(self) -> None:
         self._native = [self._to_native(leaf.array) for leaf in self.leaves]
