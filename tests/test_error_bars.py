@@ -61,9 +61,10 @@ def test_the_bar_is_short_on_smooth_functions_of_full_precision(found):
     assert found.usefulness >= 0.9, found.long
 
 
-def test_nothing_is_wrong_by_a_hundredth_while_claiming_a_thousandth(found):
+def test_nothing_is_wrong_by_a_hundredth_while_claiming_a_thousandth(found, request):
     # Fresh draws meet (1 - cos x) / x**2 near 2e-4: in two of twelve runs, one slope of 660 each.
-    assert len(found.silent) <= 0.004 * found.cases, found.silent
+    drawn = "held out" in request.node.name
+    assert len(found.silent) <= (0.004 * found.cases if drawn else 0), found.silent
 
 
 def test_smooth_functions_take_few_evaluations(found):
