@@ -244,3 +244,4 @@ def test_a_function_that_holds_its_parameters_is_constant_and_not_random(load_ba
     check = check_gradient(lambda p: (held**2).sum(), held, gradient=2 * held.detach())
     assert check.verdict == "differ", str(check)
     assert {suspect.expected for suspect in check.suspects} == {0.0}
+    assert "not zero where it should be (worst entry params[2]" in check.reason

@@ -26,6 +26,8 @@ def percent(error: float) -> str:
     """Write a relative error as a person says it: "5 %", "1e-06 of its size"."""
     if math.isnan(error):
         return "wrong"
+    if math.isinf(error):
+        return "not finite, or not zero where it should be"
     if error >= 10:
         return f"off by {error:.3g} times its size"
     return f"{100 * error:.3g} % off" if error >= 1e-3 else f"off by {error:.1e} of its size"
