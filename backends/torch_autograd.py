@@ -205,7 +205,7 @@ def _primal(leaf: torch.Tensor) -> torch.Tensor:
 
 def _without_graph(dual: torch.Tensor) -> torch.Tensor:
     unpacked = forward_ad.unpack_dual(dual)
-    primal = unpacked.primal.detach()
+    primal: torch.Tensor = unpacked.primal.detach()
     tangent = unpacked.tangent
     return primal if tangent is None else forward_ad.make_dual(primal, tangent.detach())
 
