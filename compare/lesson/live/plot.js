@@ -114,7 +114,7 @@ class Plot {
     }
   }
 
-  // A name for each style of line, in the upper corner.
+  // A name for each style of line, in the upper corner or from another place downwards.
   legend(names, x = PLOT.left + 12, y = PLOT.top + 14) {
     names.forEach(([style, text], row) => {
       const height = y + 16 * row;

@@ -36,7 +36,9 @@ for (const lab of document.querySelectorAll("#step-lab")) {
     plot.line(steps.map((step) => seen(step, 2)), control.dtype.value);
     plot.line([[h, 1e-18], [h, 100]], "now");
     plot.dot(...seen(h, 2), "now");
-    plot.legend([["second", words.forward], [control.dtype.value, words.central]]);
+    // Errors are large on the left, whatever the function: the corner below them is free.
+    const names = [["second", words.forward], [control.dtype.value, words.central]];
+    plot.legend(names, PLOT.left + 12, PLOT.height - PLOT.bottom - 24);
     plot.show();
 
     const near = Array.from({ length: 161 }, (_, index) => (index - 80) / 40);
