@@ -58,6 +58,6 @@ CLOSE = ((2.0**-20, 2.0**-30), (2.0**-12, 2.0**-22))
 BEND = 2.0**-10
 # Calls of f after which a search ends with what is known: of 2,000 random programs, only gradients
 # at dozens of kinks took more.
-MOST_EVALUATIONS = 1000
+MOST_EVALUATIONS = 1500
 # Calls after which compiling f pays back: JAX takes as long to compile a small f as for these.
 CALLS_BEFORE_COMPILING = 30
