@@ -314,11 +314,12 @@ class Account:
     def _close_by(self, leaf: int, entry: int, got: float, slope: Slope) -> tuple[float, ...]:
         """Return two difference quotients at steps so short that they just tell two slopes apart.
 
-        Their rounding, that of f and that of the entry, is then an eighth of the slopes' distance.
+        Their rounding, eight grains of f and that of the entry, is then an eighth of the slopes'
+        distance.
         """
         direction = {Span(leaf, entry, entry + 1): np.ones(1)}
         function, value = self.directions.function, self.directions.function.along(direction)
-        rounding = EPSILON * abs(function.value)
+        rounding = GRAINS * EPSILON * abs(function.value)
         rounding += function.resolution(direction) * max(abs(got), abs(slope.value))
         step = GRAINS * (rounding or EPSILON) / slope.distance(got)
         return tuple(
