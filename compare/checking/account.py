@@ -348,7 +348,7 @@ class Account:
         def others(distance: float, part: int = 64) -> np.ndarray:
             """Return how far slopes at points around are outside of those at the point."""
             met = "kink" in self.directions.kinds
-            number = FIRST_NEIGHBOURS ** (3 if kinked else 2 if met else 1)
+            number = FIRST_NEIGHBOURS * (16 if kinked else 2 if met else 1)
             near = [self._slope_beside(leaf, entry, k, distance, part) for k in range(number)]
             return np.array([max(slope.low - one, one - slope.high, 0.0) for one in near])
 
