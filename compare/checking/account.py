@@ -276,7 +276,7 @@ class Account:
             return slope.distance(got) - accepted >= WRONG * (slope.bar + tolerance)
 
         for step in self.directions.function.entry_steps(leaf, entry):
-            if len(slopes) == 2 and not (is_clear(slopes[0]) and slopes[1].bar > slopes[0].bar):
+            if len(slopes) == 2 and (is_clear(slopes[1]) or not is_clear(slopes[0])):
                 break
             slope = self.slope_of_entry(leaf, entry, step, got if hurry else None)
             slopes.append(slope)
