@@ -362,8 +362,9 @@ class Account:
                 # Noise makes another slope of every step. Where kinks meet, f is straight along
                 # each ray: the same slopes farther out. What bends or ripples has others there.
                 noise = max(noise, np.abs(near - others(close, 96)).max())
-                change = np.abs(near - others(far)).mean()
-                if near.max() >= GRAINS * noise and change <= near.mean() / 4:
+                if near.max() < GRAINS * noise:
+                    continue
+                if np.abs(near - others(far)).mean() <= near.mean() / 4:
                     break
         else:
             return hidden if kinked and not (clear and seen >= GRAINS * noise) else None
