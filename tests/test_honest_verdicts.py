@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from array_api_compat import array_namespace
 
 from gradparity.backends.errors import InvalidParameters, InvalidSetting, NonScalarLoss
 from gradparity.compare import check_gradient, compare_gradients
@@ -175,6 +176,20 @@ def test_an_entry_near_the_edge_of_its_domain_may_not_be_anything(factor):
         lambda p: -(p * np.log(p)).sum(), p, gradient=right * np.array([factor, 1, 1])
     )
     assert check.verdict != "agree"
+
+
+@pytest.mark.parametrize("fault", [1e-3, 1e-6, -2e-8])
+def test_an_entry_near_the_edge_hides_no_fault_of_all_entries(fault, load_backend):
+    load_backend("torch")
+    x = np.array([0.5, 2.1, 0.7, 0.13, 1.6e-5, 0.98])
+
+    def f(p):
+        xp = array_namespace(p)
+        return xp.sum(xp.log(1 + p**2) - xp.log(p))
+
+    right = 2 * x / (1 + x**2) - 1 / x
+    assert check_gradient(f, x, gradient=right).verdict == "agree"
+    assert check_gradient(f, x, gradient=right * (1 + fault)).verdict == "differ"
 
 
 @pytest.mark.parametrize("tiny", [1e-4, 1e-6, 1e-9])

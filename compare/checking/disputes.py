@@ -13,8 +13,9 @@ from .score import Claim, norm
 from .thresholds import CONFIRMED, DIGITS, LISTED, MOST_LEGAL, WRONG
 
 # Directions along the signs of what is disputed, apart from all others. In even rounds small
-# entries move as far as the others; otherwise, nothing would be seen of them.
-DISPUTE_ROUNDS = (30, 32)
+# entries move as far as the others, otherwise nothing would be seen of them; in odd ones by their
+# own size, otherwise those near the edge of a domain would drown all others.
+DISPUTE_ROUNDS = ((30, 32), (31, 33))
 
 
 @dataclass(frozen=True)
@@ -108,25 +109,29 @@ def _settle(
         np.sign(disputed[leaf]) if leaf in disputed else np.zeros(0)
         for leaf in range(len(claim.slopes))
     ]
-    wrong = set(disputed)
-    for round_, factor in zip(DISPUTE_ROUNDS, CONFIRMING_FACTORS, strict=True):
-        weights = account.directions.weights(round_)
-        shares = {
-            leaf: float(gaps @ (np.abs(weights[leaf]) * signs[leaf]))
-            for leaf, gaps in disputed.items()
-        }
-        score = account.directions.score(
-            claim, region, round_, factor, signs, known=abs(sum(shares.values()))
-        )
-        slope = score.slope
-        expected = score.got - sum(shares.values())
-        if slope.kind != "smooth" or not slope.known:
-            return _by_parts(account, claim, certificate, disputed)
-        bar = slope.bar + score.rounding
-        if not slope.distance(expected) <= bar:
-            # The reference is not what f says here: the claim is judged without it.
-            return _unsettled(account, claim, disputed)
-        wrong &= {leaf for leaf, share in shares.items() if abs(share) >= WRONG * bar}
+    wrong: set[int] = set()
+    for rounds in DISPUTE_ROUNDS:
+        wrong = set(disputed)
+        for round_, factor in zip(rounds, CONFIRMING_FACTORS, strict=True):
+            weights = account.directions.weights(round_)
+            shares = {
+                leaf: float(gaps @ (np.abs(weights[leaf]) * signs[leaf]))
+                for leaf, gaps in disputed.items()
+            }
+            score = account.directions.score(
+                claim, region, round_, factor, signs, known=abs(sum(shares.values()))
+            )
+            slope = score.slope
+            expected = score.got - sum(shares.values())
+            if slope.kind != "smooth" or not slope.known:
+                return _by_parts(account, claim, certificate, disputed)
+            bar = slope.bar + score.rounding
+            if not slope.distance(expected) <= bar:
+                # The reference is not what f says here: the claim is judged without it.
+                return _unsettled(account, claim, disputed)
+            wrong &= {leaf for leaf, share in shares.items() if abs(share) >= WRONG * bar}
+        if wrong:
+            break
     return _convicted(account, claim, certificate, disputed, wrong) + _doubtful(
         account, claim, certificate, {k: v for k, v in disputed.items() if k not in wrong}, wrong
     )

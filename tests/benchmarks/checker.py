@@ -75,7 +75,7 @@ def judged_wrong() -> Iterator[Row]:
             params, args = point(subject, seed, "float64")
             gradient = right_gradient(subject, params, args, "float64")
             right = check_gradient(subject.f, params, *args, gradient=gradient, seed=seed)
-            resolved = {leaf.name: leaf.resolution for leaf in right.leaves}
+            resolved = {leaf.leaf: leaf.resolution for leaf in right.leaves}
             for fault in faults(gradient, np.random.default_rng(seed)):
                 if not fault.size > ABOVE * resolved[fault.leaf]:
                     below += 1
