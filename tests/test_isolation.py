@@ -154,11 +154,13 @@ def test_no_process_is_left_behind():
 
 
 def test_a_process_that_cannot_start_is_a_failed_call(process, monkeypatch):
-    process.call(exit_at_once)
+    process.call(add, 1, 1)
+    process.stop()
     monkeypatch.setattr(sys, "path", [])  # neither gradparity nor anything else is found
     failure = process.call(add, 1, 1)
-    assert failure.kind is FailureKind.CRASHED
-    assert "last words" in failure.reason
+    assert failure == Failure(FailureKind.CRASHED, "no process could be started")
+    monkeypatch.undo()
+    assert process.call(add, 1, 1) == 2
 
 
 @pytest.mark.parametrize(

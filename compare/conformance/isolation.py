@@ -3,24 +3,21 @@
 import faulthandler
 import os
 import pickle
-import queue
 import re
 import signal
-import struct
-import subprocess
-import sys
 import tempfile
-import threading
-import time
 from collections.abc import Callable
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import IO, Any, Self
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
 
 from gradparity.backends.errors import GradparityError
 
-HEADER = struct.Struct(">Q")  # the length of the pickle that follows
-START_LIMIT = 60.0  # seconds for an interpreter to come up on a busy machine
+if TYPE_CHECKING:
+    from pebble import ProcessPool
+
 GRACE = 2.0  # seconds for the process to write down where it hangs, before it is killed
 
 
@@ -56,8 +53,8 @@ class IsolatedProcess:
 
     def __init__(self, time_limit: float) -> None:
         self.time_limit = time_limit
-        self._process: subprocess.Popen[bytes] | None = None
-        self._complaints: IO[bytes] | None = None
+        self._pool: ProcessPool | None = None
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -70,84 +67,60 @@ class IsolatedProcess:
 
     def call(self, function: Callable[..., Any], *args: Any) -> Any | Failure:
         """Return `function(*args)`, or the Failure that it ended in."""
-        request = _pickled(function, args, self.time_limit)
-        if self._process is None:
-            self._start()
-            if self._answer(None, START_LIMIT) is None:
-                return self._bury(FailureKind.CRASHED)
-        started = time.monotonic()
-        answer = self._answer(request, self.time_limit + GRACE)
-        if answer is None:
-            late = time.monotonic() - started >= self.time_limit
-            return self._bury(FailureKind.TIMED_OUT if late else FailureKind.CRASHED)
+        from pebble import ProcessExpired
+
+        request = _pickled(function, args)
+        pool = self._pool or self._start()
+        limit = self.time_limit
+        future = pool.schedule(_reply, args=(request, limit), timeout=limit + GRACE)
+        try:
+            answer = future.result()
+        except TimeoutError:
+            why = f"no answer within {limit:g} s" + self._last_words()
+            return Failure(FailureKind.TIMED_OUT, why)
+        except ProcessExpired as error:
+            return Failure(FailureKind.CRASHED, _ending(error.exitcode or 0) + self._last_words())
+        except BrokenProcessPool:
+            self.stop()
+            return Failure(FailureKind.CRASHED, "no process could be started")
         try:
             return pickle.loads(answer)
         except Exception as error:
             return Failure(FailureKind.RAISED, f"the answer cannot be read: {describe(error)}")
 
-    def _start(self) -> None:
-        self._complaints = tempfile.TemporaryFile()
-        start = (
-            "import sys; sys.path[:] = sys.argv[1:]; "
-            "from gradparity.compare.conformance.isolation import serve; serve()"
+    def _start(self) -> "ProcessPool":
+        from loky.backend import get_context
+        from pebble import ProcessPool
+
+        self._folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+        # Loky's processes share no threads with this one, and do not run its main script again.
+        self._pool = ProcessPool(
+            max_workers=1,
+            context=get_context("loky"),
+            initializer=_begin,
+            initargs=(str(self._complaints),),
         )
-        self._process = subprocess.Popen(
-            [sys.executable, "-X", "faulthandler", "-c", start, *sys.path],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._complaints,
-            start_new_session=True,  # what it starts in turn can be ended with it
-        )
+        return self._pool
 
-    def _answer(self, request: bytes | None, limit: float) -> bytes | None:
-        """Send the request and wait for one answer; None stands for none in time, or death."""
-        process = self._process
-        assert process is not None
-        answers: queue.Queue[bytes | None] = queue.Queue()
+    @property
+    def _complaints(self) -> Path:
+        """What the process writes to standard output and standard error."""
+        assert self._folder is not None
+        return Path(self._folder.name) / "complaints"
 
-        def exchange() -> None:
-            try:
-                if request is not None:
-                    _write(process.stdin, request)
-                answers.put(_read(process.stdout))
-            except (OSError, ValueError):  # the process, or this end of the pipe, is gone
-                answers.put(None)
-
-        threading.Thread(target=exchange, daemon=True).start()
-        try:
-            return answers.get(timeout=limit)
-        except queue.Empty:
-            return None
-
-    def _bury(self, kind: FailureKind) -> Failure:
-        """Stop the process and tell what it left behind."""
-        assert self._process is not None
-        assert self._complaints is not None
-        process, complaints = self._process, self._complaints
-        try:  # a process that is dying on its own has an exit status worth telling
-            process.wait(timeout=0 if kind is FailureKind.TIMED_OUT else GRACE)
-        except subprocess.TimeoutExpired:
-            _kill(process)
-        complaints.seek(0)
-        text = complaints.read().decode(errors="replace")
-        self.stop()
-        if kind is FailureKind.TIMED_OUT:
-            ending = f"no answer within {self.time_limit:g} s"
-        else:
-            ending = _ending(process.returncode)
-        return Failure(kind, ending + _last_words(text))
+    def _last_words(self) -> str:
+        """Return where the process was when it ended, and forget it."""
+        text = self._complaints.read_text(errors="replace")
+        self._complaints.write_text("")
+        return _last_words(text)
 
     def stop(self) -> None:
         """End the process, if there is one; the next call would start another."""
-        if self._process is not None and self._complaints is not None:
-            _kill(self._process)
-            for pipe in (self._process.stdin, self._process.stdout, self._complaints):
-                try:
-                    if pipe is not None:
-                        pipe.close()
-                except OSError:  # a request that nobody read is lost
-                    pass
-        self._process = self._complaints = None
+        if self._pool is not None and self._folder is not None:
+            self._pool.stop()
+            self._pool.join()
+            self._folder.cleanup()
+        self._pool = self._folder = None
 
 
 def describe(error: BaseException) -> str:
@@ -158,68 +131,40 @@ def describe(error: BaseException) -> str:
     return f"{type(error).__name__}: {message}" if message else type(error).__name__
 
 
-def serve() -> None:
-    """Answer calls until the other end closes; this is what the other process runs."""
-    # The pipes are kept aside: what a call reads or prints must not mix with them.
-    requests, replies = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+def _begin(complaints: str) -> None:
+    """Keep what calls print, and where they crash, out of the way; calls read nothing."""
     nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
-    os.dup2(2, 1)
-    _write(replies, b"ready")
-    while (request := _read(requests)) is not None:
-        _write(replies, _reply(request))
+    kept = os.open(complaints, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    for stream, target in ((0, nothing), (1, kept), (2, kept)):
+        os.dup2(target, stream)
+    faulthandler.enable(file=2)
 
 
-def _reply(request: bytes) -> bytes:
+def _reply(request: bytes, time_limit: float) -> bytes:
+    """Answer one call; this is what the other process does."""
+    # A thread outside Python's reach: it says where even a loop in C hangs.
+    faulthandler.dump_traceback_later(time_limit, file=2)
     try:
-        time_limit, call = pickle.loads(request)
-        # A thread outside Python's reach: it ends even a loop in C, and says where that was.
-        faulthandler.dump_traceback_later(time_limit, exit=True, file=2)
-        function, args = pickle.loads(call)
-        reply = pickle.dumps(function(*args))
+        function, args = pickle.loads(request)
+        return pickle.dumps(function(*args))
     except BaseException as error:  # a call of sys.exit() included
-        reply = pickle.dumps(Failure(FailureKind.RAISED, describe(error)))
+        return pickle.dumps(Failure(FailureKind.RAISED, describe(error)))
     finally:
         faulthandler.cancel_dump_traceback_later()
-    return reply
 
 
-def _pickled(function: Callable[..., Any], args: tuple[Any, ...], time_limit: float) -> bytes:
+def _pickled(function: Callable[..., Any], args: tuple[Any, ...]) -> bytes:
     import cloudpickle
 
     try:
-        # Unpickling may import what the call is about: that is done under the time limit.
-        return pickle.dumps((time_limit, cloudpickle.dumps((function, args))))
+        pickled: bytes = cloudpickle.dumps((function, args))
     except Exception as error:
         raise NotIsolable(
             f"got {getattr(function, '__name__', function)} with arguments that cannot be sent to "
             f"another process ({describe(error)}); expected functions and data that pickle takes: "
             "define them in a module, or go without isolation"
         ) from error
-
-
-def _write(pipe: IO[bytes] | None, content: bytes) -> None:
-    assert pipe is not None
-    pipe.write(HEADER.pack(len(content)) + content)
-    pipe.flush()
-
-
-def _read(pipe: IO[bytes] | None) -> bytes | None:
-    assert pipe is not None
-    header = pipe.read(HEADER.size)
-    if len(header) < HEADER.size:
-        return None
-    (length,) = HEADER.unpack(header)
-    content = pipe.read(length)
-    return content if len(content) == length else None
-
-
-def _kill(process: subprocess.Popen[bytes]) -> None:
-    try:
-        os.killpg(process.pid, signal.SIGKILL)
-    except (AttributeError, ProcessLookupError, PermissionError):  # Windows, or already gone
-        process.kill()
-    process.wait()
+    return pickled
 
 
 def _ending(status: int) -> str:
