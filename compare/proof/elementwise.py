@@ -5,7 +5,7 @@ A table, one line for each function, of its value and of its slope in each opera
 be enclosed where the balls tell on which side they are.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from .enclosed import (
     each,
     place,
     scaled,
+    settled,
     short,
 )
 
@@ -110,7 +111,7 @@ SMOOTH: dict[str, Smooth] = {
         _power,
         (
             lambda a, b, y: 0 if b == 0 else b * a ** (b - 1),
-            lambda a, b, y: y * a.log(),
+            lambda a, b, y: 0 if y == 0 else y * a.log(),
         ),
     ),
     "atan2": (
@@ -146,6 +147,8 @@ def smooth(name: str, *operands: Enclosed) -> Enclosed:
         slopes = FROM_VALUES.get(name, slopes)
     values = [balls(operand.value) for operand in operands]
     result = each(function, *values)
+    if name in EDGES:
+        _off_the_edge(name, operands, values)
 
     def pullback(cotangent: np.ndarray) -> tuple[np.ndarray | None, ...]:
         return tuple(
@@ -156,6 +159,32 @@ def smooth(name: str, *operands: Enclosed) -> Enclosed:
         )
 
     return computed(name, result, operands, pullback)
+
+
+# Where f is defined on one side only, or jumps, though a formula gives a slope there: of the first
+# operand, which depends on parameters.
+EDGES: dict[str, Callable[[Any, Any], bool]] = {
+    "power": lambda a, b: a.contains(0) and not (b.is_integer() and b.is_exact()),
+    "atan2": lambda a, b: a.contains(0) and not b > 0,
+}
+# What is not negative, however its operands move.
+NOT_NEGATIVE = ("abs", "square", "exp", "sqrt")
+
+
+def _off_the_edge(name: str, operands: Sequence[Enclosed], values: Sequence[Any]) -> None:
+    first, second = operands
+    if not first.depends or name == "power" and first.operation in NOT_NEGATIVE:
+        return
+    at = np.asarray(each(EDGES[name], *values), bool)
+    if at.any():
+        index = tuple(int(i) for i in np.argwhere(at)[0])
+        ball = np.broadcast_to(values[0], at.shape)[index]
+        node = Enclosed(at, name, (first,))
+        how = "exactly" if ball == 0 else f"to within {short(ball)}"
+        raise NotProved(
+            f"{place(node, index)} is on the edge of {name}, {how}: no slope on both sides",
+            hopeless=bool(ball == 0),
+        )
 
 
 def _unbroadcast(cotangent: Any, shape: tuple[int, ...]) -> np.ndarray:
@@ -254,8 +283,9 @@ def compared(name: str, a: Enclosed, b: Enclosed) -> Enclosed:
     if a is b:  # as x != x, which asks for NaN
         zeros = np.zeros(a.shape)
         return constant(getattr(np, name)(zeros, zeros))
-    if a.value.dtype.kind == b.value.dtype.kind == "b":
+    if all(x.value.dtype.kind in "biu" for x in (a, b)):
         return logical(getattr(np, name), a, b)
+    settled(a), settled(b)
     depends = a.depends or b.depends
     if not depends and a.value.dtype != object and b.value.dtype != object:
         return constant(getattr(np, name)(a.value, b.value))
@@ -266,10 +296,8 @@ def compared(name: str, a: Enclosed, b: Enclosed) -> Enclosed:
     if unknown.any() and not as_engines.get():
         index = tuple(int(i) for i in np.argwhere(unknown)[0])
         raise _not_decided(node, index, gap[index])
-    if depends:
-        node.ties = unknown | each(lambda d: d == 0, gap).astype(bool)
-    elif unknown.any():
-        node.ties = unknown
+    ties = unknown | each(lambda d: d == 0, gap).astype(bool) if depends else unknown
+    node.ties = ties if ties.any() else None
     return node
 
 
@@ -368,7 +396,7 @@ def stepped(name: str, x: Enclosed) -> Enclosed:
 
     raises: NotProved where x depends on parameters and may be where the step is
     """
-    values = balls(x.value)
+    values = balls(settled(x).value)
     result = each(STEPS[name], values)
     node = Enclosed(result, name, (x,), depends=x.depends)
     for index in np.ndindex(values.shape):

@@ -7,7 +7,8 @@ exact derivatives. Arrays that are known exactly stay NumPy's, others are arrays
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
@@ -84,8 +85,7 @@ def computed(
     """Return the result of an operation, with its pullback where parameters go into it."""
     value = np.asarray(value)
     for parent in parents:
-        if parent.ties is not None and parent.ties.any():
-            raise at_a_tie(parent)
+        settled(parent)
     depends = pullback is not None and any(parent.depends for parent in parents)
     if not depends:
         return Enclosed(value, operation)
@@ -93,17 +93,64 @@ def computed(
 
 
 def constant(value: Any) -> Enclosed:
-    """Return an array that no parameter goes into: floats and integers are taken as they are."""
-    return Enclosed(np.asarray(value))
+    """Return an array that no parameter goes into: floats and integers are taken as they are.
+
+    raises: NotProved for complex numbers, and floats that float64 does not hold
+    """
+    value = np.asarray(value)
+    if value.dtype.kind == "c":
+        raise NotProved("f computes with complex numbers, for which there are no balls here")
+    if value.dtype.kind == "f" and value.dtype.itemsize > 8:
+        exact = value.astype(np.float64)
+        if not np.array_equal(exact, value, equal_nan=True):
+            raise NotProved(f"f computes with numbers of {value.dtype} that float64 does not hold")
+        value = exact
+    return Enclosed(value)
 
 
-def at_a_tie(comparison: Enclosed) -> NotProved:
-    assert comparison.ties is not None
-    index = tuple(int(i) for i in np.argwhere(comparison.ties)[0])
-    return NotProved(
-        f"{place(comparison, index)} is at the edge of {comparison.operation}, an exact tie: "
-        "f changes its branch there"
+def settled(x: Enclosed) -> Enclosed:
+    """Return an array, of which no entry is on the edge of two branches.
+
+    raises: NotProved where one is
+    """
+    if x.ties is None or not x.ties.any():
+        return x
+    index = tuple(int(i) for i in np.argwhere(x.ties)[0])
+    raise NotProved(
+        f"{place(x, index)} is at the edge of {x.operation}, an exact tie: f changes its branch "
+        "there"
     )
+
+
+def whole_numbers(x: Enclosed) -> np.ndarray:
+    """Return an array that says where entries are.
+
+    raises: NotProved where balls do not decide it
+    """
+    if settled(x).value.dtype == object:
+        raise NotProved("an index is not a whole number")
+    return np.asarray(x.value)
+
+
+@contextmanager
+def following(name: str) -> Iterator[None]:
+    """Name the operation that something is refused for; what a rule does not expect is refused."""
+    try:
+        yield
+    except NotProved:
+        raise
+    except Exception as error:
+        said = " ".join(str(error).split())[:200]
+        raise NotProved(f"{name} cannot be followed: {type(error).__name__}: {said}") from error
+
+
+def of_shape(name: str, found: Any, shape: Sequence[int]) -> None:
+    """Check the shape of what a rule made of an operation.
+
+    raises: NotProved where it is not that of f's own result
+    """
+    if isinstance(found, Enclosed) and found.shape != tuple(shape):
+        raise NotProved(f"{name} gives shape {tuple(shape)} in f, and {found.shape} in balls")
 
 
 def place(node: Enclosed, index: tuple[int, ...]) -> str:
@@ -184,10 +231,13 @@ class Kink:
     effect: float
     certain: bool = False
 
+    @property
+    def exact(self) -> bool:
+        return bool(self.node.kinks[self.index] == 0)
+
     def __str__(self) -> str:
         gap = self.node.kinks[self.index]
-        exact = gap == 0
-        distance = "an exact tie" if exact else f"to within {short(gap)}"
+        distance = "an exact tie" if self.exact else f"to within {short(gap)}"
         name = self.node.operation
         return f"{place(self.node, self.index)} is at the kink of {name}, {distance}"
 

@@ -13,6 +13,7 @@ from .enclosed import (
     Enclosed,
     Kink,
     NotProved,
+    balls,
     each,
     first_trouble,
     gradient_of,
@@ -39,12 +40,18 @@ class Enclosure:
     precision: int
     trouble: str | None
 
+    @property
+    def kinked(self) -> bool:
+        """Whether f is at a kink, exactly, and its value depends on the side."""
+        return any(kink.certain and kink.exact for kink in self.kinks)
+
     def digits(self, leaf: int, wanted: int) -> np.ndarray:
         """Return to how many digits each entry is known.
 
-        One that is less than 10**-wanted of its leaf's scale is counted as if it were as large.
+        One that is less than 10**-wanted of its leaf's scale is counted as if it were as large,
+        unless f has a kink there: what has no slope is not 0, however small the kink.
         """
-        floor = self.scales[leaf] * arb(10) ** -wanted
+        floor = arb(0) if self.kinked else self.scales[leaf] * arb(10) ** -wanted
 
         def digits_of(ball: Any) -> float:
             if not ball.is_finite():
@@ -53,6 +60,8 @@ class Enclosure:
             if radius == 0:
                 return math.inf
             size = abs(ball.mid())
+            if size == 0 and floor == 0:
+                return -math.inf
             return float(((size if size > floor else floor) / radius).log()) / math.log(10)
 
         return np.asarray(each(digits_of, self.leaves[leaf]), np.float64)
@@ -72,7 +81,8 @@ def enclose_at(
         ]
         result = program.follow(nodes)
         gradient, kinks = gradient_of(result, nodes)
-        finite = all(is_finite(ball) for leaf in gradient for ball in leaf.ravel())
+        values = [result.value, *gradient]
+        finite = all(is_finite(ball) for leaf in values for ball in balls(leaf).ravel())
         trouble = None if finite else first_trouble(result) or _steep(result, nodes)
         return Enclosure(gradient, _scales(gradient, result), kinks, precision, trouble)
 
@@ -144,14 +154,11 @@ def _shortcoming(found: Enclosure, names: Sequence[str], digits: int) -> tuple[s
             worst = float(known.min())
             index = [int(i) for i in np.unravel_index(int(known.argmin()), known.shape)]
             where = f"{name or 'params'}{index if index else ''}"
-    # Small beside a gradient's entries a kink may be; a gradient of zeros has nothing to be beside.
-    largest = max((_largest(leaf) for leaf in found.leaves), default=arb(0))
-    alone = not largest > 0 and any(kink.certain for kink in found.kinks)
-    if worst >= digits and not alone:
-        return "", False
+    if worst >= digits:
+        return (f"{found.trouble}, so that f has no value", False) if found.trouble else ("", False)
     with_effect = [kink for kink in found.kinks if kink.effect > 0]
     if with_effect:
-        exact = [kink for kink in with_effect if kink.node.kinks[kink.index] == 0]
+        exact = [kink for kink in with_effect if kink.exact]
         chosen = max(exact or with_effect, key=lambda kink: kink.effect)
         others = len(with_effect) - 1
         more = f", and {others} more kinks" if others else ""

@@ -17,7 +17,18 @@ from gradparity.backends.pytrees import PyTree, flatten, unflatten
 from . import elementwise as entrywise
 from . import operations as arrays
 from .elementwise import smooth
-from .enclosed import Enclosed, NotProved, at_a_tie, balls, computed, constant, nothing
+from .enclosed import (
+    Enclosed,
+    IsRandom,
+    NotProved,
+    balls,
+    computed,
+    constant,
+    following,
+    nothing,
+    of_shape,
+    whole_numbers,
+)
 from .recorded_program import astype, counted, of_numbers, unknown
 
 MOST_STEPS = 100_000  # of one while loop
@@ -69,7 +80,12 @@ QUICK = WHOLE | frozenset(
     "sub mul neg abs max min eq ne lt le gt ge broadcast_in_dim concatenate convert_element_type "
     "reshape rev select_n slice squeeze transpose".split()
 )
-CALLS = ("call_jaxpr", "jaxpr", "fun_jaxpr")
+# Operations that do nothing but call a jaxpr.
+CALLS = frozenset(
+    "jit pjit call closed_call core_call remat remat2 checkpoint custom_jvp_call custom_vjp_call "
+    "custom_vjp_call_jaxpr custom_vmap_call".split()
+)
+CALLED = ("jaxpr", "call_jaxpr", "fun_jaxpr", "call")
 
 
 class JaxProgram:
@@ -84,12 +100,18 @@ class JaxProgram:
             def flat(leaves: list[Any], others: list[Any]) -> Any:
                 return f(unflatten(structure, leaves), *unflatten(others_structure, others))
 
+            def traced() -> ClosedJaxpr:
+                return jax.make_jaxpr(lambda *given: flat(*given))(leaves, others)
+
             try:
-                self._closed = jax.make_jaxpr(flat)(leaves, others)
+                self._closed = traced()
+                again = traced()
             except (jax.errors.JAXTypeError, jax.errors.JAXIndexError) as error:
                 flat(leaves, others)  # raises what f itself raises
                 first = str(error).partition("\n")[0]
                 raise NotProved(f"its operations cannot be traced: {first}") from error
+            if not _same(self._closed, again):
+                raise IsRandom("f is random: its constants differ from call to call: fix its seed")
             outputs = self._closed.out_avals
             if len(outputs) != 1 or np.dtype(outputs[0].dtype).kind not in "fV":
                 raise NotProved(f"f returns {outputs}; expected one real number")
@@ -101,9 +123,17 @@ class JaxProgram:
             return evaluate(self._closed, inputs)[0]
 
 
+def _same(one: ClosedJaxpr, other: ClosedJaxpr) -> bool:
+    """Return whether two jaxprs are of the same operations and constants."""
+    if str(one.jaxpr) != str(other.jaxpr) or len(one.consts) != len(other.consts):
+        return False
+    pairs = zip(one.consts, other.consts, strict=True)
+    return all(a is b or np.array_equal(_number(a), _number(b), equal_nan=True) for a, b in pairs)
+
+
 def _number(leaf: Any) -> np.ndarray:
     array = np.asarray(leaf)
-    return array.astype(np.float64) if array.dtype.kind not in "biu" else array
+    return array.astype(np.float64) if array.dtype.kind not in "biuc" else array
 
 
 def evaluate(closed: ClosedJaxpr, inputs: Sequence[Enclosed]) -> list[Enclosed]:
@@ -119,7 +149,11 @@ def _run(jaxpr: Any, consts: Sequence[Enclosed], inputs: Sequence[Enclosed]) -> 
         return constant(_number(atom.val)) if isinstance(atom, Literal) else known[atom]
 
     for equation in jaxpr.eqns:
-        found = _follow(equation, [read(atom) for atom in equation.invars])
+        name = equation.primitive.name
+        with following(name):
+            found = _follow(equation, [read(atom) for atom in equation.invars])
+            for out, result in zip(equation.outvars, found, strict=True):
+                of_shape(name, result, out.aval.shape)
         known.update(zip(equation.outvars, found, strict=True))
     return [read(atom) for atom in jaxpr.outvars]
 
@@ -140,10 +174,9 @@ def _follow(equation: Any, xs: list[Enclosed]) -> list[Enclosed]:
         return found if isinstance(found, list) else [found]
     if name in MOVED:
         return _move(equation, xs, MOVED[name])
-    for call in CALLS:
-        if call in params:
-            inner = params[call]
-            return evaluate(inner, xs) if hasattr(inner, "consts") else _run(inner, [], xs)
+    if name in CALLS:
+        inner = next(params[key] for key in CALLED if key in params)
+        return evaluate(inner, xs) if hasattr(inner, "consts") else _run(inner, [], xs)
     return [of_numbers(name, name, xs)]
 
 
@@ -176,7 +209,7 @@ def _move(equation: Any, xs: list[Enclosed], count: int) -> list[Enclosed]:
         numbered.append(jax.numpy.arange(start, start + size).reshape(x.shape))
         start += size
     others = [
-        jax.numpy.asarray(_whole(x), atom.aval.dtype)
+        jax.numpy.asarray(whole_numbers(x), atom.aval.dtype)
         for x, atom in zip(xs[count:], equation.invars[count:], strict=True)
     ]
     params = dict(equation.params)
@@ -197,14 +230,6 @@ def _picked(flat: Enclosed, places: np.ndarray, size: int) -> Enclosed:
     if not outside.any():
         return picked
     return entrywise.where(constant(outside), constant(np.full(places.shape, np.nan)), picked)
-
-
-def _whole(x: Enclosed) -> np.ndarray:
-    if x.ties is not None and x.ties.any():
-        raise at_a_tie(x)
-    if x.value.dtype == object:
-        raise NotProved("an index is not a whole number")
-    return np.asarray(x.value)
 
 
 # Rules.
@@ -237,7 +262,8 @@ def _select(_: Any, which: Enclosed, *cases: Enclosed) -> Enclosed:
         return entrywise.where(which, cases[1], cases[0])
     found = cases[0]
     for number, case in enumerate(cases[1:], 1):
-        found = entrywise.where(constant(which.value == number), case, found)
+        chosen = entrywise.compared("equal", which, constant(number))
+        found = entrywise.where(chosen, case, found)
     return found
 
 
@@ -330,7 +356,7 @@ def _scatter_add(equation: Any, x: Enclosed, where: Enclosed, updates: Enclosed)
     def scattered(values: Any) -> Any:
         zeros = jax.numpy.zeros(x.shape)
         return equation.primitive.bind(
-            zeros, jax.numpy.asarray(_whole(where)), values, **equation.params
+            zeros, jax.numpy.asarray(whole_numbers(where)), values, **equation.params
         )
 
     numbers = jax.numpy.arange(1.0, math.prod(x.shape) + 1).reshape(x.shape)
@@ -354,7 +380,7 @@ def _scatter(equation: Any, x: Enclosed, where: Enclosed, updates: Enclosed) -> 
     numbers = jax.numpy.arange(size).reshape(x.shape)
     others = jax.numpy.arange(size, size + math.prod(updates.shape)).reshape(updates.shape)
     places = equation.primitive.bind(
-        numbers, jax.numpy.asarray(_whole(where)), others, **equation.params
+        numbers, jax.numpy.asarray(whole_numbers(where)), others, **equation.params
     )
     flat = arrays.concat([arrays.reshape(x, (-1,)), arrays.reshape(updates, (-1,))], 0)
     return [arrays.index(flat, np.asarray(places))]
@@ -425,7 +451,7 @@ def _linear_solve(equation: Any, *xs: Enclosed) -> list[Enclosed]:
 
 
 def _truth(x: Enclosed) -> Any:
-    return _whole(x)[()]
+    return whole_numbers(x)[()]
 
 
 def _cond(equation: Any, which: Enclosed, *xs: Enclosed) -> list[Enclosed]:

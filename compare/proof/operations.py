@@ -21,6 +21,7 @@ from .enclosed import (
     nothing,
     place,
     scaled,
+    settled,
     short,
     zero_radius,
 )
@@ -84,7 +85,7 @@ def concat(arrays: Sequence[Enclosed], axis: int) -> Enclosed:
 
 def total(x: Enclosed, axes: tuple[int, ...], keepdims: bool = False) -> Enclosed:
     axes = tuple(axis % x.ndim for axis in axes)
-    if x.value.dtype.kind in "biu":
+    if settled(x).value.dtype.kind in "biu":
         return constant(np.sum(x.value, axis=axes, keepdims=keepdims))
     value = np.asarray(np.sum(balls(x.value), axis=axes, keepdims=keepdims))
     if 0 in x.shape:
@@ -163,7 +164,7 @@ def cumulative_product(x: Enclosed, axis: int) -> Enclosed:
 
 def matmul(a: Enclosed, b: Enclosed) -> Enclosed:
     """Return the products of matrices of at least two axes, the leading ones broadcast."""
-    if a.value.dtype.kind in "biu" and b.value.dtype.kind in "biu":
+    if all(settled(x).value.dtype.kind in "biu" for x in (a, b)):
         return constant(a.value @ b.value)
     left, right = a.value, b.value
 
@@ -354,7 +355,7 @@ def order(x: Enclosed, axis: int, name: str = "argsort") -> np.ndarray:
 
     raises: NotProved where balls do not tell the order of entries, or two of them are equal
     """
-    if x.value.dtype != object and not x.depends:
+    if settled(x).value.dtype != object and not x.depends:
         return np.argsort(x.value, axis=axis, kind="stable")
     values = np.moveaxis(balls(x.value), axis, -1)
     found = np.empty(values.shape, np.intp)

@@ -10,7 +10,14 @@ import numpy as np
 
 from gradparity.backends.checks import is_floating
 from gradparity.backends.errors import InvalidParameters, InvalidSetting, NonScalarLoss
-from gradparity.backends.pytrees import PyTree, flatten, leaf_names, private_numpy, unflatten
+from gradparity.backends.pytrees import (
+    PyTree,
+    flatten,
+    leaf_names,
+    private_numpy,
+    tree_map,
+    unflatten,
+)
 from gradparity.backends.rounding import Rounding, Unmeasured, measure_rounding
 
 from .concluding import conclude
@@ -53,7 +60,7 @@ def prove_gradient(
         NonScalarLoss, and what f raises
     """
     _check_settings(digits, rtol, seconds)
-    claim = gradient(params, *args) if callable(gradient) else gradient
+    claim = gradient(*_copied((params, *args))) if callable(gradient) else gradient
     (proof,) = prove_gradients(
         f, params, *args, gradients=[claim], digits=digits, rtol=rtol, seconds=seconds
     )
@@ -76,10 +83,12 @@ def prove_gradients(
     leaves = [_as_float64(name, leaf) for name, leaf in zip(names, given, strict=True)]
     found, reason, granted = None, "", None
     try:
+        _check_finite(names, leaves)
         program = read_program(f, params, unflatten(structure, leaves), args)
-        if program.value.size != 1:
+        if program.value.size != 1 or program.value.dtype.kind == "b":
+            shape, dtype = program.value.shape, program.value.dtype
             raise NonScalarLoss(
-                f"{getattr(f, '__name__', 'f')} returned shape {program.value.shape}; expected "
+                f"{getattr(f, '__name__', 'f')} returned {dtype} of shape {shape}; expected "
                 "one real number: reduce it, for instance with xp.mean or xp.sum"
             )
         found, reason = enclose(program, leaves, names, digits, seconds)
@@ -139,6 +148,27 @@ def _check_settings(digits: int, rtol: float | None, seconds: float) -> None:
         raise InvalidSetting(f"got rtol={rtol!r}, expected a number that is not negative")
     if not seconds > 0:
         raise InvalidSetting(f"got seconds={seconds!r}, expected a positive number")
+
+
+def _copied(tree: PyTree) -> Any:
+    """Return the same in memory of its own: a rule may write into what it is given."""
+
+    def copied(leaf: Any) -> Any:
+        if isinstance(leaf, np.ndarray):
+            return leaf.copy()
+        if framework_of(leaf) == "torch":
+            return leaf.detach().clone().requires_grad_(leaf.requires_grad)
+        return leaf
+
+    return tree_map(copied, tree)
+
+
+def _check_finite(names: Sequence[str], leaves: Sequence[np.ndarray]) -> None:
+    for name, leaf in zip(names, leaves, strict=True):
+        if not np.isfinite(leaf).all():
+            index = tuple(int(i) for i in np.argwhere(~np.isfinite(leaf))[0])
+            at = f"{name or 'params'}{list(index) if index else ''}"
+            raise NotProved(f"{at} is {leaf[index]}: f has no slope by what is no number")
 
 
 def _as_float64(name: str, leaf: Any) -> np.ndarray:

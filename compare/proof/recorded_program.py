@@ -25,7 +25,17 @@ from . import elementwise as entrywise
 from . import operations as arrays
 from .compat_functions import recorded_whole
 from .elementwise import operand, smooth
-from .enclosed import Enclosed, IsRandom, NotProved, at_a_tie, balls, constant, each
+from .enclosed import (
+    Enclosed,
+    IsRandom,
+    NotProved,
+    balls,
+    constant,
+    each,
+    following,
+    of_shape,
+    settled,
+)
 
 Function = Callable[..., Any]
 
@@ -86,12 +96,21 @@ class RecordedProgram:
         for operation in self.operations:
             operands = [_known(x, known) for x in operation.operands]
             nested = unflatten(operation.structure, operands)
-            outcome = _follow(operation, nested)
-            leaves_ = [outcome] if len(operation.outputs) == 1 else flatten(outcome)[0]
-            for output, found in zip(operation.outputs, leaves_, strict=True):
-                if output is not None:
-                    known[output] = found
+            name = _name(operation.rule, operands)
+            with following(name):
+                outcome = _follow(operation, nested)
+                leaves_ = [outcome] if len(operation.outputs) == 1 else flatten(outcome)[0]
+                results = flatten(operation.result)[0] if operation.outputs else []
+                for output, found, result in zip(operation.outputs, leaves_, results, strict=True):
+                    of_shape(name, found, np.shape(result))
+                    if output is not None:
+                        known[output] = found
         return known[self.result] if self.result is not None else constant(self.value)
+
+
+def _name(rule: Function, operands: Sequence[Any]) -> str:
+    named = (x.__name__ for x in operands if callable(x) and hasattr(x, "__name__"))
+    return str(next(named, rule.__name__))
 
 
 def _plain(x: Any) -> Any:
@@ -125,9 +144,7 @@ def _follow(operation: Operation, operands: Sequence[Any]) -> Any:
 
 def _read(operation: Operation, x: Enclosed) -> None:
     """Let Python have a value, where that is what the balls say too."""
-    if x.ties is not None and x.ties.any():
-        raise at_a_tie(x)
-    if x.value.dtype.kind == "b" and np.array_equal(x.value, operation.result):
+    if settled(x).value.dtype.kind == "b" and np.array_equal(x.value, operation.result):
         return
     if x.depends:
         raise NotProved(
@@ -219,9 +236,7 @@ def astype(x: Enclosed, dtype: Any) -> Enclosed:
     if dtype.kind == "f":
         if x.value.dtype.kind not in "biu":
             return x
-        if x.ties is not None and x.ties.any():
-            raise at_a_tie(x)
-        return constant(x.value.astype(np.float64))
+        return constant(settled(x).value.astype(np.float64))
     if dtype.kind not in "biu":
         raise unknown(f"astype to {dtype}")
     if x.value.dtype != object:
@@ -320,8 +335,7 @@ def _along_axes(
 def counted(name: str, x: Enclosed, axes: tuple[int, ...], keepdims: bool) -> Enclosed:
     if x.value.dtype == object:
         x = entrywise.compared("not_equal", x, constant(0.0))
-    if x.ties is not None and x.ties.any():
-        raise at_a_tie(x)
+    settled(x)
     return constant(getattr(np, name)(x.value, axis=axes, keepdims=keepdims))
 
 
@@ -379,11 +393,7 @@ def _getitem(x: Enclosed, key: Any) -> Enclosed:
 
 
 def _whole_numbers(part: Any) -> Any:
-    if isinstance(part, Enclosed):
-        if part.ties is not None and part.ties.any():
-            raise at_a_tie(part)
-        return part.value
-    return part
+    return settled(part).value if isinstance(part, Enclosed) else part
 
 
 def _take(x: Enclosed, indices: Any, axis: int | None = None) -> Enclosed:
@@ -414,9 +424,7 @@ def _part(x: Enclosed, start: int, stop: int | None) -> Enclosed:
 
 
 def _decided(comparison: Enclosed) -> np.ndarray:
-    if comparison.ties is not None and comparison.ties.any():
-        raise at_a_tie(comparison)
-    return np.asarray(comparison.value, bool)
+    return np.asarray(settled(comparison).value, bool)
 
 
 def _mesh_grid(

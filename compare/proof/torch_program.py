@@ -21,7 +21,15 @@ from gradparity.backends.pytrees import PyTree, flatten, unflatten
 from . import elementwise as entrywise
 from . import operations as arrays
 from .elementwise import operand, smooth
-from .enclosed import Enclosed, NotProved, at_a_tie, constant
+from .enclosed import (
+    Enclosed,
+    IsRandom,
+    NotProved,
+    constant,
+    following,
+    of_shape,
+    whole_numbers,
+)
 from .recorded_program import astype, counted, of_numbers, unknown, vector_norm
 
 aten = torch.ops.aten
@@ -101,21 +109,28 @@ class TorchProgram:
             warnings.simplefilter("ignore")
             functional = torch.func.functionalize(flat, remove="mutations_and_views")
             try:
-                self._graph = make_fx(functional, decomposition_table=table)(*given)
+                self._graph = make_fx(functional, decomposition_table=table)(*_own(given))
             except RuntimeError:  # an autograd.Function of the old kind, inside functionalize
-                self._graph = _recorded(flat, table, given)
+                self._graph = _recorded(flat, table, _own(given))
+            values = [_numbers(_run(flat, given)) for _ in range(2)]
         self._args = [constant(_numbers(tensor)) for tensor in given[count:]]
         (output,) = [node for node in self._graph.graph.nodes if node.op == "output"]
         result = output.args[0]
         if not isinstance(result, Node):
             raise NotProved("f returns a number that it has taken out of a tensor, or a structure")
-        self._result = result
-        self.value = np.zeros(tuple(result.meta["val"].shape))
+        if not np.array_equal(*values, equal_nan=True):
+            raise IsRandom(
+                f"f is random: it gave {values[0]} and {values[1]} at the same point: fix its seed"
+            )
+        self._result, self.value = result, values[0]
+        self._needed = _needed(result)
 
     def follow(self, leaves: Sequence[Enclosed]) -> Enclosed:
         inputs = iter([*leaves, *self._args])
         known: dict[Node, Any] = {}
         for node in self._graph.graph.nodes:
+            if node.op != "placeholder" and node not in self._needed:
+                continue
             if node.op == "placeholder":
                 known[node] = next(inputs)
             elif node.op == "get_attr":
@@ -123,7 +138,11 @@ class TorchProgram:
             elif node.op == "call_function":
                 args = torch.fx.map_arg(list(node.args), known.__getitem__)
                 settings = torch.fx.map_arg(dict(node.kwargs), known.__getitem__)
-                known[node] = _follow(node.target, args, settings)
+                with following(node.name):
+                    known[node] = _follow(node.target, args, settings)
+                    value = node.meta.get("val")
+                    if isinstance(value, torch.Tensor):
+                        of_shape(node.name, known[node], value.shape)
         found = known[self._result]
         return found if isinstance(found, Enclosed) else constant(found)
 
@@ -135,6 +154,26 @@ def _recorded(flat: Callable[..., Any], table: Any, given: Sequence[Any]) -> tor
         flat(*given)  # raises what f itself raises
         first = str(error).partition(". ")[0]
         raise NotProved(f"its operations cannot be recorded: {first}") from error
+
+
+def _needed(result: Node) -> set[Node]:
+    found, waiting = {result}, [result]
+    while waiting:
+        for node in waiting.pop().all_input_nodes:
+            if node not in found:
+                found.add(node)
+                waiting.append(node)
+    return found
+
+
+def _own(given: Sequence[Any]) -> list[Any]:
+    """Return copies, which f may write into."""
+    return [x.clone() if isinstance(x, torch.Tensor) else x for x in given]
+
+
+def _run(flat: Callable[..., Any], given: Sequence[Any]) -> Any:
+    leaves = flatten(flat(*_own(given)))[0]
+    return leaves[0] if len(leaves) == 1 else None
 
 
 def _tensor(leaf: Any) -> Any:
@@ -167,16 +206,23 @@ def _follow(target: Any, args: list[Any], settings: dict[str, Any]) -> Any:
         if not enclosed or not _has_floats(found):
             return _pytree.tree_map(lambda x: constant(_numbers(x)), found)
     if name in RULES:
+        if name in CASTING and settings.get("dtype") is not None:
+            settings = dict(settings)
+            args = [_to_copy(args[0], dtype=settings.pop("dtype")), *args[1:]]
         try:
             return RULES[name](*args, **settings)
         except TypeError as error:
             raise unknown(given) from error
-    if given in MOVING:
+    if given in MOVING and target._overloadname != "dtype":  # view.dtype reads bits
         return _move(target, args, settings)
     settings = {key: x for key, x in settings.items() if key == "alpha"}
     if settings.get("alpha", 1) != 1:
         args = [args[0], smooth("multiply", operand(args[1]), constant(settings["alpha"]))]
     return of_numbers(name, given, [operand(x) for x in args])
+
+
+# What takes a dtype, and casts to it first.
+CASTING = frozenset("sum mean prod cumsum cumprod".split())
 
 
 def _has_floats(found: Any) -> bool:
@@ -186,45 +232,47 @@ def _has_floats(found: Any) -> bool:
 
 
 def _as_tensor(x: Any) -> Any:
-    return torch.from_numpy(np.array(_whole(x))) if isinstance(x, Enclosed) else x
-
-
-def _whole(x: Enclosed) -> np.ndarray:
-    if x.ties is not None and x.ties.any():
-        raise at_a_tie(x)
-    if x.value.dtype == object:
-        raise NotProved("an index is not a whole number")
-    return np.asarray(x.value)
+    return torch.from_numpy(np.array(whole_numbers(x))) if isinstance(x, Enclosed) else x
 
 
 def _move(target: Any, args: list[Any], settings: dict[str, Any]) -> Any:
-    """Let PyTorch move the numbers of entries, and follow them; numbers of its own are put in."""
-    sources: list[Enclosed] = []
-    # What is put in from nowhere (padding, the triangle that is cut off) is 0, the first entry.
-    start = 1
+    """Let PyTorch move the numbers of entries, and follow them; numbers of its own are put in.
 
-    def numbered(x: Any) -> Any:
-        nonlocal start
-        if not isinstance(x, Enclosed):
-            return x
-        if x.value.dtype.kind in "biu" and x.ties is None and not moved_first:
-            return torch.from_numpy(np.array(x.value))
-        sources.append(x)
-        size = math.prod(x.shape)
-        numbers = torch.arange(start, start + size).reshape(x.shape)
-        start += size
-        return numbers
-
-    moved_first = True
-    first = _pytree.tree_map(numbered, args[0])
-    moved_first = False
-    rest = _pytree.tree_map(numbered, args[1:])
+    raises: NotProved where it computes with them: then other numbers come out another way
+    """
+    given, rest = _pytree.tree_flatten(args[0])[0], _pytree.tree_leaves(args[1:])
+    sources = [x for x in given if isinstance(x, Enclosed)]
+    sources += [x for x in rest if isinstance(x, Enclosed) and x.value.dtype.kind not in "biu"]
     if target.overloadpacket is aten.constant_pad_nd and len(args) > 2 and args[2]:
         raise unknown("padding with other numbers than 0")
-    found = target(first, *rest, **settings)
+    # What is put in from nowhere (padding, the triangle that is cut off) is 0, the first entry.
+    ends = np.cumsum([1, *(math.prod(x.shape) for x in sources)])
+
+    def moved(numbers: np.ndarray) -> list[Any]:
+        parts = np.split(numbers, ends)[1:-1]
+        numbered = {
+            id(x): torch.from_numpy(part.reshape(x.shape))
+            for x, part in zip(sources, parts, strict=True)
+        }
+
+        def native(x: Any) -> Any:
+            return numbered[id(x)] if id(x) in numbered else _as_tensor(x)
+
+        found = target(*_pytree.tree_map(native, args), **settings)
+        return [_numbers(x) for x in _pytree.tree_leaves(found)]
+
+    forwards, backwards = moved(np.arange(ends[-1])), moved(ends[-1] - np.arange(ends[-1]))
+    for one, other in zip(forwards, backwards, strict=True):
+        if not np.array_equal(np.where(one == 0, 0, ends[-1] - one), other):
+            raise unknown(f"{target}, which computes")
     parts = [constant(np.zeros(1)), *(arrays.reshape(x, (-1,)) for x in sources)]
     flat = arrays.concat(parts, 0) if _not_bool(sources) else _plain(parts)
-    return _pytree.tree_map(lambda places: arrays.index(flat, _numbers(places)), found)
+    results = [arrays.index(flat, places) for places in forwards]
+    return results if isinstance(_first_return(target), torch.ListType) else results[0]
+
+
+def _first_return(target: Any) -> Any:
+    return target._schema.returns[0].type
 
 
 def _not_bool(sources: Sequence[Enclosed]) -> bool:
@@ -233,7 +281,7 @@ def _not_bool(sources: Sequence[Enclosed]) -> bool:
 
 def _plain(parts: Sequence[Enclosed]) -> Enclosed:
     kind = parts[1].value.dtype
-    return constant(np.concatenate([_whole(x).astype(kind) for x in parts]))
+    return constant(np.concatenate([whole_numbers(x).astype(kind) for x in parts]))
 
 
 # Rules.
@@ -351,6 +399,8 @@ def _rounded(x: Enclosed, *, decimals: int = 0) -> Enclosed:
 def _to_copy(x: Enclosed, *, dtype: Any = None, **_: Any) -> Enclosed:
     if dtype is None:
         return x
+    if dtype.is_complex:
+        raise unknown(f"a cast to {dtype}")
     kinds = {True: np.float64, False: np.bool_ if dtype is torch.bool else np.int64}
     return astype(x, np.dtype(kinds[dtype.is_floating_point]))
 
@@ -363,7 +413,7 @@ def _scatter_add(x: Enclosed, dim: int, places: Enclosed, source: Enclosed) -> E
     """Add each of the sources where its place says, by a product with zeros and ones."""
     size = math.prod(x.shape)
     numbers = torch.arange(size).reshape(x.shape)
-    index = torch.from_numpy(np.array(_whole(places)))
+    index = torch.from_numpy(np.array(whole_numbers(places)))
     aims = torch.gather(numbers, dim, index).numpy().ravel()
     cut = arrays.index(source, tuple(slice(n) for n in places.shape))
     chosen = np.zeros((1, aims.size, size))
