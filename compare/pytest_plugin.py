@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from .checking.result import GradientCheck
 
 LEFT_OUT = "gradparity left out"
+# Before the lines of an error, "E" and spaces.
+PYTEST_MARGIN = 8
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -162,7 +164,7 @@ def gradients_agree(
                 transpose=transpose,
             )
         if result.verdict != "agree":
-            raise AssertionError(f"{result}\n{reproduction(request, directions, seed is None)}")
+            raise AssertionError(_failure(request, result, directions, seed is None))
         return result
 
     return gradients_agree
@@ -184,10 +186,21 @@ def module_gradients_agree(request: pytest.FixtureRequest) -> Callable[..., "Gra
         directions = request.config.getoption("gradparity_seed") if seed is None else seed
         check = check_module(model, loss, *batch, seed=directions, **accepted)
         if check.verdict != "agree":
-            raise AssertionError(f"{check}\n{reproduction(request, directions, seed is None)}")
+            raise AssertionError(_failure(request, check, directions, seed is None))
         return check
 
     return module_gradients_agree
+
+
+def _failure(
+    request: pytest.FixtureRequest,
+    result: "Comparison | GradientCheck",
+    seed: int,
+    from_option: bool,
+) -> str:
+    """Return the report, as wide as pytest's own terminal, and the command that repeats it."""
+    columns = request.config.get_terminal_writer().fullwidth - PYTEST_MARGIN
+    return f"{result.report(columns)}\n{reproduction(request, seed, from_option)}"
 
 
 def reproduction(request: pytest.FixtureRequest, seed: int, from_option: bool) -> str:

@@ -36,13 +36,13 @@ class TrainingRun(Displayed):
     epoch_seconds: NDArray[np.float64] = field(default_factory=_empty)
     seconds: float = 0.0
 
-    def __str__(self) -> str:
+    def lines(self) -> list[str]:
         text = f"{self.backend} in {self.dtype}: {self.steps:,} steps in {self.seconds:.3g} s"
         if self.steps:
             text += f", last loss {self.losses[-1]:.4f}"
         for name, share in (("training", self.train_accuracy), ("test", self.test_accuracy)):
             text += f", {share[-1]:.1%} of {name} digits" if len(share) else ""
-        return text
+        return [text]
 
     def plotted(self) -> tuple[str, dict[str, Sequence[float]]]:
         """Return the losses, no more of them than a small plot can show."""

@@ -95,7 +95,7 @@ class Comparison(Displayed):
     left_out: tuple[tuple[str, str], ...] = ()
     aliases: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = ()
 
-    def __str__(self) -> str:
+    def lines(self) -> list[str]:
         from .comparison_report import report
 
         return report(self)

@@ -5,16 +5,15 @@ from collections.abc import Iterator, Sequence
 
 from .comparison import Comparison, LeafDifference
 
-MOST_LINES = 25
 MOST_LEAVES = 6
 MOST_SUSPECTS = 6
 MOST_CONVENTIONS = 4
 MOST_NOTES = 5
 
 
-def report(comparison: Comparison) -> str:
-    """Return at most 30 lines that start with the verdict."""
-    lines = [
+def report(comparison: Comparison) -> list[str]:
+    """Return what there is to say, the verdict first."""
+    return [
         f"{comparison.verdict}: {comparison.reason}",
         f"{comparison.parameters:,} parameters in {comparison.dtype}, {_effort(comparison)}",
         *_values(comparison),
@@ -25,9 +24,6 @@ def report(comparison: Comparison) -> str:
         *_differences(comparison),
         *(f"left out: {name}: {reason}" for name, reason in comparison.left_out),
     ]
-    if len(lines) > MOST_LINES:
-        lines = [*lines[: MOST_LINES - 1], f"... {len(lines) - MOST_LINES + 1} more lines"]
-    return "\n".join(lines)
 
 
 def _effort(comparison: Comparison) -> str:

@@ -4,14 +4,14 @@ import math
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+from gradparity.backends.displayed import MOST_LINES
+
 from ..verdicts import Suspect, Verdict
 from .candidate import Problem
 from .result import GradientCheck, Kink, LeafCheck
 
 Item = TypeVar("Item")
 
-MOST_LINES = 25
-WIDTH = 160
 MOST_SUSPECTS = 10
 # Of everything else, so that suspects find room.
 MOST_OTHERS = 3
@@ -79,7 +79,7 @@ def _agreement(check: GradientCheck, accepted: str) -> str:
     return f"right to {check.resolution:.1e} (relative; a single entry to {entry:.1e}){within}"
 
 
-def report(check: GradientCheck) -> str:
+def report(check: GradientCheck) -> list[str]:
     """Return the verdict, what it rests on, and the entries at fault; at most 25 lines."""
     above = [f"{check.verdict}: {check.reason}"]
     above += [f"the pattern is: {check.pattern}"] * bool(check.pattern)
@@ -94,13 +94,7 @@ def report(check: GradientCheck) -> str:
         room = MOST_LINES - len(above) - len(below) - 2
         above.append("wrong entries (got, expected ± error bar):")
         above += _some(check.suspects, min(MOST_SUSPECTS, room), "of them", _suspect)
-    return "\n".join(_cut(line) for line in above + below)
-
-
-def _cut(line: str) -> str:
-    if len(line) <= WIDTH:
-        return line
-    return line[: WIDTH - 4].rpartition(" ")[0] + " ..."
+    return above + below
 
 
 def _circumstances(check: GradientCheck) -> str:

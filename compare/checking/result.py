@@ -93,7 +93,7 @@ class GradientCheck(Displayed):
         known = [leaf.entry_resolution for leaf in self.leaves]
         return max((one for one in known if not math.isnan(one)), default=math.nan)
 
-    def __str__(self) -> str:
+    def lines(self) -> list[str]:
         from .report import report
 
         return report(self)

@@ -60,13 +60,13 @@ class TaylorTest(Displayed):
     evaluations: int
     seed: int
 
-    def __str__(self) -> str:
+    def lines(self) -> list[str]:
         lines = [f"{self.verdict}: {self.reason}"]
         lines.append(f"{self.evaluations} evaluations, seed {self.seed}, noise {self.noise:.1e}")
         lines.append(f"{'step h':>10}  {'without gradient':>16}  {'with gradient':>16}")
         rows = list(zip(self.step_sizes, self.differences, self.remainders, strict=True))
         lines += [f"{h:10.2e}  {without:16.3e}  {with_:16.3e}" for h, without, with_ in rows[::2]]
-        return "\n".join(lines)
+        return lines
 
     def plotted(self) -> tuple[str, dict[str, Sequence[float]]]:
         curves: dict[str, Sequence[float]] = {

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from gradparity.backends.displayed import Displayed
 from gradparity.backends.pytrees import PyTree
 
 from ..verdicts import Suspect
@@ -48,7 +49,7 @@ class LeafProof:
 
 
 @dataclass(frozen=True, eq=False)
-class Proof:
+class Proof(Displayed):
     """Enclosures of all entries of a gradient, and what they prove of a candidate.
 
     value, radius: pytrees like params, of float64: each exact derivative lies within value ± radius
@@ -89,10 +90,10 @@ class Proof:
     def entry_error(self) -> float:
         return max((leaf.entry_error for leaf in self.leaves), default=math.nan)
 
-    def __str__(self) -> str:
+    def lines(self) -> list[str]:
         from .proof_report import report
 
-        return report(self)
+        return report(self).splitlines()
 
     def _repr_html_(self) -> str:
         from .proof_report import to_html

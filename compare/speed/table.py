@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from gradparity.backends.displayed import Displayed
+from gradparity.backends.displayed import MOST_ROWS, Displayed, fitted, terminal_columns
 
 # Resident memory is counted in pages and in batches of them: less cannot be told from nothing.
 SMALLEST_MEMORY = 2**18
@@ -62,8 +62,16 @@ class SpeedTable(Displayed):
     rows: tuple[SpeedRow, ...]
     left_out: tuple[tuple[str, str], ...] = ()
 
-    def __str__(self) -> str:
-        return "\n".join([*format_rows(self.rows), *remarks(self.rows, self.left_out)])
+    def lines(self) -> list[str]:
+        return [*format_rows(self.rows), *remarks(self.rows, self.left_out)]
+
+    def report(self, columns: int | None = None) -> str:
+        """Return the table; where it is too wide, each row as a sentence."""
+        columns = columns or terminal_columns()
+        lines = self.lines()
+        if max(map(len, lines[: len(self.rows) + 1])) > columns:
+            lines = [*map(_in_words, self.rows), *lines[len(self.rows) + 1 :]]
+        return "\n".join(fitted(lines, columns, most=MOST_ROWS * len(lines)))
 
     def to_dict(self) -> dict[str, Any]:
         """Return what JSON can hold."""
@@ -111,6 +119,12 @@ def _cells(row: SpeedRow) -> dict[str, str]:
         "evaluations": f"{mark}{row.evaluations:,}",
         "memory": _memory(row.peak_memory),
     }
+
+
+def _in_words(row: SpeedRow) -> str:
+    """Return a row of the table as "jax float64: gradient 3 ms, ..."."""
+    backend, dtype, *rest = _cells(row).items()
+    return f"{backend[1]} {dtype[1]}: " + ", ".join(f"{name} {text}" for name, text in rest)
 
 
 def _memory(size: int | None) -> str:
