@@ -8,15 +8,38 @@ if __name__ != "gradparity.backends":
 
 from .base import Backend
 from .error_bars import Estimate, derivative_along
-from .errors import BackendUnavailable, GradparityError
+from .errors import (
+    BackendUnavailable,
+    DoesNotWait,
+    DownloadFailed,
+    GradparityError,
+    ImpureFunction,
+    InvalidData,
+    InvalidParameters,
+    InvalidSetting,
+    NonScalarLoss,
+    ShapeMismatch,
+    StructureInDoubt,
+    UnknownBackend,
+)
 from .registry import BackendInfo, available_backends, get_backend
 
 __all__ = [
     "Backend",
     "BackendInfo",
     "BackendUnavailable",
+    "DoesNotWait",
+    "DownloadFailed",
     "Estimate",
     "GradparityError",
+    "ImpureFunction",
+    "InvalidData",
+    "InvalidParameters",
+    "InvalidSetting",
+    "NonScalarLoss",
+    "ShapeMismatch",
+    "StructureInDoubt",
+    "UnknownBackend",
     "available_backends",
     "derivative_along",
     "get_backend",

@@ -18,33 +18,62 @@ if __name__ != "gradparity.compare":
 if TYPE_CHECKING:
     from . import transforms, variants
     from .agreement.agreement import assert_gradients_agree, compare_gradients
-    from .agreement.comparison import Comparison, Disagreement
+    from .agreement.comparison import (
+        Comparison,
+        Convention,
+        Disagreement,
+        LeafDifference,
+        SecondOpinion,
+    )
+    from .checking.candidate import Problem
     from .checking.check import check_gradient
     from .checking.derivative_maps import check_hessian, check_jacobian, check_pushforward
-    from .checking.result import GradientCheck, LeafCheck
+    from .checking.function import FunctionFailed
+    from .checking.result import GradientCheck, Kink, LeafCheck
     from .checking.taylor import TaylorTest, taylor_test
-    from .conformance.conformance import BackendConformance, check_conformance
+    from .conformance.conformance import (
+        BackendConformance,
+        Breach,
+        Conformance,
+        LawResult,
+        check_conformance,
+    )
+    from .low_precision.yardstick import Accuracy, Yardstick
     from .modules.check import check_module
     from .ports.native_trees import module_loss
-    from .proof.proof import Proof
+    from .proof.proof import LeafProof, Proof, ProofText, ProofVerdict
     from .proof.proving import prove_gradient
     from .speed.measuring import measure_speed
     from .speed.table import SpeedRow, SpeedTable
     from .verdicts import Suspect, Verdict, VerdictText
 
 _MODULES = {
+    "Accuracy": "low_precision.yardstick",
     "BackendConformance": "conformance.conformance",
+    "Breach": "conformance.conformance",
     "Comparison": "agreement.comparison",
+    "Conformance": "conformance.conformance",
+    "Convention": "agreement.comparison",
     "Disagreement": "agreement.comparison",
+    "FunctionFailed": "checking.function",
     "GradientCheck": "checking.result",
+    "Kink": "checking.result",
+    "LawResult": "conformance.conformance",
     "LeafCheck": "checking.result",
+    "LeafDifference": "agreement.comparison",
+    "LeafProof": "proof.proof",
+    "Problem": "checking.candidate",
     "Proof": "proof.proof",
+    "ProofText": "proof.proof",
+    "ProofVerdict": "proof.proof",
+    "SecondOpinion": "agreement.comparison",
     "SpeedRow": "speed.table",
     "SpeedTable": "speed.table",
     "Suspect": "verdicts",
     "TaylorTest": "checking.taylor",
     "Verdict": "verdicts",
     "VerdictText": "verdicts",
+    "Yardstick": "low_precision.yardstick",
     "assert_gradients_agree": "agreement.agreement",
     "check_conformance": "conformance.conformance",
     "check_gradient": "checking.check",
@@ -60,18 +89,32 @@ _MODULES = {
 }
 
 __all__ = [
+    "Accuracy",
     "BackendConformance",
+    "Breach",
     "Comparison",
+    "Conformance",
+    "Convention",
     "Disagreement",
+    "FunctionFailed",
     "GradientCheck",
+    "Kink",
+    "LawResult",
     "LeafCheck",
+    "LeafDifference",
+    "LeafProof",
+    "Problem",
     "Proof",
+    "ProofText",
+    "ProofVerdict",
+    "SecondOpinion",
     "SpeedRow",
     "SpeedTable",
     "Suspect",
     "TaylorTest",
     "Verdict",
     "VerdictText",
+    "Yardstick",
     "assert_gradients_agree",
     "check_conformance",
     "check_gradient",
