@@ -1,21 +1,157 @@
-"""A pytest plugin that moves one threshold of the judge: GRADPARITY_ABLATED=NAME*FACTOR."""
+"""A pytest plugin that changes one rule or number of the judge: GRADPARITY_ABLATED.
+
+"NAME*FACTOR" moves a number of the table; the name of a rule switches it off.
+"""
 
 import importlib
 import os
 import pkgutil
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+CHECKING, AGREEMENT = "gradparity.compare.checking", "gradparity.compare.agreement"
+BARS = "gradparity.backends.error_bars"
+NOTHING = "nothing"
+
+
+def always(answer: Any) -> Callable[..., Callable[..., Any]]:
+    """Return what replaces a function by one that gives the same answer whatever it is asked."""
+    return lambda was: lambda *args, **settings: answer
+
+
+def _without_noise(measure: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda *args, **settings: replace(measure(*args, **settings), noisy=False)
+
+
+def _without_grants(was: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda self, claim, *rest: claim
+
+
+def _nothing_found() -> Callable[..., Callable[..., Any]]:
+    from gradparity.compare.checking.found import Found
+
+    return always(Found())
+
+
+# By rule: the module, the name in it, and what makes the replacement out of what it was.
+RULES: dict[str, tuple[str, str, Callable[..., Any]]] = {
+    "small entries are judged alone": (
+        f"{CHECKING}.account",
+        "Account._small",
+        lambda was: _nothing_found()(was),
+    ),
+    "what is zero beside the rest is judged apart": (
+        f"{CHECKING}.account",
+        "Account._is_resolved_but",
+        always(False),
+    ),
+    "a fault is followed to its entry": (
+        f"{CHECKING}.account",
+        "Account._chase",
+        lambda was: _nothing_found()(was),
+    ),
+    "parts fit, the whole does not": (f"{CHECKING}.account", "Account.is_wrong_again", always(0)),
+    "measurements do not contradict each other": (
+        f"{CHECKING}.account",
+        "_consistent",
+        always(True),
+    ),
+    "kinks that meet": (f"{CHECKING}.account", "Account._beside", always(None)),
+    "shortest steps convict": (
+        f"{CHECKING}.account",
+        "_all_near",
+        lambda was: lambda quotients, one, other: one != other and False,
+    ),
+    "noise is not taken apart": (f"{CHECKING}.score", "measure", _without_noise),
+    "the grain of the values": (f"{CHECKING}.slope", "granularity", always(0.0)),
+    "far steps show that f is constant": (f"{CHECKING}.slope", "FAR", always(())),
+    "two values at the point": (f"{CHECKING}.function", "Function.is_random", always(False)),
+    "values that are unsteady": (f"{CHECKING}.function", "Function.unsteadiness", always(0.0)),
+    "casts of f are ignored": (f"{CHECKING}.function", "LIFTING", always(())),
+    "rounding of the inputs is measured": (
+        f"{CHECKING}.checker",
+        "Checker._with_measured_rounding",
+        _without_grants,
+    ),
+    "a gradient that is rounding itself": (f"{CHECKING}.checker", "Checker._dust", always(0.0)),
+    "witnesses of a pattern": (f"{CHECKING}.checker", "Checker._witnesses", always({})),
+    "small entries by their own size, in disputes": (
+        f"{CHECKING}.disputes",
+        "DISPUTE_ROUNDS",
+        lambda was: was[:1],
+    ),
+    "small entries as far as others, in disputes": (
+        f"{CHECKING}.disputes",
+        "DISPUTE_ROUNDS",
+        lambda was: was[1:],
+    ),
+    "values: float32 noise": (f"{AGREEMENT}.values", "_float32_noise", always(0.0)),
+    "values: a difference persists": (f"{AGREEMENT}.values", "_is_systematic", always(True)),
+    "quotients across a kink": (f"{AGREEMENT}.comparing", "is_a_quotient", always(False)),
+    "quotients: noise beside": (f"{AGREEMENT}.quotients", "_noise_beside", always(0.0)),
+    "bars: a slope hidden by a plateau": (f"{BARS}.conclusion", "_hidden", always(0.0)),
+    "bars: stairs end in a jump": (f"{BARS}.conclusion", "_ends_in_a_jump", always(False)),
+    "bars: only the finest look says so": (f"{BARS}.exploration", "_contradicted", always(False)),
+    "bars: a straight piece reaches far": (f"{BARS}.exploration", "_straight", always(0.0)),
+    "bars: inside of a rounding": (f"{BARS}.exploration", "discard_roundings", always(False)),
+    "bars: ripples": (
+        f"{BARS}.conclusion",
+        "with_ripples",
+        lambda was: lambda samples, reading: (reading.value, reading.error),
+    ),
+    "bars: limits from three looks": (f"{BARS}.singularities", "_slopes", always([])),
+    "bars: looks that are apart": (f"{BARS}.singularities", "_apart", lambda was: list),
+}
 
 
 def pytest_configure() -> None:
-    name, _, factor = os.environ["GRADPARITY_ABLATED"].partition("*")
-    package = importlib.import_module("gradparity.compare.checking")
-    thresholds = importlib.import_module("gradparity.compare.checking.thresholds")
-    was = getattr(thresholds, name)
-    moved = type(was)(was * float(factor))
+    what = os.environ["GRADPARITY_ABLATED"]
+    if what in RULES:
+        _switch_off(*RULES[what])
+    elif what != NOTHING:
+        name, _, factor = what.partition("*")
+        _move(name, float(factor))
+
+
+def _switch_off(module: str, path: str, replacement: Callable[..., Any]) -> None:
+    owner: Any = importlib.import_module(module)
+    *owners, name = path.split(".")
+    for one in owners:
+        owner = getattr(owner, one)
+    was = vars(owner)[name]
+    if isinstance(was, property):
+        setattr(owner, name, property(replacement(was)))
+    elif isinstance(was, staticmethod):
+        setattr(owner, name, staticmethod(replacement(was)))
+    else:
+        setattr(owner, name, replacement(was) if callable(was) else _constant(replacement, was))
+
+
+def _constant(replacement: Callable[..., Any], was: Any) -> Any:
+    """Return what a constant becomes: itself is replaced, and not what it would return."""
+    new = replacement(was)
+    return new() if callable(new) else new
+
+
+def _move(name: str, factor: float) -> None:
+    """Move a number of the table wherever it has been imported."""
+    table = importlib.import_module(f"{CHECKING}.thresholds")
+    moved = moved_by(getattr(table, name), factor)
     found = False
-    for module in pkgutil.iter_modules(package.__path__):
-        if module.name != "taylor":  # a test of its own, with thresholds of its own
-            code = importlib.import_module(f"{package.__name__}.{module.name}")
-            found |= hasattr(code, name)
+    for package in (CHECKING, AGREEMENT):
+        for module in pkgutil.iter_modules(importlib.import_module(package).__path__):
+            if module.name == "taylor":  # a test of its own, with thresholds of its own
+                continue
+            code = importlib.import_module(f"{package}.{module.name}")
             if hasattr(code, name):
                 setattr(code, name, moved)
+                found = True
     assert found, name
+
+
+def moved_by(number: Any, factor: float) -> Any:
+    """Return a number, or all of several, times a factor."""
+    if isinstance(number, tuple):
+        return tuple(moved_by(one, factor) for one in number)
+    return type(number)(number * factor)

@@ -1,7 +1,7 @@
-"""Move each threshold of the judge by a factor, and see which test notices.
+"""Switch off each rule of the judge, move each of its numbers, and see which test notices.
 
-A number that no test misses, however far it is moved, decides nothing and should go; each is moved
-by two first, and further where that is within what it leaves open.
+What no test misses decides nothing, and should go. GRADPARITY_ABLATE=WORD takes those alone whose
+name holds the word.
 """
 
 import os
@@ -11,49 +11,64 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from ablated import NOTHING, RULES
 from rows import Row
 
 from gradparity.compare.checking import thresholds
 
 TESTS = (
+    "test_judged_programs.py",
+    "test_error_bars.py",
     "test_check.py",
     "test_honest_verdicts.py",
+    "test_awkward_points.py",
     "test_fault_patterns.py",
     "test_derivative_maps.py",
-    "test_awkward_points.py",
     "test_agreement.py",
-    "test_judged_programs.py",
+    "test_noisy_functions.py",
+    "test_rounded_claims.py",
 )
+# A number is moved by two where a test notices that, else as far as shows whether it matters.
 FACTORS = (2.0, 0.5, 64.0, 1 / 64)
 
 
 def rows() -> Iterator[Row]:
-    for name in sorted(vars(thresholds)):
-        if not isinstance(getattr(thresholds, name), int | float) or not name.isupper():
-            continue
-        noticed = next(filter(None, (_noticed_by(name, factor) for factor in FACTORS)), "")
-        note = noticed or "nobody notices"
-        yield Row(f"ablation: {name}", float(bool(noticed)), 0, 1, "1", bool(noticed), note)
+    word = os.environ.get("GRADPARITY_ABLATE", "")
+    numbers = [name for name in vars(thresholds) if name.isupper() and not name.startswith("_")]
+    if not word:  # the tests pass as long as nothing is changed, and each change is one of its own
+        noticed = _noticed(NOTHING)
+        yield Row("ablation: nothing", float(bool(noticed)), 0, 1, "0", not noticed, noticed)
+    for rule in RULES:
+        if word in rule:
+            yield _row(rule, _noticed(rule))
+    for name in numbers:
+        if word in name:
+            noticed = (_noticed(f"{name}*{factor!r}") for factor in FACTORS)
+            yield _row(name, next(filter(None, noticed), ""))
 
 
-def _noticed_by(name: str, factor: float) -> str:
-    """Return the factor and the first test that fails, "" if none does."""
+def _row(what: str, noticed: str) -> Row:
+    print(what, "|", noticed or "nobody notices", flush=True)
+    return Row(
+        f"ablation: {what}", float(bool(noticed)), 0, 1, "1", bool(noticed), noticed or "nobody"
+    )
+
+
+def _noticed(change: str) -> str:
+    """Return the first test that fails with a change, "" if none does."""
     here = Path(__file__).parent
-    command = [sys.executable, "-c", "import pytest, sys; sys.path.pop(0); pytest.console_main()"]
+    command = [sys.executable, "-c", "import pytest, sys; sys.path.pop(0); sys.exit(pytest.main())"]
     arguments = ["-x", "-q", "-p", "ablated", "-p", "no:cacheprovider", "-n", "0"]
-    environment = os.environ | {
-        "GRADPARITY_ABLATED": f"{name}*{factor!r}",
-        "PYTHONPATH": str(here),
-    }
     run = subprocess.run(
         [*command, *arguments, *(str(here.parent / test) for test in TESTS)],
         capture_output=True,
         text=True,
-        env=environment,
+        env=os.environ | {"GRADPARITY_ABLATED": change, "PYTHONPATH": str(here)},
         cwd=here.parent.parent,
         check=False,
     )
-    failure = re.search(r"^(?:FAILED|ERROR) \S*?::(\S+)", run.stdout, re.MULTILINE)
     if run.returncode == 0:
         return ""
-    return f"times {factor:g}: {failure[1] if failure else run.stdout.strip()[-80:]}"
+    failure = re.search(r"^(?:FAILED|ERROR) \S*?::(.{,120})", run.stdout, re.MULTILINE)
+    where = failure[1] if failure else (run.stdout + run.stderr).strip()[-200:]
+    return f"{change.partition('*')[2]} {where}".strip()
