@@ -11,6 +11,8 @@ from closed_forms import CLOSED, arb, closed_cases, flint, judged, xp_of
 from gradparity.backends.errors import InvalidParameters, InvalidSetting, ShapeMismatch
 from gradparity.backends.rounding import Unmeasured
 from gradparity.compare import prove_gradient
+from gradparity.compare.checking.thresholds import DIGITS
+from gradparity.compare.proof.granted import DROWNED
 from gradparity.compare.scenarios.random_programs import planted_faults, random_program
 from gradparity.models import Quadratic, SimpleNet, TwoLayerNet
 
@@ -126,8 +128,42 @@ def test_rounding_as_large_as_the_gradient_leaves_nothing_right():
     for claimed in (0.0, 1e-20):
         proof = prove_gradient(saturated, x, gradient=np.asarray([claimed]))
         assert proof.verdict == "not proved"
-        assert "as large as the gradient itself" in proof.reason
+        assert "rounding in float64 may be larger than 0.0001 of the largest" in proof.reason
     assert prove_gradient(saturated, x, gradient=np.asarray([1.0])).verdict != "proved right"
+
+
+@pytest.mark.parametrize("order", [math.inf, -math.inf, 1, 3])
+def test_rounding_explains_no_fault_of_a_norm(order):
+    pytest.importorskip("torch")
+
+    def f(x):
+        return xp_of(x).linalg.vector_norm(x, ord=order)
+
+    x = np.asarray([0.31, 0.87, -0.23, 0.64])
+    claim = prove_gradient(f, x).value
+    assert prove_gradient(f, x, gradient=claim).verdict == "proved right"
+    claim[np.argmax(np.abs(claim))] *= 1 + 1e-13
+    assert prove_gradient(f, x, gradient=claim).verdict == "proved wrong"
+
+
+def test_a_fault_that_rounding_could_be_is_neither_right_nor_wrong():
+    pytest.importorskip("torch")
+
+    def cancelled(x):  # three digits of the square survive
+        return xp_of(x).log(1 + (xp_of(x).sum(x * x) + 1e13) - 1e13)
+
+    x = np.asarray([0.3, 0.4])
+    claim = prove_gradient(cancelled, x).value
+    claim[0] *= 1 + 1e-6
+    proof = prove_gradient(cancelled, x, gradient=claim)
+    assert proof.verdict == "not proved"
+    assert "rtol= says what is accepted" in proof.reason
+    assert prove_gradient(cancelled, x, gradient=claim, rtol=1e-5).verdict == "proved right"
+    assert prove_gradient(cancelled, x, gradient=claim, rtol=1e-7).verdict == "proved wrong"
+
+
+def test_nothing_is_right_that_the_judge_could_not_resolve():
+    assert set(DROWNED.values()) == {DIGITS}
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16"])

@@ -23,12 +23,14 @@ NAMES = {getattr(torch, name): name for name in ("float64", *LOW_PRECISION)}
 # is exact whatever the values.
 MOVES = frozenset(
     """
-    _local_scalar_dense _reshape_alias _unique2 _unsafe_view abs alias amax amin arange argmax
+    _local_scalar_dense _reshape_alias _unique2 _unsafe_view abs adaptive_max_pool2d
+    adaptive_max_pool3d alias amax amin aminmax arange argmax
     argmin argsort as_strided bernoulli bucketize cat ceil clamp clamp_max clamp_min clone
     constant_pad_nd cummax cummin detach diag_embed diagonal_backward diagonal_scatter embedding
     empty empty_like empty_strided equal eye fill flip floor full full_like gather hardtanh
     heaviside index index_copy index_fill index_select kthvalue lift lift_fresh logical_not
-    masked_fill masked_scatter masked_select max max_pool2d_with_indices maximum median min
+    masked_fill masked_scatter masked_select max max_pool2d_with_indices max_pool3d_with_indices
+    maximum median min nanmedian
     minimum mode nan_to_num neg new_empty new_empty_strided new_full new_ones new_zeros nonzero
     normal ones ones_like permute_copy rand rand_like randint randn randn_like reflection_pad1d
     reflection_pad2d relu repeat repeat_interleave replication_pad1d replication_pad2d roll round
@@ -37,6 +39,7 @@ MOVES = frozenset(
     upsample_nearest2d where zero zeros zeros_like
     """.split()
 )
+INF = float("inf")
 # Of the others, those whose exact result can be known from float64: 24 + 24 bits make 48.
 OFTEN_EXACT = frozenset({"add", "sub", "rsub", "mul", "div"})
 # Sums over an axis of the operands, by which one: their order is drawn anew for each run.
@@ -176,7 +179,7 @@ class RandomRounding(TorchDispatchMode):
         name = operation._schema.name.partition("::")[2]
         in_place = operation._schema.is_mutable
         name = name.rstrip("_") if in_place else name
-        if name in MOVES or _gives_views(operation):
+        if name in MOVES or _gives_views(operation) or _picks(name, args):
             return operation(*args, **kwargs)
         if name in ("_to_copy", "copy"):
             source = args[1] if name == "copy" else args[0]
@@ -277,6 +280,11 @@ class RandomRounding(TorchDispatchMode):
         if device not in self._generators:
             self._generators[device] = torch.Generator(device).manual_seed(self._seed)
         return self._generators[device]
+
+
+def _picks(name: str, args: Any) -> bool:
+    """Return whether a norm is that of one entry, which its backward pass looks for again."""
+    return name in ("linalg_vector_norm", "norm") and len(args) > 1 and args[1] in (INF, -INF)
 
 
 def _gives_views(operation: Any) -> bool:

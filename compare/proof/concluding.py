@@ -1,7 +1,7 @@
 """From balls, and a candidate where there is one, to the verdict of a proof."""
 
 import math
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -55,7 +55,7 @@ def conclude(
             nothing,
             seconds=seconds,
         )
-    allowed = (granted.at_least, granted.in_all) if rtol is None else (_relative(rtol, found),)
+    allowed = granted.bounds if rtol is None else (_relative(rtol, found),)
     parts, wrong, unsure = [], [], []
     for position, (name, shape) in enumerate(zip(names, shapes, strict=True)):
         known = float(np.min(found.digits(position, digits), initial=math.inf))
@@ -136,7 +136,7 @@ def _verdict(
     reason: str,
     claims: Sequence[Claimed] | None,
     rtol: float | None,
-    drowned: Set[str],
+    drowned: Mapping[str, float],
 ) -> tuple[ProofText, str]:
     entries = sum(math.prod(part.shape) for part in parts)
     counted = f"{entries:,} entr{'y' if entries == 1 else 'ies'}"
@@ -155,7 +155,8 @@ def _verdict(
         dtypes = " and ".join(sorted({DTYPES[claim.bits] for claim in claims}))
         where = ", ".join(sorted(drowned))
         return ProofVerdict.NOT_PROVED, (
-            f"rounding in {dtypes} is as large as the gradient itself in {where}"
+            f"rounding in {dtypes} may be larger than {max(drowned.values()):g} of the largest "
+            f"entry of {where}: rtol= says what is accepted"
         )
     if unsure:
         return ProofVerdict.NOT_PROVED, (
