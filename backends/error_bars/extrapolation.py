@@ -1,6 +1,8 @@
 """Extrapolate a sequence to step size zero, with an error bar that holds."""
 
+import functools
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,7 +21,6 @@ class Windows:
     limit: the sequence extrapolated to step size 0
     truncation: by how much the limit moves when the window loses one of its ends
     noise: at most the standard deviation of the limit, due to that of the sequence
-    residue: the coefficient of 1/step in the sequence, 0 where it has a finite limit
     misfit: by how much more than noise the window's polynomial misses the sequence at finer steps
     finest, coarsest: indices of the ends of the window
     """
@@ -27,7 +28,6 @@ class Windows:
     limit: np.ndarray
     truncation: np.ndarray
     noise: np.ndarray
-    residue: np.ndarray
     misfit: np.ndarray
     finest: np.ndarray
     coarsest: np.ndarray
@@ -62,40 +62,94 @@ def extrapolate(
     computation of F'(x) and F'(x)F''(x)", Adv. Eng. Softw. 4, 1982: the larger of the changes from
     the two next lower orders. It is the error of those, and thus too large where things converge.
     """
-    ratio = steps / steps[-1]  # squares of the smallest steps would underflow
-    nodes = ratio**power
-    divided, pole = sequence, 1 / ratio
-    weights = np.eye(len(nodes))
+    tableau = _tableau(steps.tobytes(), power)
     change = np.array([])
     # The polynomials of all windows, a column each, at step 0 and at every step.
-    places = np.concatenate([[0.0], nodes])[:, None]
-    polynomials = np.tile(sequence, (len(places), 1))
+    polynomials = np.tile(sequence, (len(steps) + 1, 1))
     found = []
-    for width in range(1, min(len(nodes), WIDEST_WINDOW)):
-        near, far = nodes[:-width], nodes[width:]
-        gap = far - near
+    for width in tableau.widths:
         limit = polynomials[0]
         polynomials = (
-            (far - places) * polynomials[:, :-1] - (near - places) * polynomials[:, 1:]
-        ) / gap
+            width.from_far * polynomials[:, :-1] - width.from_near * polynomials[:, 1:]
+        ) / width.gap
         longer = polynomials[0]
         shorter = change
         change = np.maximum(np.abs(longer - limit[:-1]), np.abs(longer - limit[1:]))
         # Compare with the same window less one step, or at first with the next coarser one.
-        before = np.maximum(shorter[:-1], shorter[1:]) if width > 1 else np.roll(change, -1)
-        weights = (far[:, None] * weights[:-1] - near[:, None] * weights[1:]) / gap[:, None]
-        noise = np.abs(weights) @ deviations  # squares of small deviations would underflow
+        before = np.maximum(shorter[:-1], shorter[1:]) if len(shorter) else change[width.coarser]
+        noise = width.weights @ deviations  # squares of small deviations would underflow
         # Where one more step gains a factor r, all further ones add 1 / (1 - r) times its change.
         slow = change > STANDARD_DEVIATIONS * noise
         gain = np.where(slow, np.minimum(change / before, SLOWEST_CONVERGENCE), 0.0)
-        # Divided differences of full width see only what is not a polynomial: the pole.
-        divided, pole = np.diff(divided) / gap, np.diff(pole) / gap
-        residue = divided / pole * steps[-1]
         misses = np.abs(polynomials[1:].T - sequence) - STANDARD_DEVIATIONS * deviations
-        misfit = np.tril(misses, -1).max(axis=1, initial=0.0)
+        misfit = np.where(width.finer, misses, 0.0).max(axis=1)
+        found.append((longer, change / (1 - gain), noise, misfit))
+    fields = (np.concatenate(field) for field in zip(*found, strict=True))
+    return Windows(*fields, tableau.finest, tableau.coarsest)
+
+
+def pole(sequence: np.ndarray, steps: np.ndarray, power: int) -> np.ndarray:
+    """Return the coefficient of 1/step in a sequence, as each window of `extrapolate` has it.
+
+    It is 0 where the sequence has a finite limit.
+    """
+    divided, residues = sequence, []
+    for width in _tableau(steps.tobytes(), power).widths:
+        # Divided differences of full width see only what is not a polynomial: the pole.
+        divided = (divided[1:] - divided[:-1]) / width.gap
+        residues.append(divided / width.pole * steps[-1])
+    return np.concatenate(residues)
+
+
+class Width(NamedTuple):
+    """What windows of one width have in common, whatever the sequence; a column for each.
+
+    from_near, from_far: how far step 0 and every step are from the ends of the window
+    gap: the distance of these; weights: how large a part each step has in the limit
+    pole: divided differences of 1/step; coarser: the next window; finer: steps finer than it
+    """
+
+    from_near: np.ndarray
+    from_far: np.ndarray
+    gap: np.ndarray
+    weights: np.ndarray
+    pole: np.ndarray
+    coarser: np.ndarray
+    finer: np.ndarray
+
+
+class Tableau(NamedTuple):
+    """The windows of all widths, narrow ones first, and the indices of their ends."""
+
+    widths: tuple[Width, ...]
+    finest: np.ndarray
+    coarsest: np.ndarray
+
+
+@functools.lru_cache(maxsize=256)
+def _tableau(steps: bytes, power: int) -> Tableau:
+    # Most functions are sampled at the same steps, in units of their scale.
+    own = np.frombuffer(steps)
+    ratio = own / own[-1]  # squares of the smallest steps would underflow
+    nodes = ratio**power
+    places = np.concatenate([[0.0], nodes])[:, None]
+    weights, pole = np.eye(len(nodes)), 1 / ratio
+    widths, ends = [], []
+    for width in range(1, min(len(nodes), WIDEST_WINDOW)):
+        near, far = nodes[:-width], nodes[width:]
+        gap = far - near
+        weights = (far[:, None] * weights[:-1] - near[:, None] * weights[1:]) / gap[:, None]
+        pole = np.diff(pole) / gap
         starts = np.arange(len(gap))
-        found.append((longer, change / (1 - gain), noise, residue, misfit, starts, starts + width))
-    return Windows(*(np.concatenate(field) for field in zip(*found, strict=True)))
+        finer = np.tri(len(gap), len(nodes), -1, dtype=bool)
+        widths.append(
+            Width(
+                near - places, far - places, gap, np.abs(weights), pole, np.roll(starts, -1), finer
+            )
+        )
+        ends.append((starts, starts + width))
+    finest, coarsest = (np.concatenate(end) for end in zip(*ends, strict=True))
+    return Tableau(tuple(widths), finest, coarsest)
 
 
 @dataclass(frozen=True)

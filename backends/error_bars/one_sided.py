@@ -12,6 +12,7 @@ from .extrapolation import (
     bars,
     best_limit,
     extrapolate,
+    pole,
 )
 from .samples import Samples
 
@@ -60,10 +61,11 @@ class _Sides:
         kept = (samples.steps() >= beyond) & (samples.steps() < until)
         self.steps = samples.steps()[kept]
         self.values, self.deviations = {}, {}
+        quantum = samples.quantum()
         for sign, side in sides.items():
             inside = kept[: len(side)]
             self.values[sign] = side[inside] / self.unit
-            self.deviations[sign] = samples.deviations(sign)[inside] / self.unit
+            self.deviations[sign] = samples.deviations(sign, quantum)[inside] / self.unit
 
     def reading(self) -> Reading:
         central, covering = self._central()
@@ -114,7 +116,7 @@ class _Sides:
         # The even part of a smooth function is a polynomial in t**2 times t**2. What it has of t
         # itself is half the difference of the slopes on both sides: a kink, seen or hidden.
         bends = ((right - self.origin) + (left - self.origin)) / (2 * steps**2)
-        kinks = extrapolate(bends, np.zeros(count), steps, 2).residue
+        kinks = pole(bends, steps, 2)
         own = bars(windows, steps, np.abs(kinks))
         return best_limit(windows, own, (), steps, self.reach), (own,)
 

@@ -68,6 +68,8 @@ class Samples:
         self.looks: list[Look] = []
         self._discarded = 0.0
         self._values: dict[float, float] = {}
+        self._steps = np.zeros(0)
+        self._sides: dict[int, np.ndarray] = {}
         self.origin = math.nan
 
     def start(self) -> float:
@@ -113,19 +115,30 @@ class Samples:
         return value if math.isfinite(value) else math.nan
 
     def steps(self) -> np.ndarray:
-        return np.array(sorted(t for t in self._values if t > 0 and t >= self._discarded))
+        self._collect()
+        return self._steps
 
     def side(self, sign: int) -> np.ndarray:
         """Return phi at sign * steps, up to the first step that is not finite."""
-        values = np.array([self._values[sign * t] for t in self.steps()])
-        finite = np.isfinite(values)
-        return values if finite.all() else values[: int(np.argmin(finite))]
+        self._collect()
+        return self._sides[sign]
 
-    def deviations(self, sign: int) -> np.ndarray:
+    def _collect(self) -> None:
+        """Line up what was evaluated since the last time."""
+        if self._sides:
+            return
+        steps = sorted(t for t in self._values if t > 0 and t >= self._discarded)
+        self._steps = np.array(steps)
+        for sign in (-1, 1):
+            values = np.array([self._values[sign * t] for t in steps])
+            finite = np.isfinite(values)
+            self._sides[sign] = values if finite.all() else values[: int(np.argmin(finite))]
+
+    def deviations(self, sign: int, quantum: float) -> np.ndarray:
         """Return the standard deviation of each value of a side, from the look next below it."""
         values = self.side(sign)
         steps = self.steps()[: len(values)]
-        floor = np.maximum(EPSILON * np.abs(values), self.quantum() * ROUNDING)
+        floor = np.maximum(EPSILON * np.abs(values), quantum * ROUNDING)
         deviations: np.ndarray = floor
         seen = 0.0
         for look in self.looks:
@@ -141,6 +154,7 @@ class Samples:
     def discard_below(self, step: float) -> None:
         """Forget what was seen at finer steps, and stay away from there."""
         self._discarded = self.finest_step = step
+        self._sides.clear()
         self.looks = [look for look in self.looks if look.step >= step]
 
     def rise(self, reach: float) -> float:
@@ -177,13 +191,13 @@ class Samples:
         That is the height of the stairs of a staircase, and of the roundings of a function that
         computes in float32 or subtracts what it has added before.
         """
-        values = np.unique(np.concatenate([self.side(-1), self.side(1), [self.origin]]))
-        quantum = min((_last_bit(value) for value in values.tolist() if value), default=0.0)
-        plateaus = [self.plateau(sign) for sign in (-1, 1)]
+        values = sorted({*self.side(-1).tolist(), *self.side(1).tolist(), self.origin})
+        quantum = min((_last_bit(value) for value in values if value), default=0.0)
         if len(values) > 1 and self.on_plateaus() and all(look.flat for look in self.looks):
             quantum = max(quantum, float(np.diff(values).min()))
         stairs = quantum > SINGLE * max(abs(self.origin), 1.0)
-        return 0.0 if stairs and max(plateaus) >= PLATEAU else quantum
+        on_plateau = stairs and max(self.plateau(sign) for sign in (-1, 1)) >= PLATEAU
+        return 0.0 if on_plateau else quantum
 
     def _rounded(self, step: float) -> float:
         """Return the step with few enough bits for x + t to be exact where it can be."""
@@ -193,6 +207,7 @@ class Samples:
     def _value(self, t: float) -> float:
         if t not in self._values:
             self._values[t] = self.at(t)
+            self._sides.clear()
         return self._values[t]
 
 
