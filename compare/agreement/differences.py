@@ -1,5 +1,6 @@
 """By how much gradients differ, pair by pair and leaf by leaf."""
 
+import functools
 import itertools
 import math
 from collections.abc import Iterator, Mapping
@@ -32,24 +33,25 @@ def leaf_differences(
     read = {label: answers[label].read(checkers[label].function).slopes for label in opinions}
     for pair in itertools.combinations(opinions, 2):
         first, second = pair
+        total = max(float(np.nanmax(np.abs(one), initial=0.0)) for one in read[first])
         for position, leaf in enumerate(checkers[first].function.leaves):
-            known = np.intersect1d(
-                answers[first].known(position, leaf.size),
-                answers[second].known(position, leaf.size),
-            )
-            if not known.size:
+            a, b = (read[label][position] for label in (first, second))
+            known = _known_to_both(answers[first], answers[second], position)
+            if known is not None:
+                a, b = a[known], b[known]
+            if not a.size:
                 continue
-            a, b = (read[label][position][known] for label in (first, second))
             with np.errstate(invalid="ignore"):
-                distance = np.where(a == b, 0.0, np.abs(a - b))  # infinities of one sign are equal
-            distance[np.isnan(a) & np.isnan(b)] = 0.0
+                distance = np.abs(a - b)
+            if not np.isfinite(distance.max()):
+                # Infinities of one sign are equal, and two NaN.
+                distance[(a == b) | (np.isnan(a) & np.isnan(b))] = 0.0
             # Where one of two is NaN so is the distance, and argmax finds it first.
             worst = int(np.argmax(distance))
             size = float(np.fmax(np.abs(a), np.abs(b)).max())
             largest = float(distance[worst])
-            # A leaf that is zero but for rounding is measured against the whole gradient.
-            total = max(float(np.nanmax(np.abs(one), initial=0.0)) for one in read[first])
             granted = _granted(opinions[first].engine, opinions[second].engine, a, b)
+            # A leaf that is zero but for rounding is measured against the whole gradient.
             whole = max(total, abs(answers[first].value) / leaf.scale)
             beyond = not (largest <= granted[worst] or largest <= DUST_UNITS * DOUBLE * whole)
             unit = max(UNIT_ROUNDOFF[opinions[label].engine.backend.dtype] for label in pair)
@@ -59,12 +61,18 @@ def leaf_differences(
                 first,
                 second,
                 leaf.name,
-                int(known.size),
+                a.size,
                 largest,
                 relative,
-                leaf.index(int(known[worst])),
+                leaf.index(worst if known is None else int(known[worst])),
                 beyond,
             )
+
+
+def _known_to_both(first: Answer, second: Answer, position: int) -> np.ndarray | None:
+    """Return the flat indices of a leaf for which both engines were asked, None for all."""
+    asked = [one.entries[position] for one in (first, second) if one.entries is not None]
+    return functools.reduce(np.intersect1d, asked) if asked else None
 
 
 def _granted(first: Engine, second: Engine, a: np.ndarray, b: np.ndarray) -> np.ndarray:

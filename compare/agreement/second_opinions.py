@@ -23,7 +23,6 @@ Entry: TypeAlias = tuple[int, int]
 FORWARD_MODE = "forward mode"
 # So few entries are pushed forward one by one where some of them are no numbers.
 FEW_ENTRIES = 32
-DIRECTIONS = 2
 # Round-off of a sum over a network: some hundreds of roundings of its absolute terms.
 ROUNDINGS = 1_000
 # A wrong rule shows in any entry that differs; slopes of f are measured for each of them.
@@ -109,7 +108,7 @@ def _largest_differences(
 ) -> Differences:
     found = []
     for position, (mine, theirs) in enumerate(zip(gradient, other, strict=True)):
-        theirs = theirs.reshape(-1).astype(np.float64)
+        theirs = theirs.reshape(-1).astype(np.float64, copy=False)
         for index in _differing_entries(mine, theirs)[:MOST_ENTRIES]:
             found.append(((position, int(index)), float(theirs[index])))
     return tuple(found)
@@ -120,10 +119,13 @@ def _differing_entries(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
     Round-off is counted in the largest finite entry; NaN differs from numbers.
     """
-    finite = np.isfinite(first) & np.isfinite(second)
-    size = max((np.abs(leaf[finite]).max(initial=0.0) for leaf in (first, second)), default=0.0)
     with np.errstate(invalid="ignore"):
         distance = np.abs(first - second)
+    farthest = float(distance.max(initial=0.0))
+    if farthest <= ROUNDINGS * EPSILON * float(np.abs(first).max(initial=0.0)) < math.inf:
+        return np.zeros(0, int)
+    finite = np.isfinite(first) & np.isfinite(second)
+    size = max((np.abs(leaf[finite]).max(initial=0.0) for leaf in (first, second)), default=0.0)
     same = (first == second) | (np.isnan(first) & np.isnan(second))
     distance = np.where(finite, distance, np.where(same, 0.0, np.inf))
     candidates = np.flatnonzero(distance > ROUNDINGS * EPSILON * size)
@@ -145,37 +147,37 @@ class _Forward:
         rng = np.random.default_rng(seed)
         if self.point.size <= FEW_ENTRIES and not np.isfinite(flat).all():
             regions = [(index, index + 1) for index in range(self.point.size)]
-            signs = np.ones(self.point.size)
-            found = [self._search(flat, signs, *region) for region in regions]
+            weights = np.ones(self.point.size)
         else:
-            found = [
-                self._search(flat, rng.choice((-1.0, 1.0), self.point.size), 0, self.point.size)
-                for _ in range(DIRECTIONS)
-            ]
+            # Of sizes of their own, so that opposite faults do not cancel.
+            regions = [(0, self.point.size)]
+            weights = rng.uniform(-1.0, 1.0, self.point.size)
+            weights = (weights + np.copysign(1.0, weights)) / 2
+        found = [self._search(flat, weights, *region) for region in regions]
         distinct = {entry: slope for few in found for entry, slope in few}
         return tuple((self._entry(index), slope) for index, slope in distinct.items())
 
     def _search(
-        self, flat: np.ndarray, signs: np.ndarray, start: int, stop: int
+        self, flat: np.ndarray, weights: np.ndarray, start: int, stop: int
     ) -> list[tuple[int, float]]:
         """Bisect to the entries in flat[start:stop] where the two modes differ, some of them."""
-        pushed = self._pushed(signs, start, stop)
-        terms = flat[start:stop] * signs[start:stop]
+        pushed = self._pushed(weights, start, stop)
+        terms = flat[start:stop] * weights[start:stop]
         round_off = ROUNDINGS * EPSILON * np.abs(terms).sum()
         # False for NaN, as it should be: NaN in one mode is a disagreement.
         if abs(pushed - terms.sum()) <= round_off or (np.isnan(pushed) and np.isnan(terms).any()):
             return []
         if stop - start == 1:
-            return [(start, pushed * signs[start])]
+            return [(start, pushed / weights[start])]
         middle = (start + stop) // 2
-        found = self._search(flat, signs, start, middle)
+        found = self._search(flat, weights, start, middle)
         if len(found) < MOST_ENTRIES:
-            found += self._search(flat, signs, middle, stop)
+            found += self._search(flat, weights, middle, stop)
         return found
 
-    def _pushed(self, signs: np.ndarray, start: int, stop: int) -> float:
+    def _pushed(self, weights: np.ndarray, start: int, stop: int) -> float:
         tangent = np.zeros(self.point.size)
-        tangent[start:stop] = signs[start:stop]
+        tangent[start:stop] = weights[start:stop]
         leaves, offset = [], 0
         for leaf in self.point.leaves:
             leaves.append(tangent[offset : offset + leaf.size].reshape(leaf.shape))

@@ -22,6 +22,12 @@ NEIGHBOURS = 6
 SYSTEMATIC = 8
 
 
+def alike_without_casts(values: Sequence[float]) -> bool:
+    """Tell whether values agree to the digits of float64, as no cast would have left them."""
+    alike = max(values) - min(values) <= ANOTHER_ALGORITHM * abs(values[0])
+    return alike and not any(value == float(np.float32(value)) for value in values)
+
+
 def odd_ones_out(
     engines: Sequence[Engine], values: Sequence[float], point: Point, seed: int
 ) -> tuple[bool, tuple[str, ...]]:

@@ -125,6 +125,7 @@ class Function:
     ) -> None:
         params = settled(params)
         self.given, self.structure = flatten(params)
+        self._whole = assembler(self.given)
         self.leaves = read_leaves(self.given, leaf_names(params))
         self.f, self.given_args, self.cotangent = f, args, cotangent
         self.evaluations = 0
@@ -347,7 +348,7 @@ class Function:
             return None
 
     def _assemble(self, leaves: Sequence[Array]) -> PyTree:
-        return unflatten(self.structure, _assembled(leaves, self.given))
+        return unflatten(self.structure, self._whole(leaves))
 
     def resolution(self, direction: Direction) -> float:
         """Return the spacing of shifts that the entries can tell apart."""
@@ -421,8 +422,7 @@ class Function:
     def call_in_float64(self, rule: Callable[..., Any]) -> Any:
         """Return rule(params, *args) for float64 arrays of the framework that evaluates f."""
         leaves = [self._to_native(leaf.array.copy()) for leaf in self.leaves]
-        assembled = unflatten(self.structure, _assembled(leaves, self.given))
-        return self.backend._scoped(rule)(assembled, *self.args)
+        return self.backend._scoped(rule)(self._assemble(leaves), *self.args)
 
     def perturbed(self, size: float, seed: Sequence[int]) -> float:
         """Return f with all parameters and arguments off by up to `size`, relatively."""
@@ -525,9 +525,10 @@ def scalarised(
 
     cotangent: the structure of f's output, native; None where f gives one real number
     """
+    whole = assembler(given)
 
     def scalar(leaves: list[Array], *args: PyTree) -> Any:
-        output = f(unflatten(structure, _assembled(leaves, given)), *args)
+        output = f(unflatten(structure, whole(leaves)), *args)
         if cotangent is None:
             check_scalar(f, output)
             return output
@@ -563,18 +564,36 @@ def real_product(cotangent: PyTree, output: PyTree) -> Any:
     return total
 
 
-def _assembled(leaves: Sequence[Array], given: Sequence[Any]) -> list[Any]:
-    """Return what f is to get: complex numbers from their parts, Python numbers as they were."""
-    whole: list[Any] = []
-    for leaf, original in zip(leaves, given, strict=True):
-        if dtype_name(original).startswith("complex") or isinstance(original, complex):
-            leaf = leaf[..., 0] + 1j * leaf[..., 1]
-            if isinstance(leaf, np.generic) and is_array(original):
-                leaf = np.asarray(leaf)
-        elif isinstance(original, float) and isinstance(leaf, np.ndarray):
-            leaf = float(leaf)
-        whole.append(leaf)
-    return whole
+def assembler(given: Sequence[Any]) -> Callable[[Sequence[Array]], Sequence[Any]]:
+    """Return what makes of real arrays what f is to get.
+
+    That is complex numbers from their parts, and Python numbers where they were some.
+    """
+    forms: list[Callable[[Array], Any] | None] = [_form(original) for original in given]
+    if not any(forms):
+        return lambda leaves: leaves
+    return lambda leaves: [
+        form(leaf) if form else leaf for form, leaf in zip(forms, leaves, strict=True)
+    ]
+
+
+def _form(original: Any) -> Callable[[Array], Any] | None:
+    if dtype_name(original).startswith("complex") or isinstance(original, complex):
+        return _complex_array if is_array(original) else _complex_number
+    return _python_number if isinstance(original, float) else None
+
+
+def _complex_number(leaf: Array) -> Any:
+    return leaf[..., 0] + 1j * leaf[..., 1]
+
+
+def _complex_array(leaf: Array) -> Any:
+    whole = _complex_number(leaf)
+    return np.asarray(whole) if isinstance(whole, np.generic) else whole
+
+
+def _python_number(leaf: Array) -> Any:
+    return float(leaf) if isinstance(leaf, np.ndarray) else leaf
 
 
 def native_args(backend: Backend, args: tuple[PyTree, ...]) -> tuple[PyTree, ...]:

@@ -11,6 +11,8 @@ from .slope import Directional, Slope, measure
 from .thresholds import DIGITS, ENOUGH, FITS, SMALL, VISIBLE, WRONG, ZERO
 
 Region = tuple[Span, ...]
+# Of squares beyond it, or beyond its inverse, some may have been lost.
+SAFE = 1e-200
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ class Claim:
         for leaf, entries in decided.items():
             mask = masks[leaf]
             mask = np.ones(self.slopes[leaf].size, bool) if mask is None else mask.copy()
-            mask[list(entries)] = False
+            mask[_indices(entries)] = False
             masks[leaf] = mask
         return replace(self, open=tuple(masks))
 
@@ -259,8 +261,19 @@ def _draw(rng: np.random.Generator, leaf: Leaf, round_: int) -> np.ndarray:
     return weights
 
 
+def _indices(entries: Sequence[int] | np.ndarray) -> slice | np.ndarray | Sequence[int]:
+    if isinstance(entries, range):  # of thousands of entries, as a rule
+        return slice(entries.start, entries.stop, entries.step)
+    return entries if isinstance(entries, np.ndarray) else [*entries]
+
+
 def norm(array: np.ndarray) -> float:
     """Return the Euclidean norm, whose squares neither overflow nor underflow."""
+    flat = array.reshape(-1)
+    with np.errstate(all="ignore"):
+        square = float(np.vdot(flat, flat).real)
+    if SAFE < square < 1 / SAFE:
+        return math.sqrt(square)
     peak = float(np.abs(array).max(initial=0.0))
     if not peak or not math.isfinite(peak):
         return peak
