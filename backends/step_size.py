@@ -43,12 +43,13 @@ def automatic_steps(losses: Losses, value: float, leaves: Sequence[np.ndarray]) 
     flat = np.concatenate([np.zeros(0), *(leaf.reshape(-1) for leaf in leaves)])
     numbers, probed_scales = np.array(entries, int), np.array([scales[owner] for owner in owners])
     balanced = _balanced_steps(losses, abs(value), numbers, flat[numbers], probed_scales)
+    shortest = np.full(len(leaves), np.inf)
+    np.minimum.at(shortest, np.array(owners, int), balanced)
     steps = []
-    for owner, (leaf, scale) in enumerate(zip(leaves, scales, strict=True)):
+    for leaf, scale, step in zip(leaves, scales, shortest, strict=True):
         sizes = np.abs(leaf)
         longest = LONGEST_STEP * np.maximum(sizes, 1.0)
-        shortest = min((balanced[k] for k, o in enumerate(owners) if o == owner), default=np.inf)
-        steps.append(np.asarray(np.minimum(longest, shortest * np.maximum(sizes / scale, 1.0))))
+        steps.append(np.asarray(np.minimum(longest, step * np.maximum(sizes / scale, 1.0))))
     return steps
 
 

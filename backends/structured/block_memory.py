@@ -5,6 +5,7 @@ for the next one: that takes longer than most array operations on them.
 """
 
 import math
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -20,7 +21,8 @@ class BlockMemory:
 
     def __init__(self) -> None:
         self._users: dict[int, int] = {}
-        self._free: list[np.ndarray] = []
+        # By the number of bits of their sizes, so that few of many have to be looked at.
+        self._free: defaultdict[int, list[np.ndarray]] = defaultdict(list)
         self._released: list[np.ndarray] = []
 
     def empty(self, shape: Sequence[int], dtype: np.dtype[Any], in_place: bool) -> np.ndarray:
@@ -31,7 +33,9 @@ class BlockMemory:
         size = math.prod(shape) * dtype.itemsize
         buffer = _fitting(self._released, size) if in_place else None
         if buffer is None:
-            buffer = _fitting(self._free, size)
+            for bits in (size.bit_length(), size.bit_length() + 1):
+                if buffer is None and bits in self._free:
+                    buffer = _fitting(self._free[bits], size)
         if buffer is None:
             buffer = np.empty(size, np.uint8)
         return buffer[:size].view(dtype).reshape(shape)
@@ -52,7 +56,9 @@ class BlockMemory:
 
     def settle(self) -> None:
         """Free what was released and is not used again, by a view: nothing reads it any more."""
-        self._free += [buffer for buffer in self._released if id(buffer) not in self._users]
+        for buffer in self._released:
+            if id(buffer) not in self._users:
+                self._free[buffer.nbytes.bit_length()].append(buffer)
         self._released.clear()
 
 

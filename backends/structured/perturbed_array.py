@@ -106,7 +106,10 @@ class Places:
         axes = [axis for axis in keep if isinstance(self.at[axis], np.ndarray)]
         sizes = [int(self.copies.max(initial=0)) + 1, *(shape[axis] for axis in axes)]
         keys = _flat_index([self.copies, *(self.at[axis] for axis in axes)], sizes)
-        keys, group = np.unique(keys, return_inverse=True)
+        if _ascend(keys):  # as those of a sum that has grown by another leaf
+            group = np.arange(len(keys))
+        else:
+            keys, group = np.unique(keys, return_inverse=True)
         copies, *indices = np.unravel_index(keys, sizes)
         at = [self.at[axis] if axis in keep else None for axis in range(len(self.at))]
         for axis, index in zip(axes, indices, strict=True):
@@ -223,7 +226,13 @@ def join_indices(places: Sequence[Places], axis: int) -> Index:
 
 def several(copies: np.ndarray, axes: Collection[int]) -> frozenset[int]:
     """Return the axes that tell blocks apart: none where every copy has at most one."""
-    return frozenset(axes) if len(np.unique(copies)) < len(copies) else frozenset()
+    alone = _ascend(copies) or len(np.unique(copies)) == len(copies)
+    return frozenset() if alone else frozenset(axes)
+
+
+def _ascend(numbers: np.ndarray) -> bool:
+    """Tell whether each number is larger than the one before: sorted, and each there once."""
+    return bool((numbers[1:] > numbers[:-1]).all())
 
 
 def _flat_index(indices: Sequence[Any], shape: Sequence[int]) -> np.ndarray:
