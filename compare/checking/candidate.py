@@ -78,7 +78,8 @@ def read_candidate(gradient: PyTree, leaves: Sequence[Leaf]) -> Candidate:
         slopes.append(_flat(array, leaf, convention))
         units.append(unit_roundoff(given))
         dtypes.append(dtype_name(given))
-    strangers = [name for name, leaf in offered.items() if name not in names and leaf is not None]
+    own = set(names)
+    strangers = [name for name, leaf in offered.items() if name not in own and leaf is not None]
     if strangers:
         problems.append((-1, Problem("", _strange(strangers, names), "structure")))
     return Candidate(
@@ -126,7 +127,8 @@ def _by_order(
         for one, leaf in zip(given, leaves, strict=True)
     )
     # Under names of its own a leaf may be meant for another: only one difference is a spelling.
-    own = [name for name in offered if name not in {leaf.name for leaf in leaves}]
+    names = {leaf.name for leaf in leaves}
+    own = [name for name in offered if name not in names]
     if not fits or len({leaf.shape for leaf in leaves}) < len(leaves) and len(own) < len(leaves):
         return offered, ()
     renamed = {leaf.name: one for leaf, one in zip(leaves, given, strict=True)}

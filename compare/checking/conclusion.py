@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from ..verdicts import Suspect, Verdict
-from .candidate import NO_GRADIENT, Candidate
+from .candidate import NO_GRADIENT, Candidate, Problem
 from .disputes import Certificate
 from .found import Found, WrongEntry
 from .patterns import (
@@ -45,6 +45,10 @@ class Case:
     accepted: str = ""
     smoothness: str = "smooth"
     counts: Sequence[int] = ()
+
+    @functools.cached_property
+    def problems(self) -> dict[int, Problem]:
+        return dict(self.candidate.problems)
 
 
 @dataclass(frozen=True)
@@ -158,19 +162,18 @@ def _both_parts(case: Case, found: Found, leaf: int, entry: int) -> tuple[comple
 
 def _leaf_check(case: Case, judged: Judged, position: int) -> LeafCheck:
     found, leaf = judged.found, case.function.leaves[position]
-    problem = dict(case.candidate.problems).get(position)
+    problem = case.problems.get(position)
     resolution = found.resolution.get(position, math.nan if leaf.size else 0.0)
     one_entry = found.entry_resolution.get(position, resolution * math.sqrt(max(leaf.size, 1)))
-    unknown = any(where == position for where, _ in found.unknown)
+    unknown = position in found.unknown_leaves
     wrong = position in found.wrong_leaves or found.wrong_in(position) > 0
-    decided = len({entry for where, entry in found.decided if where == position})
     if problem is not None or wrong:
         verdict = Verdict.DIFFER
     elif unknown or case.function.blocked:
         verdict = Verdict.CANNOT_TELL
     elif not leaf.size or judged.resolves(position, resolution):
         verdict = Verdict.AGREE
-    elif math.isnan(resolution) and decided >= leaf.size:
+    elif math.isnan(resolution) and found.decided_in(position) >= leaf.size:
         verdict = Verdict.AGREE  # all of it is legal at kinks
     else:
         verdict = Verdict.CANNOT_TELL

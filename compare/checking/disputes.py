@@ -51,17 +51,21 @@ def certify(account: Account, claim: Claim) -> Certificate:
 def compare(account: Account, claim: Claim, certificate: Certificate) -> Found:
     """Judge the leaves of a claim that the certificate covers."""
     leaves = account.directions.function.leaves
-    found, disputed = Found(), {}
+    known, known_of_one, disputed = {}, {}, {}
     for leaf in certificate.spread:
         gaps = _gaps(claim, certificate.claim, leaf)
-        accepted = norm(gaps) <= claim.rtol * norm(certificate.claim.slopes[leaf])
+        unseen = norm(gaps)
+        accepted = unseen <= claim.rtol * norm(certificate.claim.slopes[leaf])
         beyond = np.abs(gaps) > claim.tolerance[leaf] + claim.accepted[leaf]
         # What is within the certificate's own bar cannot be seen by slopes of f.
-        beyond &= not (accepted or norm(gaps) * leaves[leaf].scale <= certificate.spread[leaf])
-        unseen = norm(np.where(beyond, 0.0, gaps))
-        found += Found(*_resolutions(claim, certificate, leaf, leaves[leaf].scale, unseen))
-        if beyond.any():
+        seen = not (accepted or unseen * leaves[leaf].scale <= certificate.spread[leaf])
+        if seen and beyond.any():
             disputed[leaf] = np.where(beyond, gaps, 0.0)
+            unseen = norm(np.where(beyond, 0.0, gaps))
+        known[leaf], known_of_one[leaf] = _resolutions(
+            claim, certificate, leaf, leaves[leaf].scale, unseen
+        )
+    found = Found(known, known_of_one)
     return found + _settle(account, claim, certificate, disputed) if disputed else found
 
 
@@ -73,7 +77,7 @@ def _gaps(claim: Claim, reference: Claim, leaf: int) -> np.ndarray:
 
 def _resolutions(
     claim: Claim, certificate: Certificate, leaf: int, scale: float, unseen: float
-) -> tuple[dict[int, float], dict[int, float]]:
+) -> tuple[float, float]:
     """Return what a fault of the leaf, and of a typical entry, must exceed to be seen.
 
     unseen: the norm of what the claim differs by from the reference and is not disputed
@@ -83,12 +87,12 @@ def _resolutions(
     size = certificate.claim.size(leaf) / scale
     if not size:
         known = 0.0 if not (granted.any() or certificate.spread[leaf]) else math.inf
-        return {leaf: known}, {leaf: known}
+        return known, known
     typical = size / math.sqrt(reference.size)
     one = certificate.bar(leaf, scale) + norm(granted) / math.sqrt(reference.size)
     return (
-        {leaf: certificate.resolution[leaf] + max(norm(granted) / size, unseen / size, claim.rtol)},
-        {leaf: one / typical},
+        certificate.resolution[leaf] + max(norm(granted) / size, unseen / size, claim.rtol),
+        one / typical,
     )
 
 

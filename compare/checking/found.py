@@ -1,5 +1,7 @@
 """What has been found out about a claim, part by part."""
 
+import functools
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -68,9 +70,25 @@ class Found:
             entries.setdefault(leaf, []).append(entry)
         return entries
 
+    def decided_in(self, leaf: int) -> int:
+        return len({entry for where, entry in self.decided if where == leaf})
+
     def wrong_in(self, leaf: int) -> int:
-        return sum(one.leaf == leaf for one in self.wrong)
+        return self._wrong_entries[leaf]
+
+    @functools.cached_property
+    def _wrong_entries(self) -> Counter[int]:
+        return Counter(one.leaf for one in self.wrong)
+
+    @functools.cached_property
+    def unknown_leaves(self) -> frozenset[int]:
+        return frozenset(leaf for leaf, _ in self.unknown)
 
 
-def _worst(first: Mapping[int, float], second: Mapping[int, float]) -> dict[int, float]:
-    return {leaf: max(first.get(leaf, 0.0), second.get(leaf, 0.0)) for leaf in {**first, **second}}
+def _worst(first: Mapping[int, float], second: Mapping[int, float]) -> Mapping[int, float]:
+    if not (first and second):
+        return first or second
+    worst = dict(first)
+    for leaf, resolution in second.items():
+        worst[leaf] = max(worst.get(leaf, 0.0), resolution)
+    return worst

@@ -1,5 +1,6 @@
 """How a claim compares with the slope along one direction: z, and the resolution rho."""
 
+import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -36,7 +37,7 @@ class Claim:
     slack: tuple[float, ...]
     rtol: float = 0.0
 
-    @property
+    @functools.cached_property
     def total(self) -> float:
         return max(self.sizes, default=0.0)
 
@@ -270,8 +271,7 @@ def _indices(entries: Sequence[int] | np.ndarray) -> slice | np.ndarray | Sequen
 def norm(array: np.ndarray) -> float:
     """Return the Euclidean norm, whose squares neither overflow nor underflow."""
     flat = array.reshape(-1)
-    with np.errstate(all="ignore"):
-        square = float(np.vdot(flat, flat).real)
+    square = float(np.vdot(flat, flat).real)
     if SAFE < square < 1 / SAFE:
         return math.sqrt(square)
     peak = float(np.abs(array).max(initial=0.0))
