@@ -9,7 +9,9 @@ from array_api_compat import array_namespace
 
 from gradparity.backends.errors import ImpureFunction, InvalidParameters, NonScalarLoss
 from gradparity.compare import Verdict, check_gradient
+from gradparity.compare.checking.candidate import rounding_bounds
 from gradparity.compare.checking.checker import GradientChecker
+from gradparity.compare.checking.disputes import certify
 from gradparity.compare.checking.function import FunctionFailed
 from gradparity.compare.scenarios.functions import SCENARIOS
 from gradparity.models.two_layer_net import TwoLayerNet
@@ -92,6 +94,44 @@ def test_three_leaves_of_very_different_sizes_count_alike():
         wrong = {**gradient, name: gradient[name] * np.array([1.0, 1.0, 1.0001])}
         check = check_gradient(f, params, gradient=wrong)
         assert named(check) == {(name, (2,))}, str(check)
+
+
+def leaves_of_slopes(*sizes, curved=np.exp, slope=np.exp):
+    """Return params, a sum of curved functions of their leaves times the sizes, its gradient."""
+    params = {f"leaf{k}": np.random.default_rng(k).normal(size=9) for k, size in enumerate(sizes)}
+
+    def f(params):
+        return sum(s * curved(leaf).sum() for s, leaf in zip(sizes, params.values(), strict=True))
+
+    slopes = [s * slope(leaf) for s, leaf in zip(sizes, params.values(), strict=True)]
+    return f, params, slopes
+
+
+def certificate(f, params, slopes, seed=0):
+    checker = GradientChecker(f, params, seed=seed)
+    claim = checker.claim_of(slopes, rounding_bounds(slopes, [2.0**-53] * len(slopes)))
+    return certify(checker._account(), claim)
+
+
+def test_a_certificate_sees_a_leaf_of_small_slope_as_finely_as_one_of_large_slope():
+    f, params, slopes = leaves_of_slopes(1.0, 1e-3, 1e-6)
+    found = certificate(f, params, slopes)
+    assert max(found.resolution.values()) < 1e-6
+    for wrong in range(3):
+        off = [leaf * (1 + 1e-5 * (k == wrong)) for k, leaf in enumerate(slopes)]
+        assert wrong not in certificate(f, params, off).resolution
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_noise_hides_leaves_of_small_slope_and_no_others(seed):
+    sizes = (1.0, 0.5, 0.3, 0.1, 1e-3, 2e-4, 2e-4)
+    f, params, slopes = leaves_of_slopes(*sizes, curved=np.square, slope=lambda x: 2 * x)
+
+    def noisy(params):
+        value = np.float64(f(params))
+        return value + 1e-7 * np.random.default_rng(value.view(np.uint64)).normal()
+
+    assert set(certificate(noisy, params, slopes, seed).resolution) == {0, 1, 2, 3}
 
 
 def test_a_gradient_rounded_to_float32_is_wrong_as_float64_and_right_as_float32():

@@ -236,6 +236,42 @@ def test_language_models_with_labels_are_lifted(torch):
         assert claimed == pytest.approx(slope, rel=1e-7)
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_language_models_with_labels_are_checked_to_a_ten_millionth(torch):
+    for model in language_models(torch):
+        model.eval()
+        tokens = torch.randint(0, 40, (2, 7))
+
+        def loss(params, tokens, model=model):
+            return torch.func.functional_call(
+                model, params, (), {"input_ids": tokens, "labels": tokens}
+            ).loss
+
+        params = {name: leaf.detach().double() for name, leaf in model.named_parameters()}
+        gradient = lift(loss, "torch").value_and_gradient(params, tokens)[1]
+        check = check_gradient(loss, params, tokens, gradient=gradient)
+        assert check.verdict == "agree", str(check)
+        assert check.resolution < 1e-7
+        assert check.evaluations < 100
+        assert any("casts to float32 at" in note for note in check.notes)
+        leaf, wrong = list(gradient)[5], dict(gradient)
+        wrong[leaf] = gradient[leaf].copy()
+        wrong[leaf].flat[5] *= 1.01
+        check = check_gradient(loss, params, tokens, gradient=wrong)
+        assert check.verdict == "differ", str(check)
+        index = np.unravel_index(5, gradient[leaf].shape)
+        assert [(one.leaf, one.index) for one in check.suspects] == [(leaf, index)]
+
+        def own(params, tokens, loss=loss):  # through its casts
+            leaves = {name: leaf.detach().requires_grad_() for name, leaf in params.items()}
+            found = torch.autograd.grad(loss(leaves, tokens), list(leaves.values()))
+            return dict(zip(leaves, found, strict=True))
+
+        check = check_gradient(loss, params, tokens, gradient=own)
+        assert check.verdict == "agree", str(check)
+        assert "as good as eager float32" in check.reason
+
+
 def test_a_function_that_holds_its_parameters_is_constant_and_not_random(load_backend):
     load_backend("torch")
     import torch

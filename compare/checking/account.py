@@ -133,6 +133,8 @@ class Account:
         score = self.directions.score(claim, region, round_)
         if score.fits and score.resolved:
             return Found(score.resolution)
+        if score.fits and claim.share:  # noise drowns all leaves as much as the smallest one
+            return self._within(replace(claim, share=()), region, round_)
         dust = tuple(span for span in region if claim.is_dust(span.leaf))
         if score.fits and dust and self._is_resolved_but(claim, score, dust):
             # What is zero but for rounding is seen beside nothing but its like.

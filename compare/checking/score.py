@@ -9,7 +9,7 @@ import numpy as np
 
 from .function import Direction, Leaf, Span
 from .slope import Directional, Slope, measure
-from .thresholds import DIGITS, ENOUGH, FITS, SMALL, VISIBLE, WRONG, ZERO
+from .thresholds import DIGITS, ENOUGH, FITS, LEAST_SHARE, SETTLED, SMALL, VISIBLE, WRONG, ZERO
 
 Region = tuple[Span, ...]
 # Of squares beyond it, or beyond its inverse, some may have been lost.
@@ -27,6 +27,7 @@ class Claim:
     accepted: for each leaf, what error of each entry the caller accepts; rtol: what error of a
         leaf as a whole, relative to its size
     slack: for each leaf, both of them and the errors of the claim's own method, relative
+    share: for each leaf, by which part of its scale it moves along a direction
     """
 
     slopes: tuple[np.ndarray, ...]
@@ -36,6 +37,7 @@ class Claim:
     accepted: tuple[np.ndarray | float, ...]
     slack: tuple[float, ...]
     rtol: float = 0.0
+    share: tuple[float, ...] = ()
 
     @functools.cached_property
     def total(self) -> float:
@@ -53,6 +55,19 @@ class Claim:
         """Return the rounding of one entry, relative to its size, out of what was granted."""
         largest = float(np.abs(self.slopes[leaf]).max(initial=0.0))
         return float(self.tolerance[leaf].max(initial=0.0)) / largest if largest else 0.0
+
+    def balanced(self) -> "Claim":
+        """Return the claim along directions in which leaves with a large slope move less.
+
+        The slope of every leaf counts alike in that of all of them, so that the large ones, their
+        curvature and their noise do not drown the small ones.
+        """
+        seen = [leaf for leaf, size in enumerate(self.sizes) if size and not self.is_dust(leaf)]
+        share, least = [1.0] * len(self.sizes), min((self.sizes[leaf] for leaf in seen), default=0)
+        for leaf in seen:
+            ratio = 2.0 ** math.frexp(least / self.sizes[leaf])[1]
+            share[leaf] = min(max(ratio, LEAST_SHARE), 1.0)
+        return replace(self, share=tuple(share) if min(share, default=1.0) < 1.0 else ())
 
     def resolves(self, leaf: int, resolution: float) -> bool:
         """Tell whether a resolution is as fine as "agree" promises, or as the caller wants."""
@@ -161,12 +176,15 @@ class Directions:
         if plain and self._last and self._last[0] is claim and self._last[1:3] == (region, round_):
             return self._last[3]  # who asked first passes on what it could not settle
         drawn = self.weights(round_)
+        shares = [claim.share[span.leaf] if claim.share else 1.0 for span in region]
         direction, got, granted, accepted = {}, 0.0, [0.0], [0.0]
         sizes: dict[int, float] = {}
-        for span in region:
+        for span, share in zip(region, shares, strict=True):
             weights = drawn[span.leaf][span.start : span.stop]
             if signs is not None:
                 weights = np.abs(weights) * signs[span.leaf][span.start : span.stop]
+            share /= max(shares)
+            weights = weights * share if share != 1.0 else weights
             mask = claim.open[span.leaf]
             if mask is not None:
                 weights = np.where(mask[span.start : span.stop], weights, 0.0)
@@ -174,7 +192,7 @@ class Directions:
             direction[span] = weights
             got += float(slopes @ weights)
             granted.append(norm(claim.tolerance[span.leaf][span.start : span.stop] * weights))
-            share = math.sqrt(span.size / claim.slopes[span.leaf].size)
+            share *= math.sqrt(span.size / claim.slopes[span.leaf].size)
             sizes[span.leaf] = max(norm(slopes * weights), share * claim.sizes[span.leaf])
             part = claim.accepted[span.leaf]
             part = part if isinstance(part, float) else part[span.start : span.stop]
@@ -187,8 +205,11 @@ class Directions:
             default=min(sizes.values()),
         )
 
+        settled: Slope | None = None
+
         def enough(slope: Slope) -> bool:
-            goal = next(goals)
+            nonlocal settled
+            goal, settled = next(goals), None
             if not slope.known or slope.kind not in ("smooth", "kink"):
                 return False
             if slope.kind == "kink":  # it is taken apart, whatever more is known of it
@@ -196,9 +217,12 @@ class Directions:
             if known:
                 return slope.bar + rounding <= known / (2 * WRONG)
             fits = slope.distance(got) <= slope.bar + rounding + accept
+            settled = slope if fits and slope.bar <= SETTLED * max(least, rounding) else None
             return fits and slope.bar <= goal * max(least, rounding)
 
         slope = self.measure(direction, factor, enough if hurry or known else None)
+        if settled is not None and slope.kind == "smooth" and slope.bar > settled.bar:
+            slope = settled
         spread = slope.spread + rounding + accept
         if len(region) == 1 and slope.known:
             (leaf,) = sizes

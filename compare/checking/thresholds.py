@@ -9,8 +9,10 @@ DIGITS = 1e-4
 # An entry that is off by so many bars after 6 evaluations, or after 10, is wrong beyond doubt; the
 # bar is also what the report shows, and should have digits.
 CLEAR = (1e4, 1e3)
-# A claim that fits in so many digits after 6 evaluations, or after 10, needs no more of them.
-ENOUGH = (1e-9, 1e-6)
+# A claim that fits in so many digits after 6 evaluations, or after 10, needs no more of them;
+# one that fits in a digit less is not in doubt for noise that more of them show.
+ENOUGH = (1e-9, 1e-7)
+SETTLED = 1e-6
 # Roundings granted to an entry, of its own size and of its leaf's typical size: what sums of some
 # hundred products lose, measured on 20 networks in float32 (the largest seen: 5.3).
 ROUNDINGS = 8.0
@@ -27,6 +29,9 @@ DUST = 1 / 8
 ZERO = 2.0**-40
 # ... and is known to be, if a slope of this part of the whole would have been seen.
 VISIBLE = 1e-10
+# A leaf of large slope moves no less than by this part of its scale: it would move by few of its
+# own roundings.
+LEAST_SHARE = 2.0**-16
 # Steps so much shorter stay between the kinks of a network of rectified units.
 SHORTER = 2.0**-10
 # Confirming steps: no power of two, so that none of them coincides with the first ones.
