@@ -71,7 +71,7 @@ class JaxInstrument:
         def run(seed: int | None) -> Gradient:
             with jax.enable_x64(wide):
                 if seed is None:
-                    return traced.gradient(_plainly)
+                    return traced.gradient(plainly)
                 apply = RandomRounding(seed, double)
                 gradient = traced.gradient(apply)
                 return gradient._replace(rounded_to=frozenset(apply.rounded_to))
@@ -355,7 +355,8 @@ def _bind(equation: Any, inputs: Sequence[Any], **changed: Any) -> list[Any]:
     return list(outputs) if equation.primitive.multiple_results else [outputs]
 
 
-def _plainly(equation: Any, inputs: list[Any]) -> list[Any]:
+def plainly(equation: Any, inputs: list[Any]) -> list[Any]:
+    """Return the outputs of an equation as they are, for `evaluate`."""
     return _run(equation, inputs)
 
 

@@ -1,20 +1,20 @@
 """Where a port went wrong whose values differ: layer by layer, and by trying transposes."""
 
-import contextlib
 import itertools
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from gradparity.backends.precision import EPSILON
-from gradparity.backends.pytrees import private_numpy
+from gradparity.backends.pytrees import PyTree, private_numpy
 
 from ..engines.engines import Engine, Point
-from ..ports.intermediates import alike, recorded
+from ..ports.intermediates import alike, layer_outputs
 from ..ports.native_trees import MODEL, NativeTree, is_module
-from ..ports.repairs import repaired, with_model
+from ..ports.repairs import changed_functions, repaired, with_model
 
 # Sums of a network's terms in another order: some hundreds of roundings of the largest entry.
 ROUNDINGS = 1_000
@@ -58,7 +58,7 @@ def different_parameters(
             if position in engine.layout.mixed:
                 continue
             theirs = private_numpy(numbers[own_name], "float64")
-            if _close(np.transpose(leaf, axes), theirs):
+            if _close(np.transpose(leaf, axes).squeeze(), theirs.squeeze()):
                 continue
             orders = [
                 order
@@ -79,7 +79,7 @@ def _close(first: np.ndarray, second: np.ndarray) -> bool:
 
 
 def _first_difference(first: Engine, other: Engine, point: Point) -> Iterator[str]:
-    mine, theirs = dict(first.intermediates(point)), dict(other.intermediates(point))
+    mine, theirs = first.intermediates(point), other.intermediates(point)
     names = {name: name for name in mine if name in theirs}
     if not names:
         mine, theirs = _layers(first, point), _layers(other, point)
@@ -109,11 +109,16 @@ def _first_difference(first: Engine, other: Engine, point: Point) -> Iterator[st
         yield f"values differ only{last}, the last that both have"
 
 
-def _layers(engine: Engine, point: Point) -> dict[str, np.ndarray]:
+def _layers(engine: Engine, point: Point) -> Mapping[str, np.ndarray]:
     """Return what each layer gives out, in the order they run; what ran before an error too."""
     params, args = engine.native(point)
-    with recorded(engine.function) as outputs, contextlib.suppress(Exception):
-        engine.backend._scoped(engine.f)(params, *args)
+
+    def run(params: PyTree, *args: PyTree) -> Mapping[str, np.ndarray]:
+        xp, layout = engine.backend.xp, engine.layout
+        native = layout.native(params, xp) if layout else params
+        return layer_outputs(engine.function, native, args)
+
+    outputs: Mapping[str, np.ndarray] = engine.backend._scoped(run)(params, *args)
     return outputs
 
 
@@ -126,23 +131,28 @@ def _paired_layers(first: Engine, other: Engine) -> dict[str, str]:
 
 
 def _repairs(first: Engine, other: Engine, point: Point) -> Iterator[str]:
-    """Yield what else makes the values agree, where one of the two is a torch module."""
+    """Yield what else makes the values agree: the first change that does."""
     for engine, reference in ((other, first), (first, other)):
-        model = getattr(engine.function, MODEL, None)
-        if not is_module(model):
-            continue
         try:
             expected = reference.value(point)
         except Exception:  # it fails, and is reported as such
             return
-        for words, changed in repaired(model):
+        for words, function in _changes(engine):
             try:
-                value = replace(engine, function=with_model(engine.function, changed)).value(point)
+                value = replace(engine, function=function).value(point)
             except Exception:  # this change does not fit
                 continue
             if abs(value - expected) <= ROUNDINGS * EPSILON * abs(expected):
                 yield f"the values agree if in {engine.label} {words}"
                 return
+
+
+def _changes(engine: Engine) -> Iterator[tuple[str, Callable[..., Any]]]:
+    model = getattr(engine.function, MODEL, None)
+    if is_module(model):
+        for words, changed in repaired(model):
+            yield words, with_model(engine.function, changed)
+    yield from changed_functions(engine.backend.name, engine.function)
 
 
 def _forgotten(engine: Engine, expected: float, point: Point) -> str:

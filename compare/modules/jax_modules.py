@@ -6,10 +6,10 @@ from typing import Any
 import jax
 
 from gradparity.backends.errors import InvalidParameters
-from gradparity.backends.framework_trees import is_equinox_module, is_nnx_module
 from gradparity.backends.pytrees import PyTree, flatten, is_array, leaf_names, tree_map
 
 from .float64_flax import follows_its_parameters
+from .layers import named_layers
 from .subject import Subject, in_float64
 
 KEY = 0  # of the masks that dropout draws, the same in every call
@@ -30,36 +30,18 @@ def tree_subject(model: Any, loss: Callable[..., Any], batch: tuple[PyTree, ...]
 
 
 OWN = "judged is JAX's own gradient, taken in float64"
-LAYERS = ("Dropout", "BatchNorm")
-DEEPEST = 30  # modules inside modules; an nnx list counts as one
 
 
 def _train_modes(model: Any) -> list[str]:
     """Tell what is drawn or averaged in train mode, by the names that nnx and Equinox use."""
     notes = []
-    kinds = {type(layer).__name__: layer for layer in _walk(model)}
+    kinds = {type(layer).__name__: layer for _, layer in named_layers(model)}
     dropout, norm = kinds.get("Dropout"), kinds.get("BatchNorm")
     if dropout is not None and not _off(dropout, ("deterministic", "inference")):
         notes.append("dropout is in train mode: it draws the same mask in every call")
     if norm is not None and not _off(norm, ("use_running_average", "inference")):
         notes.append("batch norm is in train mode, and takes the batch's own statistics")
     return notes
-
-
-def _walk(node: Any, depth: int = 0) -> list[Any]:
-    """Return the layers inside a module that are in LAYERS."""
-    if type(node).__name__ in LAYERS:
-        return [node]
-    if depth > DEEPEST or is_array(node):
-        return []
-    children: Any = ()
-    if isinstance(node, Mapping):
-        children = node.values()
-    elif isinstance(node, list | tuple):
-        children = node
-    elif is_nnx_module(node) or is_equinox_module(node):
-        children = vars(node).values()
-    return [found for child in children for found in _walk(child, depth + 1)]
 
 
 def _off(layer: Any, switches: tuple[str, ...]) -> bool:

@@ -11,7 +11,7 @@ from gradparity.backends.errors import InvalidSetting, ShapeMismatch
 from gradparity.backends.pytrees import Array, PyTree, flatten, leaf_names, unflatten
 
 from ..transforms import Made
-from .matching import matched
+from .matching import bare, matched
 from .native_trees import NativeTree, dotted_names
 
 Axes: TypeAlias = tuple[int, ...]
@@ -109,8 +109,9 @@ def layout_of(
     positions = {**{names[k]: k for k in whole}, **_positions(spelled, common)}
     axes = list(_axes(backend, leaves, positions, transpose))
     for name, (_, turned) in found.items():
-        if common.index(name) not in _named(transpose, positions):
-            axes[common.index(name)] = turned
+        position = common.index(name)
+        if position not in _named(transpose, positions) and len(turned) == len(axes[position]):
+            axes[position] = turned
     if own is not None:
         kept = [(common[k], names[k], leaves[k], axes[k]) for k in whole]
         _check_own(backend, kept, own, made)
@@ -124,7 +125,12 @@ def layout_of(
     def build(native: Sequence[Array]) -> PyTree:
         if own is not None:
             by_name = own_leaves(native)
-            return own.build([by_name[name] for name in own.names])
+            return own.build(
+                [
+                    _shaped(name, by_name[name], tuple(leaf.shape))
+                    for name, leaf in zip(own.names, own.leaves, strict=True)
+                ]
+            )
         return own_leaves(native) if renamed or made else unflatten(structure, native)
 
     return Layout(names, tuple(axes), build, mixed)
@@ -161,7 +167,17 @@ def _matched(
     other = {name: shape for name, shape in own_shapes.items() if name not in taken}
     if rest == other:
         return {}  # the same names and shapes: what they say is what is meant
-    return matched(rest, other) or {}
+    return matched(_bare(rest), _bare(other)) or {}
+
+
+def _bare(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+    return {name: bare(name, shape) for name, shape in shapes.items()}
+
+
+def _shaped(name: str, leaf: Array, shape: tuple[int, ...]) -> Array:
+    """Return a leaf with the axes of length one that it has in its own framework."""
+    given = tuple(leaf.shape)
+    return leaf.reshape(shape) if given != shape and bare(name, given) == shape[:1] else leaf
 
 
 def _named(transpose: Transpose, positions: Mapping[str, int]) -> set[int]:
@@ -228,7 +244,7 @@ def _check_own(
     shapes = {name: tuple(leaf.shape) for name, leaf in zip(own.names, own.leaves, strict=True)}
     for common_name, name, leaf, order in kept:
         shape = tuple(np.shape(leaf)[axis] for axis in order)
-        if shape != shapes[name]:
+        if bare(common_name, shape) != bare(name, shapes[name]):
             raise ShapeMismatch(
                 f"leaf {common_name} ({backend}: {name}): got shape {shape}, expected "
                 f"{shapes[name]}; where its axes differ, say so with "

@@ -71,6 +71,15 @@ def matched(
     return found if len(found) == len(common) else None
 
 
+def bare(name: str, shape: Shape) -> Shape:
+    """Return a leaf's shape; that of an offset without axes of length one behind its first.
+
+    A convolution's bias is (channels,) in most frameworks, and (channels, 1, 1) in Equinox.
+    """
+    offset = Named(name, shape).role == "offset"
+    return shape[:1] if offset and all(length == 1 for length in shape[1:]) else shape
+
+
 def axes_between(common: Named, own: Named) -> Axes | None:
     """Return how a common leaf's axes lie in the own one, None where the shapes forbid it.
 

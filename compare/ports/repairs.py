@@ -20,16 +20,31 @@ def repaired(model: Any) -> Iterator[tuple[str, Any]]:
     if any(_has_modes(layer) for layer in model.modules()):
         mode = "eval" if model.training else "train"
         yield f"it is in {mode} mode", copy.deepcopy(model).train(not model.training)
-    for kind, words, change in (
-        (torch.nn.GELU, "gelu is {}", _other_gelu),
-        (torch.nn.Flatten, "{} takes channels last", _channels_last),
-        (torch.nn.Conv2d, "{} pads at the end alone, as 'SAME' does at a stride", _pad_at_the_end),
-    ):
-        names = [name for name, layer in model.named_modules() if isinstance(layer, kind)]
-        if names:
-            other = copy.deepcopy(model)
-            said = [change(other.get_submodule(name)) or name for name in names]
-            yield words.format(said[0]), other
+    convolutions = [n for n, layer in model.named_modules() if isinstance(layer, torch.nn.Conv2d)]
+    if convolutions:
+        other = copy.deepcopy(model)
+        for name in convolutions:
+            _pad_at_the_end(other.get_submodule(name))
+        words = f"{convolutions[0]} pads at the end alone, as 'SAME' does at a stride"
+        yield words, other
+
+
+def changed_functions(
+    framework: str, f: Callable[..., Any]
+) -> Iterator[tuple[str, Callable[..., Any]]]:
+    """Yield what f itself may do otherwise, wherever it does it, and an f that does so.
+
+    Both kinds of gelu, and the order in which flattening takes the axes of images.
+
+    framework: whose functions f calls: "torch" or "jax", none for another
+    """
+    if framework == "torch":
+        from .torch_changes import changed
+    elif framework == "jax":
+        from .jax_changes import changed
+    else:
+        return
+    yield from changed(f)
 
 
 def _eps(layer: Any) -> Any:
@@ -45,26 +60,11 @@ def _has_modes(layer: Any) -> bool:
     )
 
 
-def _other_gelu(layer: Any) -> str:
-    layer.approximate = "none" if layer.approximate == "tanh" else "tanh"
-    return "exact" if layer.approximate == "none" else "the tanh approximation"
-
-
-def _channels_last(layer: Any) -> str:
-    def last(module: Any, given: tuple[Any, ...]) -> tuple[Any, ...]:
-        (x,) = given
-        return (x.movedim(1, -1) if x.ndim > 2 else x,)
-
-    layer.register_forward_pre_hook(last)
-    return ""
-
-
-def _pad_at_the_end(layer: Any) -> str:
+def _pad_at_the_end(layer: Any) -> None:
     import torch
 
     if isinstance(layer.padding, str) or max(layer.stride) == 1 or not any(layer.padding):
-        return ""
-    before = layer.padding
+        return
 
     def pad(module: Any, given: tuple[Any, ...]) -> tuple[Any, ...]:
         (x,) = given
@@ -75,10 +75,8 @@ def _pad_at_the_end(layer: Any) -> str:
             sides += [needed // 2, needed - needed // 2]
         return (torch.nn.functional.pad(x, sides),)
 
-    if any(before):
-        layer.padding = (0, 0)
-        layer.register_forward_pre_hook(pad)
-    return ""
+    layer.padding = (0, 0)
+    layer.register_forward_pre_hook(pad)
 
 
 def with_model(f: Callable[..., Any], model: Any) -> Callable[..., Any]:
