@@ -48,7 +48,10 @@ def test_eager_agrees_as_good_as_eager_and_no_fault_does(torch, dtype):
     assert f"as good as eager {dtype} (" in check.reason
     assert all(0 < leaf.share < 1.5 for leaf in check.leaves)
     assert check.resolution < (1e-6 if dtype == "float32" else 0.1)
-    json.dumps(check.to_dict(), allow_nan=False)
+    assert "by torch, each rounded at random; bars at 95 % confidence" in str(check)
+    found = json.loads(json.dumps(check.to_dict(), allow_nan=False))["measurement"]
+    assert found == {"engine": "torch", "dtype": dtype, "runs": found["runs"], "confidence": 0.95}
+    assert 8 <= found["runs"] <= 24
     entry = right["W"].clone()
     entry[3, 2] *= 1.5
     faults = {

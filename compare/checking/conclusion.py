@@ -107,6 +107,7 @@ def conclude(case: Case, judged: Judged) -> GradientCheck:
         case.seed,
         case.claim,
         rounding=judged.measured.judgement.praise if judged.measured else "",
+        measurement=judged.measured.judgement.measurement if judged.measured else None,
     )
     return replace(check, reason=sentence(check, case.accepted))
 

@@ -84,6 +84,7 @@ def report(check: GradientCheck) -> list[str]:
     above = [f"{check.verdict}: {check.reason}"]
     above += [f"the pattern is: {check.pattern}"] * bool(check.pattern)
     above.append(_circumstances(check))
+    above += [f"rounding: {check.measurement}"] * (check.measurement is not None)
     above += [f"beside the yardstick {check.yardstick}"] * (check.yardstick is not None)
     above += _some(check.problems, MOST_OTHERS, "leaves", _problem)
     below = _some(check.kinks, MOST_OTHERS, "kinks", _kink)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from gradparity.backends.displayed import Displayed
 
+from ..low_precision.judging import Measurement
 from ..low_precision.yardstick import Yardstick
 from ..strict_json import strict
 from ..verdicts import Suspect, VerdictText
@@ -64,6 +65,7 @@ class GradientCheck(Displayed):
     value: of f; seed: of the random directions; reference: the engine whose gradient was certified
     proof: where one was asked for
     rounding: how the error compares with measured rounding, in words; "" where none was measured
+    measurement: what that rests on: engine, dtype, runs and confidence
     yardstick: the accuracy beside that of another gradient, where one was given
     """
 
@@ -85,6 +87,7 @@ class GradientCheck(Displayed):
     reference: str = ""
     proof: "Proof | None" = None
     rounding: str = ""
+    measurement: Measurement | None = None
     yardstick: Yardstick | None = None
 
     @property

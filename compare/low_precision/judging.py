@@ -50,6 +50,26 @@ class LeafJudgement:
 
 
 @dataclass(frozen=True)
+class Measurement:
+    """What a bar for rounding rests on.
+
+    engine: who ran f's gradient in `dtype`, so many times, each rounded at random
+    confidence: with which rounding is no larger than the bar
+    """
+
+    engine: str
+    dtype: str
+    runs: int
+    confidence: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.runs} gradients in {self.dtype} by {self.engine}, each rounded at random; "
+            f"bars at {100 * self.confidence:g} % confidence"
+        )
+
+
+@dataclass(frozen=True)
 class Judgement:
     """A claim beside the rounding that was measured for it."""
 
@@ -78,6 +98,11 @@ class Judgement:
         """How the claim's error compares with the rounding of eager's own gradient."""
         share = max((leaf.standing.share for leaf in self.leaves), default=0.0)
         return f"as good as eager {self.dtype} ({share:.2g} of its rounding)"
+
+    @property
+    def measurement(self) -> Measurement:
+        rounding = self.rounding
+        return Measurement(rounding.backend, self.dtype, rounding.runs, rounding.confidence)
 
     @property
     def dtype(self) -> str:

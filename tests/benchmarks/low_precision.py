@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from rows import Row
 
-from gradparity.backends.rounding import Rounding, Unmeasured, measure_rounding
+from gradparity.backends.rounding import CONFIDENCE, Rounding, Unmeasured, measure_rounding
 from gradparity.backends.rounding.instrument import find_instrument
 from gradparity.compare import Verdict
 from gradparity.compare.low_precision.judging import ALL_RUNS, FIRST_RUNS, judge
@@ -56,6 +56,7 @@ def measure(
 
 def rows() -> Iterator[Row]:
     alarms = agreed = judged = most = 0
+    within: list[bool] = []
     found: dict[str, list[bool]] = {dtype: [] for dtype in DTYPES}
     small: dict[str, list[bool]] = {dtype: [] for dtype in DTYPES}
     passed: list[str] = []
@@ -68,6 +69,7 @@ def rows() -> Iterator[Row]:
                     judged += 1
                     alarms += verdict.verdict is Verdict.DIFFER
                     agreed += verdict.verdict is Verdict.AGREE
+                    within += [leaf.standing.error <= leaf.resolution for leaf in verdict.leaves]
                     # The float64 gradient and eager's own are two more.
                     most = max(most, verdict.rounding.runs + 2)
                 generator = np.random.default_rng([seed, size])
@@ -83,6 +85,9 @@ def rows() -> Iterator[Row]:
     yield _count("right gradients called wrong", alarms, f"{judged} gradients: {points}")
     share = agreed / judged
     yield Row("right gradients that agree", share, share, share, "none", True, f"of {judged}")
+    share = float(np.mean(within))
+    note = f"{len(within)} leaves of right gradients"
+    yield _share(f"errors within the bar at {CONFIDENCE:.0%} confidence", share, CONFIDENCE, note)
     for dtype in DTYPES:
         share = float(np.mean(found[dtype]))
         note = f"{len(found[dtype])} in one leaf each"
