@@ -40,6 +40,12 @@ class Backend(ABC):
     - <cotangent, pushforward(tangent)> == <pullback(cotangent), tangent>;
     - inputs are never changed, not even when f raises;
     - the value equals f(params), and two calls give the same answer.
+
+    >>> backend = gp.get_backend("numerical", dtype="float32")
+    >>> backend.name, backend.dtype
+    ('numerical', 'float32')
+    >>> backend.hessian_vector_product(lambda x: (x**3).sum())(np.ones(2), np.ones(2)).round(2)
+    array([6., 6.], dtype=float32)
     """
 
     name: ClassVar[str]

@@ -4,8 +4,8 @@ Each function here says what one of an implementation's own leaves is made of, a
 `rename`:
 
 >>> rename = {"torch": {
-...     "attention.qkv.weight": fused("query.kernel", "key.kernel", "value.kernel", axis=1),
-...     "lstm.bias_hh_l0": zeros("lstm.bias"),
+...     "attention.qkv.weight": gp.transforms.fused("query.kernel", "key.kernel", "value.kernel"),
+...     "lstm.bias_hh_l0": gp.transforms.zeros("lstm.bias"),
 ... }}
 """
 
@@ -25,6 +25,9 @@ class Made:
     """An own leaf as a function of common ones.
 
     names: of the common leaves, dotted; by: takes the namespace of the arrays, then these leaves
+
+    >>> isinstance(gp.transforms.summed("first.bias", "second.bias"), gp.transforms.Made)
+    True
     """
 
     names: tuple[str, ...]
@@ -35,7 +38,13 @@ class Made:
 
 
 def made(*names: str, by: Callable[..., Array]) -> Made:
-    """Return an own leaf that is `by(xp, *common leaves)`; differentiated through."""
+    """Return an own leaf that is `by(xp, *common leaves)`; differentiated through.
+
+    >>> halves = gp.transforms.made("w", by=lambda xp, w: xp.reshape(w, (2, -1)))
+    >>> halves.of([np.arange(4.0)])
+    array([[0., 1.],
+           [2., 3.]])
+    """
     return Made(names, by)
 
 
@@ -43,6 +52,10 @@ def fused(*names: str, axis: int = 0, transpose: bool = False) -> Made:
     """Return an own leaf that is common ones end to end: the gates of an LSTM, or q, k and v.
 
     axis: of the own leaf; transpose: the axes of each common leaf are reversed before
+
+    >>> query, key = np.zeros((2, 3)), np.ones((2, 3))
+    >>> gp.transforms.fused("query", "key", transpose=True).of([query, key]).shape
+    (6, 2)
     """
     return Made(
         names,
@@ -55,6 +68,9 @@ def piece(name: str, index: int, of: int, *, axis: int = 0, transpose: bool = Fa
 
     axis: of the common leaf, along which piece number `index` of `of` is cut; transpose: the axes
     of the piece are reversed after
+
+    >>> gp.transforms.piece("qkv", 1, of=3).of([np.arange(6.0)])
+    array([2., 3.])
     """
 
     def cut(xp: Any, leaf: Array) -> Array:
@@ -67,12 +83,20 @@ def piece(name: str, index: int, of: int, *, axis: int = 0, transpose: bool = Fa
 
 
 def summed(*names: str) -> Made:
-    """Return an own leaf that is the sum of common ones: one bias for two."""
+    """Return an own leaf that is the sum of common ones: one bias for two.
+
+    >>> gp.transforms.summed("bias_ih", "bias_hh").of([np.ones(2), np.ones(2)])
+    array([2., 2.])
+    """
     return Made(names, lambda xp, *leaves: sum(leaves[1:], start=leaves[0]))
 
 
 def zeros(like: str) -> Made:
-    """Return an own leaf of zeros with the shape of a common one: the second of two biases."""
+    """Return an own leaf of zeros with the shape of a common one: the second of two biases.
+
+    >>> gp.transforms.zeros("bias").of([np.ones(2)])
+    array([0., 0.])
+    """
     return Made((like,), lambda xp, leaf: xp.zeros_like(leaf))
 
 

@@ -3,8 +3,9 @@
 Each function here takes `loss(params, *batch)` and returns another one of the same value and
 gradient. Compare the two, or check the variant's gradient against differences of the loss:
 
->>> loss_in_parts = micro_batches(loss, 4)
->>> compare_gradients({"jax": loss, "jax:parts": loss_in_parts}, params, x, t).verdict
+>>> loss = lambda params, x: ((x @ params) ** 2).mean()
+>>> in_parts = gp.variants.micro_batches(loss, 2)
+>>> gp.compare_gradients({"jax": loss, "jax:parts": in_parts}, np.ones(3), np.ones((5, 3))).verdict
 <Verdict.AGREE: 'agree'>
 """
 
@@ -40,6 +41,11 @@ def micro_batches(
         not its length: for instance the tokens that are not masked
     raises: InvalidSetting for an n that leaves parts empty, ShapeMismatch for a batch without
         arrays
+
+    >>> loss = lambda w, x: ((x @ w) ** 2).mean()
+    >>> w, x = torch.ones(3), torch.arange(15.0).reshape(5, 3)
+    >>> bool(torch.isclose(gp.variants.micro_batches(loss, 2)(w, x), loss(w, x)))
+    True
     """
     if n < 1 or reduction not in ("mean", "sum") or (weight and reduction == "sum"):
         raise InvalidSetting(
@@ -92,6 +98,11 @@ def checkpointed(loss: Loss, **options: Any) -> Loss:
 
     options: of `jax.checkpoint`, or of `torch.utils.checkpoint.checkpoint`
     raises: InvalidSetting for parameters of another framework
+
+    >>> loss = lambda w, x: ((x @ w) ** 2).mean()
+    >>> mapping = {"torch": loss, "torch:checkpointed": gp.variants.checkpointed(loss)}
+    >>> gp.compare_gradients(mapping, np.ones(3), np.eye(3)).verdict
+    <Verdict.AGREE: 'agree'>
     """
 
     @functools.wraps(loss)
@@ -110,6 +121,12 @@ def compiled(loss: Loss, **options: Any) -> Loss:
 
     options: of these, such as `backend="aot_eager"` or `static_argnums=...`
     raises: InvalidSetting for parameters of another framework
+
+    >>> loss = lambda w, x: ((x @ w) ** 2).mean()
+    >>> gp.compare_gradients(
+    ...     {"jax": loss, "jax:compiled": gp.variants.compiled(loss)}, np.ones(3), np.eye(3)
+    ... ).verdict
+    <Verdict.AGREE: 'agree'>
     """
     programs: dict[str, Loss] = {}
 

@@ -45,6 +45,12 @@ def gradient_descent(
     returns: NumPy arrays in the backend's dtype. A learning rate that is too large shows as a
         path that grows, to infinity at last; that is an answer, not an error
     raises: InvalidSetting, InvalidParameters for integers, NonScalarLoss
+
+    >>> descent = gp.gradient_descent(
+    ...     gp.Quadratic().loss, np.asarray([-3.0, 4.0]), backend="numerical", learning_rate=0.1
+    ... )
+    >>> bool(np.abs(descent.end).max() < 1e-8), descent.path.shape
+    (True, (101, 2))
     """
     check_count("steps", steps)
     check_learning_rate(learning_rate)

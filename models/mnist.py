@@ -28,6 +28,10 @@ class Dataset:
     train_x, test_x: images as `load_mnist` was asked for them, one a row
     train_t, test_t: labels, int64 of shape (N,) or one-hot float32 of shape (N, 10)
     source: which digits these are, in words
+
+    >>> x, t = np.random.default_rng(0).normal(size=(20, 4)), np.arange(20) % 3
+    >>> gp.Dataset(x[:15], t[:15], x[15:], t[15:], source="noise").train_x.shape
+    (15, 4)
     """
 
     train_x: NDArray[Any]
@@ -53,6 +57,10 @@ def load_mnist(
     flatten: images of shape (N, 784), else (N, 1, 28, 28)
     one_hot: labels of shape (N, 10) in float32, else (N,) in int64
     raises: InvalidData, naming the file, what it holds, and what it should hold
+
+    >>> digits = gp.load_mnist("embedded")
+    >>> digits.train_x.shape, digits.test_t.shape
+    ((5000, 784), (1000,))
     """
     digits, origin = _read_auto() if source == "auto" else _read_named(source)
     return Dataset(
@@ -70,6 +78,9 @@ def shrink(dataset: Dataset, side: int) -> Dataset:
 
     side: a divisor of 28, so that every new pixel is the mean of a whole block
     raises: InvalidSetting
+
+    >>> gp.shrink(gp.load_mnist("embedded"), 7).train_x.shape
+    (5000, 49)
     """
     if side < 1 or SIDE % side:
         raise InvalidSetting(f"got side {side}, expected a divisor of {SIDE}, such as 7")

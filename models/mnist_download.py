@@ -48,6 +48,9 @@ def fetch_mnist(
     returns: paths of training images and labels, test images and labels, unpacked
     raises: DownloadFailed, naming what each mirror answered, or a directory that cannot be
         written; InvalidData, for a damaged or another set's file there
+
+    >>> gp.fetch_mnist()[0].name  # doctest: +SKIP
+    'train-images-idx3-ubyte'
     """
     cache = cache_directory()
     target = cache if directory is None else Path(os.path.expanduser(directory))

@@ -12,7 +12,12 @@ from .functions import cross_entropy, fraction_correct, softmax, weighted_sum
 
 @dataclass(frozen=True)
 class SimpleNet:
-    """Logits x @ W for two features and three classes."""
+    """Logits x @ W for two features and three classes.
+
+    >>> net = gp.SimpleNet()
+    >>> net.predict(net.init(seed=0), np.asarray([0.6, 0.9])).shape
+    (3,)
+    """
 
     input_size: int = 2
     output_size: int = 3

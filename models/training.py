@@ -51,6 +51,11 @@ def train(
         no checkpoint; without it, neither is lost
     raises: InvalidSetting, InvalidData, ShapeMismatch before the first step; Diverged, whose `run`
         holds the steps before it that left finite parameters; the checkpoint keeps the last epoch
+
+    >>> net, digits = gp.TwoLayerNet(), gp.load_mnist("embedded")
+    >>> run = gp.train(net, digits, "numerical", steps=2)
+    >>> run.losses.shape, run.params["W1"].shape
+    ((2,), (784, 50))
     """
     backend = get_backend(backend) if isinstance(backend, str) else backend
     check_model(model)

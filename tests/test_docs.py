@@ -36,3 +36,13 @@ def test_the_reference_names_what_is_there():
     for name in re.findall(r"^::: (\S+)", (ROOT / "docs/pages/reference.md").read_text(), re.M):
         module, _, last = name.rpartition(".")
         assert hasattr(importlib.import_module(module), last) or importlib.import_module(name), name
+
+
+def test_the_reference_has_every_public_function():
+    import gradparity as gp
+
+    shown = set(
+        re.findall(r"^::: \S+\.(\w+)", (ROOT / "docs/pages/reference.md").read_text(), re.M)
+    )
+    called = {name for name in gp.__all__ if name.islower() and callable(getattr(gp, name))}
+    assert called - shown == set()

@@ -1,6 +1,8 @@
-"""What a user meets has a public name: what is returned, and what is raised."""
+"""What a user meets has a public name, and what a user calls has an example that runs."""
 
 import builtins
+import doctest
+import enum
 import inspect
 import re
 import typing
@@ -53,16 +55,20 @@ def given_by(thing):
     }
 
 
-def unexported(things):
-    """Return the project's classes that can be reached from things and have no public name."""
+def handed_over(things):
+    """Return the project's classes that can be reached from what things return."""
     known, waiting = set(), [thing for thing in things if callable(thing)]
     while waiting:
         for found in given_by(waiting.pop()) - known:
             if found.__module__.startswith("gradparity"):
                 known.add(found)
                 waiting.append(found)
+    return known
+
+
+def unexported(things):
     public = {thing for thing in NAMED.values() if isinstance(thing, type)}
-    return sorted(found.__name__ for found in known - public)
+    return sorted(found.__name__ for found in handed_over(things) - public)
 
 
 def test_what_is_returned_is_exported():
@@ -143,3 +149,66 @@ def test_the_error_of_a_wrong_call_has_a_public_name(name):
         with pytest.raises(gp.GradparityError) as caught:
             WRONG_CALLS[name]()
     assert type(caught.value) is getattr(gp, name)
+
+
+FUNCTIONS = {name: thing for name, thing in NAMED.items() if isinstance(thing, FunctionType)}
+RESULTS = handed_over(FUNCTIONS.values()) - {gp.Backend, gp.Dataset}  # which users construct, too
+CONSTRUCTED = {
+    name: thing
+    for name, thing in NAMED.items()
+    if isinstance(thing, type)
+    and thing not in RESULTS
+    and not issubclass(thing, BaseException | enum.Enum)
+}
+CALLED = FUNCTIONS | CONSTRUCTED
+EXPLAINED = CALLED | {module.__name__: module for module in MODULES}
+# What an example may take for imported; the documentation says so.
+IMPORTED = {"gp": "gradparity", "np": "numpy", "torch": "torch", "jax": "jax"}
+
+
+def example_of(name, thing, **names):
+    return doctest.DocTestParser().get_doctest(inspect.getdoc(thing) or "", names, name, None, None)
+
+
+def test_whatever_a_user_calls_is_among_the_examples():
+    assert {"gradparity.check_gradient", "variants.compiled", "transforms.fused"} <= set(FUNCTIONS)
+    assert {"gradparity.Backend", "gradparity.TwoLayerNet", "gradparity.BackendConformance"} <= set(
+        CONSTRUCTED
+    )
+    assert "gradparity.GradientCheck" not in CALLED
+
+
+@pytest.mark.parametrize("name", CALLED)
+def test_every_public_function_has_an_example(name):
+    assert example_of(name, CALLED[name]).examples
+
+
+@pytest.mark.parametrize("name", EXPLAINED)
+def test_the_example_of_every_public_function_runs(name):
+    test = example_of(name, EXPLAINED[name])
+    source = "".join(example.source for example in test.examples)
+    test.globs |= {
+        short: pytest.importorskip(module)
+        for short, module in IMPORTED.items()
+        if f"{short}." in source or f'"{short}' in source
+    }
+    said = []
+    doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE).run(test, out=said.append)
+    assert not said, "".join(said)
+
+
+def test_a_function_without_an_example_or_with_a_wrong_one_would_be_found():
+    def silent():
+        """Return nothing."""
+
+    def lying():
+        """Return three.
+
+        >>> 1 + 1
+        3
+        """
+
+    assert not example_of("silent", silent).examples
+    said = []
+    doctest.DocTestRunner().run(example_of("lying", lying), out=said.append)
+    assert "Got:\n    2" in "".join(said)

@@ -37,6 +37,12 @@ def derivative_along(f: Callable[..., Any], x: PyTree, tangent: PyTree, *args: A
     Differences at many steps are extrapolated to 0 (see `extrapolation`) in the light of the noise
     (see `noise`), from each side and from both (see `one_sided`); where they contradict each other
     or their bar is long, more steps are tried (see `exploration`).
+
+    >>> estimate = gp.derivative_along(lambda x: (x**3).sum(), np.ones(2), np.asarray([1.0, 0.0]))
+    >>> abs(estimate.value - 3) <= estimate.error < 1e-9
+    True
+    >>> gp.derivative_along(abs, 0.0, 1.0).smoothness
+    'kink'
     """
     line = Line(f, x, tangent, args)
     parts = [

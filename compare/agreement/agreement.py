@@ -61,6 +61,15 @@ def compare_gradients(
         derivatives, each check has it
     raises: BackendUnavailable for a backend asked for by name, InvalidSetting, InvalidParameters,
         NonScalarLoss, ShapeMismatch; what f raises if it fails in every backend
+
+    >>> def f(params, x):
+    ...     return ((x @ params["w"]) ** 2).sum()
+    >>> params, x = {"w": np.ones(3)}, np.arange(6.0).reshape(2, 3)
+    >>> gp.compare_gradients(f, params, x, backends=["numerical", "torch"]).verdict
+    <Verdict.AGREE: 'agree'>
+    >>> dropped = {"torch": f, "torch:port": lambda params, x: f(params, x[:1])}
+    >>> gp.compare_gradients(dropped, params, x).verdict
+    <Verdict.DIFFER: 'differ'>
     """
     check_seed(seed)
     if order not in (1, 2):
@@ -91,6 +100,8 @@ def assert_gradients_agree(
     """Raise Disagreement, whose message is the report, unless the verdict is "agree".
 
     Arguments and further errors: as in `compare_gradients`
+
+    >>> gp.assert_gradients_agree(lambda x: (x**2).sum(), np.ones(2), backends=["numerical"])
     """
     comparison = compare_gradients(
         f,

@@ -53,6 +53,12 @@ def check_gradient(
         wrong is `differ` below what differences resolve, unless rtol or tolerance accept errors
     raises: InvalidParameters, InvalidSetting, NonScalarLoss, ImpureFunction, FunctionFailed,
         ShapeMismatch of the cotangent
+
+    >>> check = gp.check_gradient(lambda x: (x**3).sum(), np.ones(2), gradient=np.array([3, 3.3]))
+    >>> check.verdict, check.suspects[0].index
+    (<Verdict.DIFFER: 'differ'>, (1,))
+    >>> gp.check_gradient(lambda x: (x**3).sum(), np.ones(2), gradient=lambda x: 3 * x**2).verdict
+    <Verdict.AGREE: 'agree'>
     """
     with spending(budget, name_of(f)) as granted:
         checker = GradientChecker(

@@ -41,6 +41,10 @@ def check_pushforward(
     output_tangent: structure and shapes of f's output, or `callable(params, tangent, *args)` that
         returns it. A suspect's leaf and index are those of the output
     further arguments and errors: as in `check_gradient`
+
+    >>> x, v = np.asarray([1.0, 2.0]), np.asarray([0.5, -1.0])
+    >>> gp.check_pushforward(np.exp, x, tangent=v, output_tangent=np.exp(x) * v).verdict
+    <Verdict.AGREE: 'agree'>
     """
     with spending(budget, name_of(f)) as granted:
         function = Function(f, params, args, backend, RANDOM, granted)
@@ -74,6 +78,10 @@ def check_jacobian(
         `callable(params, *args)` that returns it. A suspect's index is the output's followed by
         the parameter's; its leaf is the parameter's, after the output's where there are several
     further arguments and errors: as in `check_gradient`
+
+    >>> A = np.asarray([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
+    >>> gp.check_jacobian(lambda x: A @ x, np.ones(2), jacobian=A).verdict
+    <Verdict.AGREE: 'agree'>
     """
     with spending(budget, name_of(f)) as granted:
         function = Function(f, params, args, backend, RANDOM, granted)
@@ -104,6 +112,13 @@ def check_hessian(
     The second derivatives are slopes of an engine's gradient, once slopes of f have certified that,
     and slopes of slopes of f where no engine can differentiate it; `.notes` says which, and whether
     a Hessian is symmetric. Further arguments and errors: as in `check_gradient`
+
+    >>> f = lambda x: (x**3).sum()
+    >>> gp.check_hessian(f, np.ones(2), hessian=lambda x: np.diag(6 * x)).verdict
+    <Verdict.AGREE: 'agree'>
+    >>> product = lambda x, tangent: 5 * x * tangent
+    >>> gp.check_hessian(f, np.ones(2), hessian_vector_product=product).verdict
+    <Verdict.DIFFER: 'differ'>
     """
     if (hessian is None) == (hessian_vector_product is None):
         raise InvalidSetting(

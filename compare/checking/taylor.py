@@ -94,6 +94,10 @@ def taylor_test(
     It knows nothing of the arbiter: no extrapolation, no error bar of a derivative, only values of
     f. The price is that it names no entry, that it sees half the digits, and that a small leaf may
     hide behind a large one; `check_gradient` does better. Arguments and errors are its.
+
+    >>> test = gp.taylor_test(lambda x: (x**3).sum(), np.ones(2), gradient=3 * np.ones(2))
+    >>> test.verdict, round(test.slope)
+    (<Verdict.AGREE: 'agree'>, 2)
     """
     function = Function(f, params, args, backend)
     if callable(gradient):

@@ -90,6 +90,9 @@ def check_conformance(
         scenario, ends this law and nothing else
     on_result: called with each law's result as soon as it is known
     raises: UnknownBackend for a name that is not registered
+
+    >>> gp.check_conformance("numerical").passed
+    True
     """
     _require_assertions()
     if isinstance(backend, str) and backend not in backend_names():
@@ -110,6 +113,9 @@ class BackendConformance:
 
         class TestMyBackend(BackendConformance):
             backend = "mine"
+
+    >>> class TestMyBackend(gp.BackendConformance):
+    ...     backend = "numerical"  # the name that yours is registered under, or a Backend value
     """
 
     backend: ClassVar[str | Backend]

@@ -46,8 +46,8 @@ def check_module(
     seed: of the random directions; accepted: `rtol` and the like of check_gradient
     raises: InvalidParameters for a model of another kind
 
-    >>> net = torch.nn.Linear(3, 1)
-    >>> check_module(net, torch.nn.functional.mse_loss, x, t).verdict
+    >>> net, x, t = torch.nn.Linear(3, 1), torch.ones(4, 3), torch.zeros(4, 1)
+    >>> gp.check_module(net, torch.nn.functional.mse_loss, x, t).verdict
     <Verdict.AGREE: 'agree'>
     """
     subject = read_module(model, loss, batch)

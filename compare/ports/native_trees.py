@@ -63,6 +63,12 @@ def module_loss(model: Any, loss: Callable[..., Any] | None = None) -> Callable[
     loss: as check_module has it: `loss(model(args[0]), *args[1:])`, for nnx and Equinox
         `loss(model, *args)`; None for a torch module that takes all arguments and returns the loss
     returns: a function that knows its model: its parameters are matched by themselves
+
+    >>> net, x, t = torch.nn.Linear(3, 1), np.ones((4, 3)), np.zeros((4, 1))
+    >>> loss = gp.module_loss(net, torch.nn.functional.mse_loss)
+    >>> in_parts = gp.variants.micro_batches(loss, 3)
+    >>> gp.compare_gradients({"torch": loss, "torch:parts": in_parts}, net, x, t).verdict
+    <Verdict.AGREE: 'agree'>
     """
     if is_module(model):
         f = _torch_loss(model, loss)

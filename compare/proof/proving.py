@@ -59,6 +59,10 @@ def prove_gradient(
         PyTorch or JAX can run f, else a bound
     raises: InvalidParameters, InvalidSetting, ShapeMismatch for a candidate that is unlike params,
         NonScalarLoss, and what f raises
+
+    >>> proof = gp.prove_gradient(lambda x: (x**3).sum(), np.ones(2), gradient=3 * np.ones(2))
+    >>> proof.verdict, proof.digits >= 15
+    (<ProofVerdict.RIGHT: 'proved right'>, True)
     """
     _check_settings(digits, rtol, seconds)
     claim = gradient(*_copied((params, *args))) if callable(gradient) else gradient
