@@ -148,6 +148,22 @@ def test_numpy_claims_of_an_array_function_are_measured_too(load_backend):
     assert check_gradient(tanh.f, low, c, gradient=wrong).verdict is Verdict.DIFFER
 
 
+def test_another_framework_measures_what_the_claims_own_cannot(load_backend):
+    load_backend("torch"), load_backend("jax")
+    import jax.numpy as jnp
+
+    def branching(x):
+        return (x**3).sum() if float(x[0]) > 0 else x.sum()
+
+    x = jnp.asarray(np.linspace(0.3, 2.0, 40), "bfloat16")
+    right = 3 * x * x
+    check = check_gradient(branching, np.asarray(x), gradient=right)
+    assert check.verdict is Verdict.AGREE, str(check)
+    assert check.measurement.engine == "torch"
+    wrong = check_gradient(branching, np.asarray(x), gradient=1.1 * right)
+    assert wrong.verdict is Verdict.DIFFER
+
+
 def test_what_cannot_be_measured_is_bounded_and_says_so():
     def f(x):
         return float(np.sum(np.sin(np.asarray(x, np.float64)) ** 2))

@@ -344,7 +344,7 @@ class GradientChecker(Checker):
         function = Function(f, params, args, backend, cotangent, spending)
         super().__init__(function, seed, spending, claim, lengths)
         self.unmeasured = ""
-        self._roundings: dict[Any, list[Rounding] | str] = {}
+        self._roundings: dict[Any, Rounding | str] = {}
 
     def check(
         self,
@@ -466,7 +466,7 @@ class GradientChecker(Checker):
             self.unmeasured = f"its rounding is bounded, not measured: {measured}"
             return None
         said = judge_measured(
-            self.function, candidate, certificate, measured[0], terms.bounds, terms.rtol
+            self.function, candidate, certificate, measured, terms.bounds, terms.rtol
         )
         claim = self._claim(candidate, certificate, terms, unread)
         found, claim = self._not_finite(account, claim)

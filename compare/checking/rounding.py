@@ -43,11 +43,11 @@ def coarsest(names: Sequence[str]) -> str:
 
 def measure_for(
     function: Function, candidate: Candidate, certificate: Certificate, seed: int
-) -> list[Rounding] | str:
-    """Return the rounding of f's own gradient in the claim's precision, by each engine that can.
+) -> Rounding | str:
+    """Return the rounding of f's own gradient in the claim's precision, or why there is none.
 
-    The claim's framework, or that of the parameters, measures; for NumPy's arrays whichever is
-    there, as nobody knows where they came from. Else a reason.
+    The claim's framework, or that of the parameters, measures; where it cannot, and for NumPy's
+    arrays, whichever is there.
     """
     if any(leaf.is_complex for leaf in function.leaves):
         return "the rounding of complex gradients is not measured"
@@ -67,9 +67,9 @@ def measure_for(
         slopes.reshape(leaf.shape)
         for slopes, leaf in zip(certificate.claim.slopes, function.leaves, strict=True)
     ]
-    measured, reasons = [], []
-    for engine in (own,) if own else ENGINES:
-        if not own and isinstance(find_instrument(engine), Unmeasured):
+    reasons = []
+    for engine in dict.fromkeys((own, *ENGINES) if own else ENGINES):
+        if engine != own and isinstance(find_instrument(engine), Unmeasured):
             continue
         found = measure_rounding(
             f,
@@ -81,12 +81,12 @@ def measure_for(
             cotangent=function.cotangent,
             truth=truth,
         )
-        if isinstance(found, Unmeasured):
-            reasons.append(found.reason)
-        else:
-            measured.append(found)
-            break
-    return measured or "; ".join(reasons) or "neither torch nor jax is installed to measure it"
+        if not isinstance(found, Unmeasured):
+            return found
+        reasons.append(found.reason)
+    return (
+        reasons[0] if own else "; ".join(reasons)
+    ) or "neither torch nor jax is installed to measure it"
 
 
 def judge_measured(
