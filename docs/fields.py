@@ -32,6 +32,9 @@ def as_markdown(docstring: str) -> str:
             lines += [] if in_fields else [""]
             names = ", ".join(f"**{name}**" for name in field[1].split(", "))
             line = f"- {names}: {line[field.end() :]}"
-        in_fields = bool(field) or in_fields and line.startswith("    ")
+        goes_on = bool(field) or line.startswith("    ")
+        if in_fields and not goes_on and line.strip():
+            lines.append("")  # a paragraph of its own, no part of the last field
+        in_fields = bool(field) or in_fields and goes_on
         lines.append(line)
     return "\n".join([*lines, "```"] if in_example else lines)

@@ -177,7 +177,7 @@ class Function:
             raise
         except Exception:  # f itself fails, which is better seen without the lifting
             return self._evaluate(self._native)
-        self._count()
+        self.count()
         lifted_alone = bool(lifted.casts)
         if lifted.widened and not lifted_alone:
             try:  # it may run in float64 with what it holds in a lower precision, such as masks
@@ -209,13 +209,14 @@ class Function:
         scalar = scalarised(self.f, self.structure, self.given, cotangent)
         return lift(scalar, backend.name) if self.casts and backend.name in LIFTING else scalar
 
-    def _count(self) -> None:
+    def count(self) -> None:
+        """Ask for one call of f, and count it; raises BudgetSpent."""
         if self.spending is not None:
             self.spending.before_call(binding=self._is_read)
         self.evaluations += 1
 
     def _evaluate(self, leaves: list[Array]) -> Any:
-        self._count()
+        self.count()
         if self._compiled is None and self.evaluations > CALLS_BEFORE_COMPILING:
             compiled = self.backend.compile(self.scalar)
             self._compiled = self._eager if compiled is self.scalar else compiled
@@ -334,7 +335,7 @@ class Function:
         leaves = list(self._native)
         for position, leaf in moved.items():
             leaves[position] = self._moved_native(leaf)
-        self._count()
+        self.count()
         run = self.backend._scoped(lambda own, *args: self.f(self._assemble(own), *args))
         try:
             with np.errstate(all="ignore"):
@@ -436,7 +437,7 @@ class Function:
 
         args = tuple(tree_map(moved, arg) for arg in self.given_args)
         leaves = [moved(leaf.array) for leaf in self.leaves]
-        self._count()
+        self.count()
         try:
             return self._number(self._eager(leaves, *args))
         except Exception:

@@ -74,6 +74,7 @@ def gradient_by(
                 backend, tuple(tree_map(moved_arg, arg) for arg in function.given_args)
             )
             scalar = function.scalar_for(backend)
+            function.count()
             if isinstance(scalar, Lifted):
                 value, gradient = scalar.value_and_gradient(leaves, *args)
             else:
@@ -84,7 +85,7 @@ def gradient_by(
             return tuple(
                 np.asarray(private_numpy(leaf), np.float64).reshape(-1) for leaf in gradient
             )
-    except Exception:  # each framework has its own way to say that it cannot
+    except Exception:  # the budget is spent, or the framework says in its own way that it cannot
         return None
 
 
