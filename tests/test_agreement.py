@@ -12,6 +12,7 @@ from gradparity.compare import (
     Disagreement,
     Verdict,
     assert_gradients_agree,
+    check_gradient,
     compare_gradients,
 )
 from gradparity.compare.agreement import agreement
@@ -26,6 +27,23 @@ def network(backends, **settings):
     return compare_gradients(
         NETWORK.f, NETWORK.params, *NETWORK.args, backends=backends, **settings
     )
+
+
+@pytest.mark.parametrize("position", [0, 1, 2])
+@pytest.mark.usefixtures("every_framework")
+def test_a_blame_costs_what_a_check_of_the_wrong_gradient_costs(honest, position):
+    liar = Scaled(honest, factor=1.01, leaf="W2")
+    lie = liar.value_and_gradient(NETWORK.f)(NETWORK.params, *NETWORK.args)[1]
+    check = check_gradient(NETWORK.f, NETWORK.params, *NETWORK.args, gradient=liar.to_numpy(lie))
+    backends = [*ENGINES]
+    backends.insert(position, liar)
+    comparison = network(backends)
+    assert comparison.blamed == ("liar",)
+    assert comparison.evaluations <= check.evaluations
+    alone = network([liar])
+    assert alone.blamed == ("liar",)
+    # One more direction shows that the liar is no reference.
+    assert check.evaluations < alone.evaluations <= check.evaluations + 40
 
 
 def square_matrix(params):

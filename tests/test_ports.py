@@ -295,6 +295,10 @@ def test_a_wrong_rule_in_one_port_is_blamed_under_both_names():
     assert "leaf W[" in str(comparison)
     assert "(torch: weight)" in str(comparison)
     assert "constant factor 1.5" in comparison.pattern
+    # The other implementation's gradient is certified by slopes of this one's values.
+    alone = compare_gradients({"jax": wrong}, params, x, t)
+    assert alone.blamed == ("jax",)
+    assert comparison.evaluations < 2 * alone.evaluations / 3
 
 
 def test_functions_that_only_meet_at_the_point_are_told_apart():

@@ -137,6 +137,14 @@ def test_slow_work_says_how_many_calls_are_to_come(monkeypatch):
     assert told == []
 
 
+def test_nothing_is_promised_of_a_search_after_the_first():
+    granted = Spending()
+    granted.made = 100
+    assert granted._told(1.0).startswith("call 101 of 1,500 at most")
+    granted.made = MOST_EVALUATIONS + 100
+    assert granted._told(1.0) == "call 1,601"
+
+
 class told_by:
     def __init__(self, title, told):
         self.title, self.told = title, told

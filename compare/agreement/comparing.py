@@ -16,7 +16,7 @@ from gradparity.backends.rounding import lift
 
 from ..checking.checker import GradientChecker
 from ..checking.function import LIFTING, Function
-from ..checking.reference import Reference
+from ..checking.reference import Reference, reference_of
 from ..checking.report import percent, place
 from ..checking.result import GradientCheck, LeafCheck
 from ..checking.score import norm
@@ -267,7 +267,8 @@ def _opinions(
         if checker.function.casts:
             continue  # what engines return went through them: it is no float64 reference
         own = [engine for engine in exact if checkers[engine.label] is checker]
-        _choose_reference(checker, own, shadows, point, seed)
+        others = [engine for engine in exact if checkers[engine.label] is not checker]
+        _choose_reference(checker, own, others, shadows, point, seed)
     opinions = {}
     for engine in engines:
         checker, given = checkers[engine.label], asked.answers[engine.label]
@@ -286,27 +287,83 @@ def _opinions(
 
 def _choose_reference(
     checker: GradientChecker,
-    engines: Sequence[Engine],
+    own: Sequence[Engine],
+    others: Sequence[Engine],
     shadows: Mapping[str, Answer],
     point: Point,
     seed: int,
 ) -> None:
-    """Let the checker use the first gradient that is certified in every leaf, or in most."""
+    """Let the checker use the first gradient that is certified in every leaf, or in most.
+
+    To find out where a wrong one is certified takes a search: one that fits goes first, whoever
+    gave it, and with it no wrong one is looked at.
+
+    own: engines of the function that the checker is about; others: of implementations that may be
+        of the same function
+    """
+    if checker.function.blocked:
+        checker.search_references = False
+        return
+    offered = list(_references(checker.function, own, shadows, point, seed))
+    if len(offered) > 2:
+        alike = [sum(_are_alike(one, other) for other in offered) for one in offered]
+        offered = [offered[k] for k in sorted(range(len(alike)), key=lambda k: -alike[k])]
+    likely, wrong = None, []
+    for reference in offered:
+        score = checker.score_of(reference)
+        if score.fits:
+            likely = reference
+            break
+        wrong += [reference] if score.is_wrong else []
+    if likely is None and wrong:
+        for reference in (
+            *_references(checker.function, others, shadows, point, seed),
+            *_asked_besides(checker.function, own),
+        ):
+            if checker.score_of(reference).fits:
+                likely = reference
+                break
+    if likely is not None:
+        offered = [likely, *(one for one in offered if one is not likely and one not in wrong)]
     best = -1
-    for engine in engines:
-        candidate = shadows[engine.label].read(checker.function)
-        finite = all(np.isfinite(leaf).all() for leaf in candidate.slopes)
-        if candidate.problems or not finite:
-            continue
-        reference = Reference(
-            engine.label, candidate.slopes, _moved_by(engine, checker.function, point, seed)
-        )
+    for reference in offered:
         certified = len(checker.certify(reference).spread)
         if certified > best:
             best, checker.reference = certified, reference
         if certified == sum(1 for leaf in checker.function.leaves if leaf.size):
             return
     checker.search_references = False
+
+
+def _references(
+    function: Function,
+    engines: Sequence[Engine],
+    shadows: Mapping[str, Answer],
+    point: Point,
+    seed: int,
+) -> Iterator[Reference]:
+    """Yield the gradients of engines that have a finite number for every entry."""
+    for engine in engines:
+        candidate = shadows[engine.label].read(function)
+        if not candidate.problems and all(np.isfinite(leaf).all() for leaf in candidate.slopes):
+            moved = _moved_by(engine, function, point, seed)
+            yield Reference(engine.label, candidate.slopes, moved)
+
+
+def _asked_besides(function: Function, engines: Sequence[Engine]) -> Iterator[Reference]:
+    """Yield the gradient of an engine that nobody has named, if one can differentiate f."""
+    if not any(engine.layout for engine in engines):
+        reference = reference_of(function, load=True)
+        if reference is not None:
+            yield replace(reference, engine=f"{reference.engine}, asked besides")
+
+
+def _are_alike(one: Reference, other: Reference) -> bool:
+    """Tell whether two gradients are as near as right ones are, leaf by leaf."""
+    return all(
+        norm(a - b) <= USUAL_ERROR * max(norm(a), norm(b))
+        for a, b in zip(one.slopes, other.slopes, strict=True)
+    )
 
 
 def _moved_by(engine: Engine, function: Function, point: Point, seed: int) -> Any:

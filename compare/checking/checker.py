@@ -28,7 +28,7 @@ from .patterns import Witness
 from .reference import Reference, reference_of
 from .result import GradientCheck
 from .rounding import judge_measured, measure_for
-from .score import Claim, Directions, norm
+from .score import Claim, Directions, Score, norm
 from .slope import KINDS, Directional
 from .spending import BudgetSpent, Spending
 from .thresholds import CONFIRMED, DRAWN, DRAWS, DUST, ROUNDINGS, UNEXPLAINED
@@ -73,6 +73,7 @@ class Checker:
         self.directions = Directions(function, seed)
         self.spending, self.claim = spending or Spending(), claim
         self.certificates: dict[str, Certificate] = {}
+        self._references: dict[str, Claim] = {}
         self.reference: Reference | None = None
         self.search_references = isinstance(function, Function)
         self._moves: dict[tuple[float, int], tuple[np.ndarray, ...] | None] = {}
@@ -186,11 +187,23 @@ class Checker:
     def certify(self, reference: Reference) -> Certificate:
         """Return what slopes of f say of a reference; it is measured once."""
         if reference.engine not in self.certificates:
-            units = [DOUBLE] * len(reference.slopes)
-            claim = self.claim_of(reference.slopes, rounding_bounds(reference.slopes, units))
-            account = self._account()
-            self.certificates[reference.engine] = certify(account, claim)
+            claim = self._claim_of_reference(reference)
+            self.certificates[reference.engine] = certify(self._account(), claim)
         return self.certificates[reference.engine]
+
+    def score_of(self, reference: Reference) -> Score:
+        """Return how a reference fits along the first direction that would certify it.
+
+        raises: BudgetSpent
+        """
+        claim = self._claim_of_reference(reference).balanced
+        return self.directions.score(claim, claim.whole(), 0)
+
+    def _claim_of_reference(self, reference: Reference) -> Claim:
+        if reference.engine not in self._references:
+            granted = rounding_bounds(reference.slopes, [DOUBLE] * len(reference.slopes))
+            self._references[reference.engine] = self.claim_of(reference.slopes, granted)
+        return self._references[reference.engine]
 
     # The claim.
 

@@ -37,7 +37,7 @@ class Certificate:
 def certify(account: Account, claim: Claim) -> Certificate:
     """Put a reference before the slopes of f, leaf by leaf; it convicts nobody by itself."""
     whole = replace(account, entries=False)
-    found = whole.of(claim.balanced())
+    found = whole.of(claim.balanced)
     doubtful = {leaf for leaf, _ in found.unknown} | found.wrong_leaves
     sure = {
         leaf: rho

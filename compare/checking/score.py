@@ -56,8 +56,9 @@ class Claim:
         largest = float(np.abs(self.slopes[leaf]).max(initial=0.0))
         return float(self.tolerance[leaf].max(initial=0.0)) / largest if largest else 0.0
 
+    @functools.cached_property
     def balanced(self) -> "Claim":
-        """Return the claim along directions in which leaves with a large slope move less.
+        """The claim along directions in which leaves with a large slope move less.
 
         The slope of every leaf counts alike in that of all of them, so that the large ones, their
         curvature and their noise do not drown the small ones.

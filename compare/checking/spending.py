@@ -70,6 +70,8 @@ class Spending:
 
     def _told(self, now: float) -> str:
         left = min((self.most - self.made) * now / self.made, self.seconds - now)
+        if left < 0:  # one search after the other, each of which may take as many
+            return f"call {self.made + 1:,}"
         usual = (USUAL_CALLS - self.made) * now / self.made
         parts = [f"call {self.made + 1:,} of {self.most:,} at most"]
         if 0 < usual < left:
