@@ -391,6 +391,24 @@ def test_matrix_functions_are_enclosed():
     np.testing.assert_allclose(factor.value, expected, rtol=1e-12, atol=1e-14)
 
 
+@pytest.mark.parametrize(
+    ("f", "a", "reason"),
+    [
+        (lambda xp, a: xp.sum(xp.linalg.eigvalsh(a)), np.eye(2), "eigenvalues of eigh apart"),
+        (lambda xp, a: xp.sum(xp.linalg.svdvals(a) ** 3), np.diag([1.0, 0.0]), "not finite"),
+        (lambda xp, a: xp.sum(xp.linalg.qr(a)[1]), np.triu(np.ones((2, 2))), "below the diagonal"),
+        (lambda xp, a: xp.sum(xp.linalg.pinv(a)), np.diag([1.0, 1e-15]), "cut off"),
+        (lambda xp, a: xp.sum(xp.linalg.pinv(a)), np.ones((3, 2)), "singular"),
+    ],
+)
+def test_where_factors_of_a_matrix_have_no_slope_none_is_proved(f, a, reason):
+    proof = prove_gradient(lambda a: f(xp_of(a), a), a, seconds=0.1)
+    assert proof.verdict == "not proved"
+    assert reason in proof.reason
+    apart = a + np.asarray([[0.1, 0.2], [0.3, 0.7]] + [[0.5, 0.6]] * (len(a) - 2))
+    assert prove_gradient(lambda a: f(xp_of(a), a), apart).verdict == "proved right"
+
+
 def test_traces_and_norms_of_matrices_are_enclosed():
     a = np.asarray([[3.0, 1.0], [2.0, 5.0]])
     trace = prove_gradient(lambda a: xp_of(a).linalg.trace(a), a)

@@ -371,6 +371,15 @@ STEPS: dict[str, Callable[[Any], Any]] = {
     "trunc": lambda x: x.floor() if x >= 0 else x.ceil() if x <= 0 else x.floor().union(x.ceil()),
     # Halves go to even, and are exact ties.
     "round": lambda x: _round_half_even(x),
+    "round_away": lambda x: (
+        (x + 0.5).floor()
+        if x >= 0
+        else (x - 0.5).ceil()
+        if x <= 0
+        else arb(0)
+        if abs(x) < 0.5
+        else (x + 0.5).floor().union((x - 0.5).ceil())
+    ),
     "sign": lambda x: x.sgn(),
 }
 JUMPS_AT: dict[str, Callable[[Any], Any]] = {
@@ -379,6 +388,7 @@ JUMPS_AT: dict[str, Callable[[Any], Any]] = {
     "ceil": lambda x: x,
     "trunc": lambda x: arb(0.5) if abs(x) < 1 else x,
     "round": lambda x: x + 0.5,
+    "round_away": lambda x: abs(x) + 0.5,
     "sign": lambda x: arb(0) if x == 0 else arb(0.5) if (x > 0 or x < 0) else x,
 }
 

@@ -4,6 +4,7 @@ Rules that somebody wrote (`custom_jvp`, `custom_vjp`) are not used: f itself is
 Where entries only move, JAX itself moves their numbers, and the balls go where those went.
 """
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -15,6 +16,7 @@ from jax.extend.core import ClosedJaxpr, Literal
 from gradparity.backends.pytrees import PyTree, flatten, unflatten
 
 from . import elementwise as entrywise
+from . import matrices
 from . import operations as arrays
 from .elementwise import smooth
 from .enclosed import (
@@ -24,6 +26,7 @@ from .enclosed import (
     balls,
     computed,
     constant,
+    each,
     following,
     nothing,
     of_shape,
@@ -176,8 +179,17 @@ def _follow(equation: Any, xs: list[Enclosed]) -> list[Enclosed]:
         return _move(equation, xs, MOVED[name])
     if name in CALLS:
         inner = next(params[key] for key in CALLED if key in params)
+        if params.get("name") == "signbit" and str(inner) == _sign_bits(xs[0].shape):
+            return [of_numbers("signbit", "signbit", xs)]
         return evaluate(inner, xs) if hasattr(inner, "consts") else _run(inner, [], xs)
     return [of_numbers(name, name, xs)]
+
+
+@functools.cache
+def _sign_bits(shape: tuple[int, ...]) -> str:
+    """Return how JAX itself reads the sign of a float64, which is out of its bits."""
+    made = jax.make_jaxpr(jax.numpy.signbit)(jax.ShapeDtypeStruct(shape, np.float64))
+    return str(made.jaxpr.eqns[0].params["jaxpr"])
 
 
 def _all_whole(xs: Sequence[Enclosed]) -> bool:
@@ -278,10 +290,10 @@ def _dot(equation: Any, a: Enclosed, b: Enclosed) -> Enclosed:
 
 def _convolution(equation: Any, x: Enclosed, kernel: Enclosed) -> Enclosed:
     params, numbers = equation.params, equation.params["dimension_numbers"]
-    if set(params["lhs_dilation"]) - {1} or params["batch_group_count"] != 1:
-        raise unknown("a transposed convolution")
+    if params["batch_group_count"] != 1:
+        raise unknown("a convolution with groups of the batch")
     found = arrays.convolve(
-        arrays.permute(x, numbers.lhs_spec),
+        arrays.dilated(arrays.permute(x, numbers.lhs_spec), params["lhs_dilation"]),
         arrays.permute(kernel, numbers.rhs_spec),
         params["window_strides"],
         params["padding"],
@@ -334,11 +346,23 @@ def _sort(equation: Any, *xs: Enclosed) -> list[Enclosed]:
     return [arrays.along_axis(x, places, axis) for x in xs]
 
 
+def _in_total_order(name: str) -> Callable[..., Any]:
+    """Compare as sorting does, for which -0 is less than 0."""
+
+    def rule(equation: Any, a: Enclosed, b: Enclosed) -> Any:
+        if a.value.dtype != object and b.value.dtype != object and not (a.depends or b.depends):
+            return _by_jax(equation, [a.value, b.value])
+        found = entrywise.compared(name, a, b)
+        if np.any(each(lambda x, y: x == 0 and y == 0, balls(a.value), balls(b.value))):
+            raise NotProved(f"0 is compared with 0 in {equation.primitive.name}, an exact tie")
+        return found
+
+    return rule
+
+
 def _round(equation: Any, x: Enclosed) -> Enclosed:
-    if int(equation.params["rounding_method"]) == 1:
-        return entrywise.stepped("round", x)
-    half = smooth("multiply", entrywise.stepped("sign", x), constant(0.5))
-    return entrywise.stepped("trunc", smooth("add", x, half))
+    to_even = int(equation.params["rounding_method"]) == 1
+    return entrywise.stepped("round" if to_even else "round_away", x)
 
 
 def _clamp(_: Any, low: Enclosed, x: Enclosed, high: Enclosed) -> Enclosed:
@@ -389,37 +413,32 @@ def _scatter(equation: Any, x: Enclosed, where: Enclosed, updates: Enclosed) -> 
 # Matrices.
 
 
-def _triangle(x: Enclosed, lower: bool, unit: bool) -> Enclosed:
-    rows, columns = np.ogrid[: x.shape[-2], : x.shape[-1]]
-    kept = rows >= columns if lower else rows <= columns
-    if unit:
-        kept = kept & (rows != columns)
-    outside = constant(np.broadcast_to((rows == columns).astype(float) * unit, x.shape))
-    return entrywise.where(constant(np.broadcast_to(kept, x.shape)), x, outside)
-
-
 def _triangular_solve(equation: Any, a: Enclosed, b: Enclosed) -> Enclosed:
     params = equation.params
-    a = _triangle(a, params["lower"], params["unit_diagonal"])
+    a = matrices.triangle(a, params["lower"], params["unit_diagonal"])
     if params["transpose_a"]:
-        a = _transposed(a)
+        a = matrices.transposed(a)
     if params["left_side"]:
-        return arrays.solve(a, b)
-    return _transposed(arrays.solve(_transposed(a), _transposed(b)))
-
-
-def _transposed(x: Enclosed) -> Enclosed:
-    return arrays.permute(x, [*range(x.ndim - 2), x.ndim - 1, x.ndim - 2])
+        return matrices.solve(a, b)
+    return matrices.transposed(matrices.solve(matrices.transposed(a), matrices.transposed(b)))
 
 
 def _cholesky(equation: Any, a: Enclosed) -> Enclosed:
-    return arrays.cholesky(a)
+    return matrices.cholesky(a)
 
 
 def _lu(equation: Any, a: Enclosed) -> list[Enclosed]:
     """Factor square matrices; any order of rows gives the same solutions and determinants."""
-    if a.ndim != 2 or a.shape[0] != a.shape[1]:
-        raise unknown("lu of stacks of matrices")
+    size, batch = a.shape[-1], a.shape[:-2]
+    if a.shape[-2] != size:
+        raise unknown("lu of matrices that are not square")
+    found = [_one_lu(arrays.index(a, at)) for at in np.ndindex(batch)]
+    factors = arrays.concat([arrays.reshape(one[0], (1, size, size)) for one in found], 0)
+    places = (np.asarray([one[k] for one in found]).reshape(*batch, size) for k in (1, 2))
+    return [arrays.reshape(factors, a.shape), *map(constant, places)]
+
+
+def _one_lu(a: Enclosed) -> tuple[Enclosed, list[int], list[int]]:
     size = a.shape[0]
     rows = [[arrays.index(a, (i, j)) for j in range(size)] for i in range(size)]
     pivots, order = [], list(range(size))
@@ -435,8 +454,33 @@ def _lu(equation: Any, a: Enclosed) -> list[Enclosed]:
                 step = smooth("multiply", rows[i][k], rows[k][j])
                 rows[i][j] = smooth("subtract", rows[i][j], step)
     flat = arrays.concat([arrays.reshape(x, (1,)) for row in rows for x in row], 0)
-    factors = arrays.reshape(flat, (size, size))
-    return [factors, constant(np.asarray(pivots)), constant(np.asarray(order))]
+    return arrays.reshape(flat, (size, size)), pivots, order
+
+
+def _qr(equation: Any, a: Enclosed) -> list[Enclosed]:
+    if equation.params.get("pivoting"):
+        raise unknown("qr with pivoting")
+    return list(matrices.qr(a, "complete" if equation.params["full_matrices"] else "reduced"))
+
+
+def _eigh(equation: Any, a: Enclosed) -> list[Enclosed]:
+    def like(floats: np.ndarray) -> np.ndarray:
+        return np.asarray(equation.primitive.bind(jax.numpy.asarray(floats), **equation.params)[0])
+
+    values, vectors = matrices.eigh(a, equation.params["lower"], like)
+    return [vectors, values]
+
+
+def _svd(equation: Any, a: Enclosed) -> list[Enclosed]:
+    wanted = equation.params["compute_uv"]
+
+    def like(floats: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        settings = equation.params | {"compute_uv": True, "full_matrices": False}
+        _, u, v = equation.primitive.bind(jax.numpy.asarray(floats), **settings)
+        return np.asarray(u), np.asarray(v)
+
+    u, sizes, v = matrices.svd(a, wanted and equation.params["full_matrices"], like)
+    return [sizes, u, v] if wanted else [sizes]
 
 
 def _linear_solve(equation: Any, *xs: Enclosed) -> list[Enclosed]:
@@ -535,6 +579,11 @@ RULES: dict[str, Callable[..., Any]] = {
     "triangular_solve": _triangular_solve,
     "cholesky": _cholesky,
     "lu": _lu,
+    "qr": _qr,
+    "eigh": _eigh,
+    "svd": _svd,
+    "lt_to": _in_total_order("less"),
+    "le_to": _in_total_order("less_equal"),
     "custom_linear_solve": _linear_solve,
     "cond": _cond,
     "while": _while,

@@ -1,4 +1,4 @@
-"""Functions of arrays in balls: shapes, indexing, sums, products, orders and matrices.
+"""Functions of arrays in balls: shapes, indexing, sums, products and orders.
 
 Each takes and returns `Enclosed` arrays, and has its pullback beside it.
 """
@@ -23,7 +23,6 @@ from .enclosed import (
     scaled,
     settled,
     short,
-    zero_radius,
 )
 
 # Shapes and indexing: entries move, and nothing is computed.
@@ -171,15 +170,15 @@ def matmul(a: Enclosed, b: Enclosed) -> Enclosed:
     def pullback(cotangent: np.ndarray) -> tuple[np.ndarray | None, ...]:
         to_a = to_b = None
         if a.depends:
-            to_a = _summed_to(matrix_products(cotangent, np.swapaxes(right, -1, -2)), a.shape)
+            to_a = summed_to(matrix_products(cotangent, np.swapaxes(right, -1, -2)), a.shape)
         if b.depends:
-            to_b = _summed_to(matrix_products(np.swapaxes(left, -1, -2), cotangent), b.shape)
+            to_b = summed_to(matrix_products(np.swapaxes(left, -1, -2), cotangent), b.shape)
         return to_a, to_b
 
     return computed("matmul", matrix_products(left, right), (a, b), pullback)
 
 
-def _summed_to(cotangent: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+def summed_to(cotangent: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     leading = cotangent.ndim - len(shape)
     summed = np.asarray(np.sum(cotangent, axis=tuple(range(leading))))
     axes = tuple(a for a, n in enumerate(shape) if n == 1 and summed.shape[a] != 1)
@@ -256,9 +255,11 @@ def convolve(
     """
     for axis, (before, after) in enumerate(padding, 2):
         parts = [
-            constant(np.zeros((*x.shape[:axis], n, *x.shape[axis + 1 :]))) for n in (before, after)
+            constant(np.zeros((*x.shape[:axis], max(n, 0), *x.shape[axis + 1 :])))
+            for n in (before, after)
         ]
-        x = concat([parts[0], x, parts[1]], axis)
+        kept = slice(max(-before, 0), x.shape[axis] - max(-after, 0))
+        x = concat([parts[0], index(x, (slice(None),) * axis + (kept,)), parts[1]], axis)
     spatial = kernel.shape[2:]
     lengths = [
         (n - (k - 1) * d - 1) // s + 1
@@ -282,6 +283,17 @@ def convolve(
         assert total_ is not None
         results.append(permute(total_, (0, total_.ndim - 1, *range(1, total_.ndim - 1))))
     return concat(results, 1)
+
+
+def dilated(x: Enclosed, factors: Sequence[int]) -> Enclosed:
+    """Put zeros between the entries along the last axes, so many less one."""
+    for axis, factor in enumerate(factors, x.ndim - len(factors)):
+        shape, length = x.shape, x.shape[axis]
+        gaps = constant(np.zeros((*shape[: axis + 1], factor - 1, *shape[axis + 1 :])))
+        spread = concat([reshape(x, (*shape[: axis + 1], 1, *shape[axis + 1 :])), gaps], axis + 1)
+        wide = reshape(spread, (*shape[:axis], length * factor, *shape[axis + 1 :]))
+        x = index(wide, (slice(None),) * axis + (slice((length - 1) * factor + 1),))
+    return x
 
 
 # Orders, as far as balls decide them.
@@ -468,97 +480,3 @@ def best_place(x: Enclosed, axes: tuple[int, ...], keepdims: bool, sign: int) ->
             raise NotProved(f"two entries are as large in {name}, {how}", hopeless=bool(gap == 0))
     places = np.argmax(candidates, axis=0)
     return _as_reduced(constant(places), x, axes, shape, keepdims)
-
-
-# Matrices.
-
-
-def solve(a: Enclosed, b: Enclosed) -> Enclosed:
-    """Return the solution of a @ x = b; b is a vector where it has one axis."""
-    if b.ndim == 1:
-        return reshape(solve(a, reshape(b, (-1, 1))), b.shape)
-    batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
-    result = _solved(a.value, b.value, batch)
-
-    def pullback(cotangent: np.ndarray) -> tuple[np.ndarray | None, ...]:
-        to_b = _solved(np.swapaxes(a.value, -1, -2), cotangent, batch)
-        to_a = None
-        if a.depends:
-            to_a = _summed_to(
-                each(lambda v: -v, matrix_products(to_b, np.swapaxes(result, -1, -2))), a.shape
-            )
-        return to_a, _summed_to(to_b, b.shape) if b.depends else None
-
-    return computed("solve", result, (a, b), pullback)
-
-
-def _solved(a: np.ndarray, b: np.ndarray, batch: tuple[int, ...]) -> np.ndarray:
-    result = np.empty((*batch, *b.shape[-2:]), object)
-    left, right = (np.broadcast_to(x, (*batch, *x.shape[-2:])) for x in (a, b))
-    for at in np.ndindex(batch):
-        try:
-            result[at] = entries(matrix(left[at]).solve(matrix(right[at]), algorithm="lu"))
-        except ZeroDivisionError as error:
-            raise NotProved(
-                "the matrix of solve or inv is singular, as far as its balls tell",
-                hopeless=all(zero_radius(v) for v in balls(left[at]).ravel()),
-            ) from error
-    return result
-
-
-def inverse(a: Enclosed) -> Enclosed:
-    return solve(a, constant(np.broadcast_to(np.eye(a.shape[-1]), a.shape)))
-
-
-def determinant(a: Enclosed) -> Enclosed:
-    result = np.empty(a.shape[:-2], object)
-    for at in np.ndindex(a.shape[:-2]):
-        result[at] = matrix(a.value[at]).det()
-
-    def pullback(cotangent: np.ndarray) -> tuple[np.ndarray]:
-        gathered = np.empty(a.shape, object)
-        for at in np.ndindex(a.shape[:-2]):
-            gathered[at] = scaled(cotangent[at], _cofactors(a.value[at], result[at]))
-        return (gathered,)
-
-    return computed("det", result, (a,), pullback)
-
-
-def _cofactors(a: np.ndarray, determinant_: Any) -> np.ndarray:
-    """Return the slopes of the determinant, which a singular matrix has too."""
-    size = len(a)
-    try:
-        return np.asarray(entries(matrix(a).inv().transpose()) * determinant_)
-    except ZeroDivisionError:
-        result = np.empty((size, size), object)
-        for row, column in np.ndindex(size, size):
-            minor = np.delete(np.delete(a, row, 0), column, 1)
-            result[row, column] = (-1) ** (row + column) * (
-                matrix(minor).det() if size > 1 else arb(1)
-            )
-        return result
-
-
-def cholesky(a: Enclosed, upper: bool = False) -> Enclosed:
-    """Return the factor of symmetric matrices, of which the lower triangle is read."""
-    size = a.shape[-1]
-    rows, columns = np.tril_indices(size)
-    lower = index(a, (..., rows, columns))
-    columns_of: dict[tuple[int, int], Enclosed] = {
-        (int(i), int(j)): index(lower, (..., k))
-        for k, (i, j) in enumerate(zip(rows, columns, strict=True))
-    }
-    factor: dict[tuple[int, int], Enclosed] = {}
-    zero = constant(np.zeros(a.shape[:-2]))
-    for j in range(size):
-        for i in range(j, size):
-            rest = columns_of[i, j]
-            for k in range(j):
-                rest = smooth("subtract", rest, smooth("multiply", factor[i, k], factor[j, k]))
-            factor[i, j] = smooth("sqrt", rest) if i == j else smooth("divide", rest, factor[j, j])
-    flat = [
-        reshape(factor.get((j, i) if upper else (i, j), zero), (*a.shape[:-2], 1))
-        for i in range(size)
-        for j in range(size)
-    ]
-    return reshape(concat(flat, -1), a.shape)

@@ -22,6 +22,7 @@ from gradparity.backends.structured.recorded_functions import Configured
 from gradparity.backends.structured.recording import Operation, Recording
 
 from . import elementwise as entrywise
+from . import matrices
 from . import operations as arrays
 from .compat_functions import recorded_whole
 from .elementwise import operand, smooth
@@ -407,7 +408,7 @@ def _take_along_axis(x: Enclosed, indices: Any, axis: int = -1) -> Enclosed:
     return arrays.along_axis(x, _whole_numbers(indices), axis)
 
 
-def _search_sorted(x1: Any, x2: Any, side: str = "left", sorter: Any = None) -> Enclosed:
+def search_sorted(x1: Any, x2: Any, side: str = "left", sorter: Any = None) -> Enclosed:
     """Count the entries of x1, in increasing order, that are below those of x2."""
     if sorter is not None:
         raise unknown("searchsorted with sorter")
@@ -480,7 +481,8 @@ def vector_norm(
     if ord in (2, None):
         return smooth("sqrt", arrays.total(smooth("square", x), axes, keepdims))
     if not ord:
-        raise unknown("a norm of order 0")
+        counted_ = entrywise.compared("not_equal", x, constant(0.0))
+        return arrays.total(astype(counted_, np.dtype(np.float64)), axes, keepdims)
     powers = arrays.total(smooth("power", size, constant(float(ord))), axes, keepdims)
     return smooth("power", powers, smooth("divide", constant(1.0), constant(float(ord))))
 
@@ -494,11 +496,18 @@ def _matrix_norm(x: Enclosed, *, keepdims: bool = False, ord: Any = "fro") -> En
         sign = 1 if ord > 0 else -1
         found = arrays.extreme("max" if sign > 0 else "min", sums, (left,), True, sign)
         return found if keepdims else arrays.reshape(found, x.shape[:-2])
+    if ord in (2, -2, "nuc"):
+        sizes = matrices.svd(x)[1]
+        if ord == "nuc":
+            found = arrays.total(sizes, (-1,))
+        else:
+            found = arrays.index(sizes, (..., 0 if ord == 2 else -1))
+        return arrays.reshape(found, (*found.shape, 1, 1)) if keepdims else found
     raise unknown(f"a matrix norm of order {ord}")
 
 
 def _log_determinant(a: Enclosed) -> tuple[Enclosed, Enclosed]:
-    found = arrays.determinant(a)
+    found = matrices.determinant(a)
     return entrywise.stepped("sign", found), smooth("log", entrywise.absolute(found))
 
 
@@ -513,11 +522,25 @@ def _trace(
 
 def _matrix_power(a: Enclosed, n: int) -> Enclosed:
     if n < 0:
-        return _matrix_power(arrays.inverse(a), -n)
+        return _matrix_power(matrices.inverse(a), -n)
     result = constant(np.broadcast_to(np.eye(a.shape[-1]), a.shape))
     for _ in range(n):
         result = arrays.matmul(result, a)
     return result
+
+
+def _product(x: Enclosed, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Enclosed:
+    axes = tuple(range(x.ndim)) if axis is None else tuple(np.atleast_1d(axis).tolist())
+    return arrays.product(x if dtype is None else astype(x, np.dtype(dtype)), axes, keepdims)
+
+
+def _pseudo_inverse(a: Enclosed, rcond: Any = None, *, rtol: Any = None) -> Enclosed:
+    return matrices.pinv(a, rcond if rtol is None else rtol)
+
+
+def _svd(a: Enclosed, full_matrices: bool = True, compute_uv: bool = True) -> Any:
+    found = matrices.svd(a, compute_uv and full_matrices)
+    return found if compute_uv else found[1]
 
 
 def _einsum(subscripts: str, *xs: Any, **settings: Any) -> Enclosed:
@@ -584,7 +607,7 @@ def _matmul(a: Any, b: Any) -> Enclosed:
     return arrays.reshape(found, tuple(shape))
 
 
-def _cross(a: Any, b: Any, axis: int = -1) -> Enclosed:
+def cross(a: Any, b: Any, axis: int = -1) -> Enclosed:
     a, b = (arrays.permute(x, _last(x, axis)) for x in (operand(a), operand(b)))
     if a.shape[-1] != 3 or b.shape[-1] != 3:
         raise unknown("cross of vectors of other lengths than 3")
@@ -607,7 +630,7 @@ WHOLE: dict[str, Function] = {
     "getitem": _getitem,
     "take": _take,
     "take_along_axis": _take_along_axis,
-    "searchsorted": _search_sorted,
+    "searchsorted": search_sorted,
     "meshgrid": _mesh_grid,
     "full_like": _full_like,
     "asarray": lambda x, dtype=None, copy=None: (
@@ -616,15 +639,23 @@ WHOLE: dict[str, Function] = {
     "norm": _norm,
     "vector_norm": vector_norm,
     "matrix_norm": _matrix_norm,
-    "det": arrays.determinant,
+    "det": matrices.determinant,
     "slogdet": _log_determinant,
-    "inv": arrays.inverse,
-    "solve": lambda a, b: arrays.solve(operand(a), operand(b)),
-    "cholesky": lambda a, upper=False: arrays.cholesky(a, upper),
+    "inv": matrices.inverse,
+    "solve": lambda a, b: matrices.solve(operand(a), operand(b)),
+    "cholesky": lambda a, upper=False: matrices.cholesky(a, upper),
     "matrix_power": _matrix_power,
+    "prod": _product,
+    "pinv": _pseudo_inverse,
+    "qr": lambda a, mode="reduced": matrices.qr(a, mode),
+    "eigh": lambda a, UPLO="L": matrices.eigh(a, lower=UPLO == "L"),
+    "eigvalsh": lambda a, UPLO="L": matrices.eigh(a, lower=UPLO == "L")[0],
+    "svd": _svd,
+    "svdvals": lambda a: matrices.svd(a)[1],
+    "vecdot": lambda a, b, *, axis=-1: arrays.total(smooth("multiply", a, b), (axis,)),
     "trace": _trace,
     "einsum": _einsum,
-    "cross": _cross,
+    "cross": cross,
     "sinc": lambda x: smooth("sinc", x),
     "matmul": _matmul,
     "dot": _matmul,

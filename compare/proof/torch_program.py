@@ -19,6 +19,7 @@ from torch.utils import _pytree
 from gradparity.backends.pytrees import PyTree, flatten, unflatten
 
 from . import elementwise as entrywise
+from . import matrices
 from . import operations as arrays
 from .elementwise import operand, smooth
 from .enclosed import (
@@ -30,7 +31,15 @@ from .enclosed import (
     of_shape,
     whole_numbers,
 )
-from .recorded_program import astype, counted, of_numbers, unknown, vector_norm
+from .recorded_program import (
+    astype,
+    counted,
+    cross,
+    of_numbers,
+    search_sorted,
+    unknown,
+    vector_norm,
+)
 
 aten = torch.ops.aten
 
@@ -80,10 +89,11 @@ UNCHANGED = frozenset(
 # Functions that move the entries of tensors, and compute nothing.
 MOVING = frozenset(
     "_reshape_alias _unsafe_view as_strided broadcast_in_dim cat constant_pad_nd diagonal "
-    "diagonal_copy embedding expand expand_copy flip gather index index_put index_select permute "
-    "permute_copy repeat reshape roll scatter select select_copy select_scatter slice slice_copy "
-    "slice_scatter split split_with_sizes squeeze squeeze_copy stack t t_copy take transpose "
-    "transpose_copy tril triu unbind unbind_copy unsqueeze unsqueeze_copy view view_copy".split()
+    "diagonal_copy diagonal_scatter embedding expand expand_copy flip gather index index_put "
+    "index_select permute permute_copy repeat reshape roll scatter select select_copy "
+    "select_scatter slice slice_copy slice_scatter split split_with_sizes squeeze squeeze_copy "
+    "stack t t_copy take transpose transpose_copy tril triu unbind unbind_copy unsqueeze "
+    "unsqueeze_copy view view_copy".split()
 )
 
 
@@ -139,10 +149,13 @@ class TorchProgram:
                 args = torch.fx.map_arg(list(node.args), known.__getitem__)
                 settings = torch.fx.map_arg(dict(node.kwargs), known.__getitem__)
                 with following(node.name):
-                    known[node] = _follow(node.target, args, settings)
+                    found = _follow(node.target, args, settings)
                     value = node.meta.get("val")
                     if isinstance(value, torch.Tensor):
-                        of_shape(node.name, known[node], value.shape)
+                        of_shape(node.name, found, value.shape)
+                        if value.is_floating_point() and isinstance(found, Enclosed):
+                            found = astype(found, np.dtype(np.float64))
+                    known[node] = found
         found = known[self._result]
         return found if isinstance(found, Enclosed) else constant(found)
 
@@ -433,9 +446,16 @@ def _convolution(
     output_padding: Sequence[int],
     groups: int,
 ) -> Enclosed:
-    if transposed:
-        raise unknown("a transposed convolution")
     both = [(n, n) for n in padding]
+    if transposed:
+        # As the convolution that goes back: of entries with gaps, by the kernel turned about.
+        grouped = arrays.reshape(kernel, (groups, -1, *kernel.shape[1:]))
+        swapped = arrays.permute(grouped, (0, 2, 1, *range(3, grouped.ndim)))
+        turned = arrays.reshape(swapped, (-1, *swapped.shape[2:]))
+        kernel = arrays.flip(turned, range(2, turned.ndim))
+        reach = [d * (k - 1) for d, k in zip(dilation, kernel.shape[2:], strict=True)]
+        both = [(r - p, r - p + o) for r, p, o in zip(reach, padding, output_padding, strict=True)]
+        x, stride = arrays.dilated(x, stride), [1] * len(stride)
     found = arrays.convolve(x, kernel, stride, both, dilation, groups)
     if bias is None:
         return found
@@ -455,15 +475,38 @@ def _vector_norm(
 def _solve(a: Enclosed, b: Enclosed, *, left: bool = True, **_: Any) -> tuple[Any, ...]:
     if not left:
         raise unknown("linalg.solve from the right")
-    return arrays.solve(a, b), None, None, DONE
+    return matrices.solve(a, b), None, None, DONE
+
+
+def _search_sorted(
+    borders: Enclosed, x: Any, *, right: bool = False, side: str | None = None, **others: Any
+) -> Enclosed:
+    if others.get("sorter") is not None or borders.ndim != 1:
+        raise unknown("searchsorted with sorter, or in rows")
+    return search_sorted(borders, x, side or ("right" if right else "left"))
+
+
+def _svd(a: Enclosed, full_matrices: bool = False, compute_uv: bool = True, **_: Any) -> Any:
+    def like(floats: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        u, _, v = torch.linalg.svd(torch.from_numpy(floats), full_matrices=False)
+        return u.numpy(), v.numpy()
+
+    u, sizes, v = matrices.svd(a, full_matrices and compute_uv, like)
+    return (u, sizes, v) if compute_uv else (constant(np.zeros(0)), sizes, constant(np.zeros(0)))
+
+
+def _pseudo_inverse(a: Enclosed, *, atol: Any = None, rtol: Any = None, **_: Any) -> Enclosed:
+    if not all(x is None or isinstance(x, float) for x in (atol, rtol)) or atol:
+        raise unknown("pinv with atol")
+    return matrices.pinv(a, rtol)
 
 
 def _determinant(a: Enclosed) -> tuple[Any, ...]:
-    return arrays.determinant(a), None, None
+    return matrices.determinant(a), None, None
 
 
 def _log_determinant(a: Enclosed) -> tuple[Any, ...]:
-    found = arrays.determinant(a)
+    found = matrices.determinant(a)
     return entrywise.stepped("sign", found), smooth("log", entrywise.absolute(found)), None, None
 
 
@@ -510,12 +553,22 @@ RULES: dict[str, Callable[..., Any]] = {
     "linalg_vector_norm": _vector_norm,
     "linalg_solve_ex": _solve,
     "_linalg_solve_ex": _solve,
-    "linalg_inv_ex": lambda a, **_: (arrays.inverse(a), DONE),
+    "linalg_inv_ex": lambda a, **_: (matrices.inverse(a), DONE),
     "_linalg_check_errors": lambda *_, **__: None,
+    "linalg_pinv": _pseudo_inverse,
+    "linalg_qr": lambda a, mode="reduced": matrices.qr(a, mode),
+    "_linalg_eigh": lambda a, UPLO="L", compute_v=True: matrices.eigh(
+        a, UPLO == "L", lambda floats: torch.linalg.eigh(torch.from_numpy(floats))[1].numpy()
+    ),
+    "_linalg_svd": _svd,
+    "linalg_cross": lambda a, b, *, dim=-1: cross(a, b, dim),
+    "searchsorted": _search_sorted,
+    "bucketize": lambda x, borders, **settings: _search_sorted(borders, x, **settings),
+    "fill": lambda x, value: arrays.broadcast(operand(value), x.shape),
     "_linalg_det": _determinant,
     "_linalg_slogdet": _log_determinant,
     "linalg_cholesky_ex": lambda a, *, upper=False, **_: (
-        arrays.cholesky(a, upper),
+        matrices.cholesky(a, upper),
         DONE,
     ),
 }
