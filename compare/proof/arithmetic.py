@@ -3,10 +3,10 @@
 from gradparity.backends.errors import BackendUnavailable
 
 try:
-    from flint import arb, arb_mat, ctx
+    from flint import acb_mat, arb, arb_mat, ctx
 except ModuleNotFoundError as error:
     if error.name != "flint":
         raise
     raise BackendUnavailable("proofs need python-flint: pip install 'gradparity[proof]'") from error
 
-__all__ = ["arb", "arb_mat", "ctx"]
+__all__ = ["acb_mat", "arb", "arb_mat", "ctx"]

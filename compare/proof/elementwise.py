@@ -14,12 +14,14 @@ from .arithmetic import arb
 from .enclosed import (
     Enclosed,
     NotProved,
-    as_engines,
+    all_finite,
     balls,
     computed,
     constant,
     each,
+    perturbation,
     place,
+    rounded,
     scaled,
     settled,
     short,
@@ -140,19 +142,21 @@ FROM_VALUES: dict[str, tuple[Slope, ...]] = {
 
 def smooth(name: str, *operands: Enclosed) -> Enclosed:
     """Evaluate one of the table's functions on arrays that broadcast."""
-    if name == "subtract" and operands[0] is operands[1]:
+    if name == "subtract" and operands[0] is operands[1] and all_finite(operands[0].value):
         return constant(np.zeros(operands[0].shape))
     function, slopes = SMOOTH[name]
-    if as_engines.get():
+    if perturbation.get() is not None:
         slopes = FROM_VALUES.get(name, slopes)
     values = [balls(operand.value) for operand in operands]
-    result = each(function, *values)
+    result = rounded(each(function, *values))
     if name in EDGES:
         _off_the_edge(name, operands, values)
 
     def pullback(cotangent: np.ndarray) -> tuple[np.ndarray | None, ...]:
         return tuple(
-            _unbroadcast(scaled(cotangent, each(slope, *values, result)), operand.shape)
+            _unbroadcast(
+                rounded(scaled(cotangent, rounded(each(slope, *values, result)))), operand.shape
+            )
             if operand.depends
             else None
             for slope, operand in zip(slopes, operands, strict=True)
@@ -280,7 +284,7 @@ def compared(name: str, a: Enclosed, b: Enclosed) -> Enclosed:
 
     raises: NotProved where they do not tell
     """
-    if a is b:  # as x != x, which asks for NaN
+    if a is b and all_finite(a.value):  # as x != x, which asks for NaN
         zeros = np.zeros(a.shape)
         return constant(getattr(np, name)(zeros, zeros))
     if all(x.value.dtype.kind in "biu" for x in (a, b)):
@@ -293,11 +297,11 @@ def compared(name: str, a: Enclosed, b: Enclosed) -> Enclosed:
     decided = each(COMPARED[name], gap)
     unknown = each(lambda d: d is None, decided).astype(bool)
     node = Enclosed(decided.astype(bool), name, (a, b), depends=depends)
-    if unknown.any() and not as_engines.get():
+    if unknown.any():
         index = tuple(int(i) for i in np.argwhere(unknown)[0])
         raise _not_decided(node, index, gap[index])
-    ties = unknown | each(lambda d: d == 0, gap).astype(bool) if depends else unknown
-    node.ties = ties if ties.any() else None
+    ties = each(lambda d: d == 0, gap).astype(bool)
+    node.ties = ties if depends and ties.any() else None
     return node
 
 
@@ -337,9 +341,7 @@ def where(condition: Enclosed, a: Enclosed, b: Enclosed) -> Enclosed:
     kinks = {}
     for index in map(tuple, np.argwhere(ties)):
         one, other = (np.broadcast_to(balls(x.value), result.shape)[index] for x in (a, b))
-        if as_engines.get() and one.overlaps(other):
-            result[index] = one.union(other)
-        elif not one == other:
+        if not one == other:
             raise _jump(condition, result.shape, index)
         kinks[tuple(map(int, index))] = arb(0)
     share = np.broadcast_to(chosen, result.shape).astype(int).astype(object)

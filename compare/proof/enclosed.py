@@ -19,16 +19,18 @@ from gradparity.backends.errors import GradparityError
 
 from .arithmetic import arb
 
+WHOLE = (int, np.integer)  # sums of cotangents that are whole may be NumPy's
 Cotangents = tuple[np.ndarray | None, ...]
 Pullback = Callable[[np.ndarray], Cotangents]
 
 _serials = itertools.count()
 
-as_engines: ContextVar[bool] = ContextVar("as engines", default=False)
-"""Whether balls of few bits hold what engines may compute: not a proof, but how rounding matters.
+Perturbation = Callable[[np.ndarray], np.ndarray]
 
-Both branches of a choice are enclosed then where balls do not decide it, which takes more bits for
-a proof; and slopes are computed from rounded values.
+perturbation: ContextVar[Perturbation | None] = ContextVar("perturbation", default=None)
+"""What is done to results that engines round: not for a proof, but to see how much that matters.
+
+Slopes are computed from rounded values then, as engines do.
 """
 
 
@@ -56,8 +58,7 @@ class Enclosed:
     depends: whether parameters go into it; only then it has parents, and a pullback
     kinks: distances of the operands of `operation` from where it has no derivative, for the entries
         where balls cannot tell the side; the pullback then holds the slopes of both sides
-    ties: of a comparison that depends on parameters, where both sides are equal, or may be where
-        balls are taken `as_engines` compute
+    ties: of a comparison that depends on parameters, where both sides are equal
     """
 
     value: Any
@@ -194,7 +195,7 @@ def nothing(shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _scaled(cotangent: Any, slope: Any) -> Any:
-    return 0 if type(cotangent) is int and cotangent == 0 else cotangent * slope
+    return 0 if isinstance(cotangent, WHOLE) and cotangent == 0 else cotangent * slope
 
 
 scaled = np.frompyfunc(_scaled, 2, 1)
@@ -209,11 +210,17 @@ def each(function: Callable[..., Any], *values: np.ndarray) -> Any:
 
 
 def is_finite(ball: Any) -> bool:
-    return type(ball) is int or bool(ball.is_finite())
+    return isinstance(ball, WHOLE) or bool(ball.is_finite())
 
 
 def zero_radius(ball: Any) -> bool:
-    return type(ball) is int or bool(ball.is_exact())
+    return isinstance(ball, WHOLE) or bool(ball.is_exact())
+
+
+def rounded(values: np.ndarray) -> np.ndarray:
+    """Return values as an engine has them, where rounding is looked at; else as they are."""
+    change = perturbation.get()
+    return values if change is None else change(balls(np.asarray(values)))
 
 
 # Reverse mode.
@@ -260,18 +267,20 @@ def gradient_of(
         for parent, share in zip(node.parents, node.pullback(cotangent), strict=True):
             if share is None or not parent.depends:
                 continue
-            if watch is not None and _all_finite(cotangent) and not _all_finite(share):
+            if watch is not None and all_finite(cotangent) and not all_finite(share):
                 watch.append(node.operation)
             before = cotangents.get(parent.serial)
             # Sums of nothing but whole numbers come back as NumPy's, and are objects here.
             share = np.asarray(share).astype(object, copy=False)
-            together = share if before is None else before + share
+            together = share if before is None else rounded(before + share)
             cotangents[parent.serial] = np.asarray(together, object)
     arrived = (cotangents.get(leaf.serial, nothing(leaf.shape)) for leaf in leaves)
     return [each(lambda c: arb(c) if type(c) is int else c, leaf) for leaf in arrived], kinks
 
 
-def _all_finite(array: Any) -> bool:
+def all_finite(array: Any) -> bool:
+    if np.asarray(array).dtype != object:
+        return bool(np.isfinite(array).all())
     return all(is_finite(ball) for ball in np.ravel(array))
 
 

@@ -1,8 +1,8 @@
 """What rounding in a candidate's dtype can explain of its errors, where no bound was given.
 
-It is measured (Monte Carlo arithmetic, `gradparity.backends.rounding`): f's own gradient in that
-dtype, by the framework of f, several times, each with other roundings. Where no framework can run
-f that way, balls of as few bits bound it; that is wider.
+It is measured by Monte Carlo arithmetic: f's own gradient in that dtype, several times, each with
+other roundings; by the framework of f (`gradparity.backends.rounding`), or where none can run f, by
+the operations that the proof follows, with their results moved at random.
 """
 
 import functools
@@ -15,7 +15,7 @@ from gradparity.backends.rounding import Rounding, Unmeasured
 
 from .arithmetic import arb
 from .candidates import Bound
-from .enclosed import NotProved, as_engines, each
+from .enclosed import WHOLE, NotProved, each, nothing, perturbation
 from .enclosing import Enclosure, enclose_at
 from .programs import Program
 
@@ -37,20 +37,13 @@ RUNS = (8, 32)
 # the judge's resolution has to be for `agree`, and in dtypes of a digit or two, half the entry.
 DROWNED = {53: 1e-4, 24: 1e-4}
 DROWNED_OTHERWISE = 0.5
-# Balls of the candidate's own bits, less these, hold what it may be: another order of the same
-# operations rounds differently, and a dtype's own functions (exp, tanh) err by up to 2 units
-# where a ball's err by 1.
-SPARE_BITS = 2
-# Where they are too few to decide a branch, more are tried, and the widths are scaled to what they
-# would have been.
-MORE_BITS = (0, 16, 48, 96, 192)
 
 
 @dataclass
 class Granted:
     """Errors of each entry that are within rounding.
 
-    measure: of a dtype, its scatter; undecided: by bits, why a branch is not decided at so few
+    measure: of a dtype, its scatter; undecided: by bits, which branch rounding leaves undecided
     drowned: leaves in which rounding is larger than a share of the largest entry, and that share
     """
 
@@ -61,7 +54,7 @@ class Granted:
     measure: Measurement
     undecided: dict[int, str] = field(default_factory=dict)
     drowned: dict[str, float] = field(default_factory=dict)
-    _bounded: dict[int, list[np.ndarray]] = field(default_factory=dict)
+    _runs: dict[int, list[list[np.ndarray]]] = field(default_factory=dict)
 
     @property
     def bounds(self) -> tuple[Bound, ...]:
@@ -79,9 +72,9 @@ class Granted:
         """Return what is within rounding of each entry, for this f, by so many runs of it."""
         radii = self._measured(runs, bits, leaf)
         if radii is None:
-            if bits not in self._bounded:
-                self._bounded[bits] = self._of_few_bits(bits)
-            radii = self._bounded[bits][leaf]
+            all_radii = self._perturbed(runs, bits)
+            shape = self.found.leaves[leaf].shape
+            radii = nothing(shape) + arb(0) if all_radii is None else all_radii[leaf]
         least = self.at_least(bits, leaf, balls)
         share = DROWNED.get(bits, DROWNED_OTHERWISE)
         limit = self.found.scales[leaf] * share
@@ -112,20 +105,48 @@ class Granted:
         radii: np.ndarray = each(arb, explained.reshape(self.leaves[leaf].shape))
         return radii
 
-    def _of_few_bits(self, bits: int) -> list[np.ndarray]:
-        for more in MORE_BITS:
-            token = as_engines.set(True)
+    def _perturbed(self, runs: int, bits: int) -> list[np.ndarray] | None:
+        """Return what is explained, by f's own operations with their results moved at random.
+
+        None where one of the runs leaves the branches that balls decide.
+        """
+        taken = self._runs.setdefault(bits, [])
+        leaves = [_to_bits(leaf, bits) for leaf in self.leaves]
+        while len(taken) < runs:
+            generator = np.random.default_rng([len(taken), bits])
+            token = perturbation.set(functools.partial(_moved, generator, bits))
             try:
-                rough = enclose_at(self.program, self.leaves, self.names, bits - SPARE_BITS + more)
+                run = enclose_at(self.program, leaves, self.names, self.found.precision)
             except NotProved as refusal:
                 self.undecided.setdefault(bits, str(refusal))
-                continue
+                return None
             finally:
-                as_engines.reset(token)
-            if rough.trouble is None:
-                scale = 2**more
-                return [
-                    each(lambda r, b, s=scale: (r.rad() + abs(r.mid() - b.mid())) * s, one, leaf)
-                    for one, leaf in zip(rough.leaves, self.found.leaves, strict=True)
-                ]
-        return [each(lambda b: b.rad(), leaf) for leaf in self.found.leaves]
+                perturbation.reset(token)
+            taken.append(run.leaves)
+        scatters = OTHERWISE[0]  # engines have other operations: 5.4 were seen, in a variance
+
+        def explained(exact: arb, *found: arb) -> arb:
+            squares = sum(((ball - exact) ** 2 for ball in found), arb(0))
+            return scatters * (squares / runs).sqrt()
+
+        return [
+            each(explained, exact, *(run[k] for run in taken[:runs]))
+            for k, exact in enumerate(self.found.leaves)
+        ]
+
+
+def _to_bits(leaf: np.ndarray, bits: int) -> np.ndarray:
+    """Return the numbers of so many bits that are next to a leaf's."""
+    fractions, exponents = np.frexp(leaf)
+    return np.asarray(np.ldexp(np.round(fractions * 2.0**bits), exponents - bits))
+
+
+def _moved(generator: np.random.Generator, bits: int, values: np.ndarray) -> np.ndarray:
+    """Move balls to a number up to two roundings away, as engines may have it."""
+    flat = np.empty(values.size, object)
+    draws = generator.uniform(-1.0, 1.0, values.size) * 2.0 ** (1 - bits)
+    flat[:] = [
+        ball if isinstance(ball, WHOLE) else (ball + ball * draw).mid()
+        for ball, draw in zip(values.ravel().tolist(), draws.tolist(), strict=True)
+    ]
+    return flat.reshape(values.shape)

@@ -4,9 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from flint import acb_mat
 
-from .arithmetic import arb
+from .arithmetic import acb_mat, arb
 from .elementwise import sign_of, smooth, where
 from .enclosed import (
     Enclosed,
@@ -15,6 +14,7 @@ from .enclosed import (
     computed,
     constant,
     each,
+    rounded,
     scaled,
     upper,
     zero_radius,
@@ -54,6 +54,7 @@ def solve(a: Enclosed, b: Enclosed) -> Enclosed:
 
 
 def _solved(a: np.ndarray, b: np.ndarray, batch: tuple[int, ...]) -> np.ndarray:
+    a, b = rounded(a), rounded(b)
     result = np.empty((*batch, *b.shape[-2:]), object)
     left, right = (np.broadcast_to(x, (*batch, *x.shape[-2:])) for x in (a, b))
     for at in np.ndindex(batch):
@@ -64,7 +65,7 @@ def _solved(a: np.ndarray, b: np.ndarray, batch: tuple[int, ...]) -> np.ndarray:
                 "the matrix of solve or inv is singular, as far as its balls tell",
                 hopeless=all(zero_radius(v) for v in balls(left[at]).ravel()),
             ) from error
-    return result
+    return rounded(result)
 
 
 def inverse(a: Enclosed) -> Enclosed:
@@ -74,13 +75,14 @@ def inverse(a: Enclosed) -> Enclosed:
 def determinant(a: Enclosed) -> Enclosed:
     result = np.empty(a.shape[:-2], object)
     for at in np.ndindex(a.shape[:-2]):
-        result[at] = matrix(a.value[at]).det()
+        result[at] = matrix(rounded(a.value[at])).det()
+    result = rounded(result)
 
     def pullback(cotangent: np.ndarray) -> tuple[np.ndarray]:
         gathered = np.empty(a.shape, object)
         for at in np.ndindex(a.shape[:-2]):
-            gathered[at] = scaled(cotangent[at], _cofactors(a.value[at], result[at]))
-        return (gathered,)
+            gathered[at] = scaled(cotangent[at], _cofactors(rounded(a.value[at]), result[at]))
+        return (rounded(gathered),)
 
     return computed("det", result, (a,), pullback)
 

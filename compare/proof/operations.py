@@ -20,6 +20,7 @@ from .enclosed import (
     each,
     nothing,
     place,
+    rounded,
     scaled,
     settled,
     short,
@@ -86,7 +87,7 @@ def total(x: Enclosed, axes: tuple[int, ...], keepdims: bool = False) -> Enclose
     axes = tuple(axis % x.ndim for axis in axes)
     if settled(x).value.dtype.kind in "biu":
         return constant(np.sum(x.value, axis=axes, keepdims=keepdims))
-    value = np.asarray(np.sum(balls(x.value), axis=axes, keepdims=keepdims))
+    value = rounded(np.asarray(np.sum(rounded(balls(x.value)), axis=axes, keepdims=keepdims)))
     if 0 in x.shape:
         value = balls(np.zeros(value.shape))
     return computed("sum", value, (x,), lambda c: (np.array(_spread(c, x.shape, axes, keepdims)),))
@@ -117,19 +118,22 @@ def _as_reduced(
 
 def product(x: Enclosed, axes: tuple[int, ...], keepdims: bool = False) -> Enclosed:
     rows, shape = _in_front(x, axes)
-    values = balls(rows.value)
+    values = rounded(balls(rows.value))
     ones = np.full((1, values.shape[1]), arb(1), object)
     before = np.multiply.accumulate(np.concatenate([ones, values]), axis=0)
     after = np.multiply.accumulate(np.concatenate([ones, values[::-1]]), axis=0)[::-1]
 
     def pullback(cotangent: np.ndarray) -> tuple[np.ndarray]:
-        return (np.asarray(scaled(cotangent[None, :], before[:-1] * after[1:])),)
+        return (rounded(np.asarray(scaled(cotangent[None, :], before[:-1] * after[1:]))),)
 
-    return _as_reduced(computed("prod", before[-1], (rows,), pullback), x, axes, shape, keepdims)
+    return _as_reduced(
+        computed("prod", rounded(before[-1]), (rows,), pullback), x, axes, shape, keepdims
+    )
 
 
 def cumulative_sum(x: Enclosed, axis: int, reverse: bool = False) -> Enclosed:
     def along(values: np.ndarray, backwards: bool) -> np.ndarray:
+        values = rounded(values)
         if backwards:
             return np.flip(np.add.accumulate(np.flip(values, axis), axis=axis), axis)
         return np.add.accumulate(values, axis=axis)
@@ -143,7 +147,7 @@ def cumulative_sum(x: Enclosed, axis: int, reverse: bool = False) -> Enclosed:
 
 
 def cumulative_product(x: Enclosed, axis: int) -> Enclosed:
-    values = np.moveaxis(balls(x.value), axis, 0)
+    values = np.moveaxis(rounded(balls(x.value)), axis, 0)
     ones = np.full((1, *values.shape[1:]), arb(1), object)
     result = np.multiply.accumulate(values, axis=0)
     before = np.concatenate([ones, result[:-1]])
@@ -187,6 +191,7 @@ def summed_to(cotangent: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 def matrix_products(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     """Multiply arrays of balls or exact numbers as `matmul` does, by matrices of balls."""
+    left, right = rounded(left), rounded(right)
     batch = np.broadcast_shapes(left.shape[:-2], right.shape[:-2])
     rows, inner, columns = left.shape[-2], left.shape[-1], right.shape[-1]
     result = np.empty((*batch, rows, columns), object)
@@ -202,7 +207,7 @@ def matrix_products(left: np.ndarray, right: np.ndarray) -> np.ndarray:
             for whole, x in zip(wholes, spread, strict=True)
         )
         result[at] = entries(first * second)
-    return result
+    return rounded(result)
 
 
 def matrix(values: np.ndarray) -> arb_mat:

@@ -122,17 +122,17 @@ class TorchProgram:
                 self._graph = make_fx(functional, decomposition_table=table)(*_own(given))
             except RuntimeError:  # an autograd.Function of the old kind, inside functionalize
                 self._graph = _recorded(flat, table, _own(given))
-            values = [_numbers(_run(flat, given)) for _ in range(2)]
+            value, again = (_numbers(_run(flat, given)) for _ in range(2))
         self._args = [constant(_numbers(tensor)) for tensor in given[count:]]
         (output,) = [node for node in self._graph.graph.nodes if node.op == "output"]
         result = output.args[0]
         if not isinstance(result, Node):
             raise NotProved("f returns a number that it has taken out of a tensor, or a structure")
-        if not np.array_equal(*values, equal_nan=True):
+        if not np.array_equal(value, again, equal_nan=True):
             raise IsRandom(
-                f"f is random: it gave {values[0]} and {values[1]} at the same point: fix its seed"
+                f"f is random: it gave {value} and {again} at the same point: fix its seed"
             )
-        self._result, self.value = result, values[0]
+        self._result, self.value = result, value
         self._needed = _needed(result)
 
     def follow(self, leaves: Sequence[Enclosed]) -> Enclosed:
