@@ -453,3 +453,21 @@ def test_a_small_entry_is_moved_as_far_as_it_takes_to_see_it(own, factor):
     check = check_gradient(square, x, gradient=gradient)
     assert check.verdict == "differ", str(check)
     assert [suspect.index for suspect in check.suspects] == [(0,)]
+
+
+@pytest.mark.parametrize("offset", [1e14, 1e15, -1e16, 1e30])
+def test_zeros_are_not_right_where_the_rounding_of_f_hides_its_slope(offset):
+    check = check_gradient(lambda p: offset + (p**2).sum(), X, gradient=0 * X)
+    assert check.verdict == "cannot tell", str(check)
+
+
+@pytest.mark.parametrize(
+    "f", [lambda p: (p**3).sum(), lambda p: (p * abs(p)).sum(), lambda p: 5 + (p**4).sum()]
+)
+def test_a_function_that_is_flat_at_a_point_is_not_said_to_ignore_its_parameters(f):
+    at = np.zeros(3)
+    check = check_gradient(f, at, gradient=at)
+    assert check.verdict == "agree"
+    assert 0 < check.resolution < 1e-8
+    assert "does not depend" not in check.reason
+    assert check_gradient(f, at, gradient=at + 1e-3).verdict == "differ"

@@ -86,7 +86,7 @@ def _resolutions(
     granted = claim.tolerance[leaf] + claim.accepted[leaf]
     size = certificate.claim.size(leaf) / scale
     if not size:
-        known = 0.0 if not (granted.any() or certificate.spread[leaf]) else math.inf
+        known = math.inf if granted.any() else certificate.resolution[leaf]
         return known, known
     typical = size / math.sqrt(reference.size)
     one = certificate.bar(leaf, scale) + norm(granted) / math.sqrt(reference.size)

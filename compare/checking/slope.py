@@ -9,6 +9,7 @@ import numpy as np
 
 from gradparity.backends.error_bars.derivative import derivative_at_zero
 from gradparity.backends.error_bars.estimate import Estimate
+from gradparity.backends.precision import EPSILON
 
 from .function import Direction, Leaf
 from .thresholds import GRAINS, LONGEST_STEP
@@ -63,8 +64,8 @@ class Slope:
     bar: each of them is known to within it; infinite where nothing is known
     noisy: what noise limits, which no shorter step and no smaller region makes clearer
     grain: the spacing of the values where all are numbers of a smaller dtype, else 0
-    rise: the largest change of f that was seen, over the longest step: a slope on the scale of
-        the point, where the one at it is 0
+    rise: the steepest change of f that was seen, over no less than the longest step: a slope on
+        the scale of the point, where the one at it is 0
     """
 
     low: float
@@ -113,19 +114,26 @@ def measure(
 
     factor: of the steps; enough: told what a few evaluations say, stops there if it says so
     """
-    phi, seen = function.along(direction), []
+    phi = function.along(direction)
+    longest = LONGEST_STEP * factor
+    seen: dict[float, float] = {}
 
     def value(shift: float) -> float:
-        seen.append(phi(shift))
-        return seen[-1]
+        seen[shift] = phi(shift)
+        return seen[shift]
 
     def conclusion(estimate: Estimate) -> Slope:
-        grain = granularity(seen)
-        finite = [one for one in seen if math.isfinite(one)]
-        rise = (max(finite) - min(finite)) / (LONGEST_STEP * factor) if finite else 0.0
+        finite = {shift: one for shift, one in seen.items() if math.isfinite(one)}
+        grain = granularity(list(finite.values()))
+        rise = max(
+            (abs(one - function.value) / max(abs(shift), longest) for shift, one in finite.items()),
+            default=0.0,
+        )
         # Eight grains, over the longest step of the ladder; the same for values that change in
-        # their last bits from call to call.
-        floor = GRAINS * (grain + function.unsteadiness) / (LONGEST_STEP * factor)
+        # their last bits from call to call. What a rounding hides is never seen.
+        floor = GRAINS * (grain + function.unsteadiness) / longest
+        near = [abs(one) for shift, one in finite.items() if abs(shift) < 2 * longest]
+        floor = max(floor, EPSILON * max(near, default=0.0) / longest)
         if estimate.smoothness == "kink":
             low, high = sorted(estimate.one_sided)
             return Slope(
@@ -134,7 +142,7 @@ def measure(
         error = estimate.error + floor
         noise = 0.0 if math.isnan(estimate.noise) else estimate.noise
         stairs = math.isnan(estimate.noise) and estimate.error > STAIRS * rise
-        noisy = stairs or floor > estimate.error or noise * GRAINS > error * LONGEST_STEP * factor
+        noisy = stairs or floor > estimate.error or noise * GRAINS > error * longest
         value, kind = estimate.value, estimate.smoothness
         if kind == "jump":  # the branch that f is on at the point has a slope
             value, error = min(
@@ -149,7 +157,7 @@ def measure(
         resolution=function.resolution(direction),
         enough=enough and (lambda estimate: enough(conclusion(estimate))),
     )
-    if function.blocked == "" and len(set(seen)) == 1:
+    if function.blocked == "" and len(set(seen.values())) == 1:
         # Is f constant, or only on the scale of the point, or at the grain of its values?
         for far in FAR:
             value(far * factor)
