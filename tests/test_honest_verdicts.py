@@ -320,6 +320,7 @@ BY_ORDER = {
     "a tuple": (NAMED_GRADIENT["a"], NAMED_GRADIENT["b"]),
     "a flat vector": np.concatenate([NAMED_GRADIENT["a"], NAMED_GRADIENT["b"]]),
     "other names": {"da": NAMED_GRADIENT["a"], "db": NAMED_GRADIENT["b"]},
+    "lists of numbers": {name: leaf.tolist() for name, leaf in NAMED_GRADIENT.items()},
 }
 
 

@@ -2,6 +2,7 @@
 
 import difflib
 import math
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -64,7 +65,11 @@ def read_candidate(gradient: PyTree, leaves: Sequence[Leaf]) -> Candidate:
     offered = named_leaves(gradient)
     remarks: tuple[str, ...] = ()
     if set(offered) != set(names):
-        offered, remarks = _by_order(offered, leaves)
+        offered, from_lists = _from_lists(offered, leaves)
+        offered, remarks = (
+            (offered, ()) if set(offered) == set(names) else _by_order(offered, leaves)
+        )
+        remarks = from_lists + remarks
     framework = framework_of(offered.values())
     convention = "jax" if framework == "jax" else "torch"
     problems: list[tuple[int, Problem]] = []
@@ -92,6 +97,32 @@ def read_candidate(gradient: PyTree, leaves: Sequence[Leaf]) -> Candidate:
         remarks,
         framework,
     )
+
+
+def _from_lists(
+    offered: dict[str, Any], leaves: Sequence[Leaf]
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Return arrays where nested lists of numbers hold just the entries of a leaf."""
+    read = dict(offered)
+    below = defaultdict(list)
+    for name in offered:
+        above = name
+        while above.endswith("]"):
+            above = above[: above.rindex("[")]
+            below[above].append(name)
+    for leaf in leaves:
+        own = below[leaf.name]
+        if leaf.name in offered or not own or len(own) != leaf.size:
+            continue
+        numbers = [offered[name] for name in own]
+        places = ("".join(f"[{i}]" for i in index) for index in np.ndindex(leaf.shape))
+        plain = all(isinstance(one, int | float | complex | np.number) for one in numbers)
+        if plain and own == [leaf.name + place for place in places]:
+            gone = set(own)
+            read = {name: one for name, one in read.items() if name not in gone}
+            # Python's integers are numbers like all others.
+            read[leaf.name] = (1.0 * np.array(numbers)).reshape(leaf.shape)
+    return read, ("lists of numbers were read as arrays",) if len(read) != len(offered) else ()
 
 
 def _strange(strangers: Sequence[str], names: Sequence[str]) -> str:
