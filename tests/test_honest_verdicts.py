@@ -472,3 +472,72 @@ def test_a_function_that_is_flat_at_a_point_is_not_said_to_ignore_its_parameters
     assert 0 < check.resolution < 1e-8
     assert "does not depend" not in check.reason
     assert check_gradient(f, at, gradient=at + 1e-3).verdict == "differ"
+
+
+def largest(p):
+    return p.max()
+
+
+def largest_of_windows(p):
+    return (p.reshape(-1, 2).max(axis=1) * (1 + np.arange(p.size // 2))).sum()
+
+
+TIES = {
+    "largest of equal numbers": (largest, np.ones(4), np.ones(4), np.ones(4) / 4),
+    "largest of two": (largest, np.ones(2), np.ones(2), np.array([0.0, 1.0])),
+    "none of equal numbers": (largest, np.ones(2), np.zeros(2), np.array([0.3, 0.7])),
+    "windows": (
+        largest_of_windows,
+        np.array([1.0, 1.0, 3.0, 2.0, 5.0, 5.0]),
+        np.array([1.0, 1.0, 2.0, 0.0, 3.0, 3.0]),
+        np.array([1.0, 0.0, 2.0, 0.0, 1.5, 1.5]),
+    ),
+    "norm at the origin": (
+        lambda p: np.sqrt((p**2).sum()),
+        np.zeros(3),
+        np.array([0.9, -0.9, 0.9]),
+        np.array([0.5, -0.5, 0.5]),
+    ),
+    "spread of equal numbers": (
+        lambda p: p.max() - 2 * p.min(),
+        np.ones(3),
+        np.array([1.0, 1.0, 0.0]),
+        np.array([1.0, -2.0, 0.0]),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TIES)
+def test_entries_that_are_legal_alone_are_not_taken_to_be_so_together(name):
+    f, at, wrong, right = TIES[name]
+    assert check_gradient(f, at, gradient=right).verdict == "agree"
+    check = check_gradient(f, at, gradient=wrong)
+    assert check.verdict == "cannot tell", str(check)
+    assert "not together" in check.reason
+
+
+@pytest.mark.parametrize("at_zero", [0.0, 0.5, 1.0])
+def test_kinks_side_by_side_may_all_have_one_convention(at_zero):
+    rng = np.random.default_rng(0)
+    weights = rng.normal(size=20)
+    check = check_gradient(
+        lambda p: (weights * np.maximum(p, 0)).sum(), np.zeros(20), gradient=at_zero * weights
+    )
+    assert check.verdict == "agree", str(check)
+    signs = np.sign(weights)
+    check = check_gradient(lambda p: (weights * abs(p)).sum(), np.zeros(20), gradient=signs * 0.1)
+    assert check.verdict == "agree" if (abs(weights) > 0.1).all() else "differ", str(check)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_mean_of_pieces_that_few_points_around_show_is_not_called_wrong(seed, load_backend):
+    load_backend("torch")
+    import torch
+
+    def f(p):  # of three equal numbers, the second one is the median and the smaller in one of six
+        return p.sort()[0][:3].sum() + p.median() + torch.minimum(p[0], p[1])
+
+    at = torch.tensor([-2.0, -2.0, 0.0, -2.0, 0.0, 1.0], dtype=torch.float64, requires_grad=True)
+    (gradient,) = torch.autograd.grad(f(at), at)
+    check = check_gradient(f, at.detach(), gradient=gradient, seed=seed)
+    assert check.verdict != "differ", str(check)

@@ -10,7 +10,7 @@ import numpy as np
 from gradparity.backends.precision import EPSILON
 
 from .found import Found, LegalEntry, WrongEntry
-from .function import Function, Span
+from .function import Direction, Function, Span
 from .score import Claim, Directions, Region, Score, resolution
 from .slope import Slope
 from .spending import BudgetSpent
@@ -26,6 +26,7 @@ from .thresholds import (
     LISTED,
     NEIGHBOURS,
     OTHER_SCALE,
+    PAIRS,
     ROUNDINGS,
     SHORTER,
     WRONG,
@@ -337,6 +338,8 @@ class Account:
         """
         if slope.kind == "jump" or not isinstance(self.directions.function, Function):
             return None
+        along = {Span(leaf, entry, entry + 1): np.ones(1)}
+        scale = self.directions.function.leaves[leaf].scale
         size = max(map(abs, (slope.low, slope.high, got)))
         kinked = slope.kind == "kink"
         index = list(self.directions.function.leaves[leaf].index(entry))
@@ -350,20 +353,21 @@ class Account:
         def others(distance: float, part: int = 64) -> np.ndarray:
             """Return how far slopes at points around are outside of those at the point."""
             met = "kink" in self.directions.kinds
-            number = FIRST_NEIGHBOURS * (16 if kinked else 2 if met else 1)
-            near = [self._slope_beside(leaf, entry, k, distance, part) for k in range(number)]
+            number = FIRST_NEIGHBOURS * (16 if kinked else 8 if met else 1)
+            step = distance / part * scale
+            near = [self._slope_around(along, k, distance, step) for k in range(number)]
             return np.array([max(slope.low - one, one - slope.high, 0.0) for one in near])
 
         # Farther away there is less noise; having met kinks, one may look for them there.
         for far, close in CLOSE if "kink" in self.directions.kinds else CLOSE[:1]:
-            step = close / 64 * self.directions.function.leaves[leaf].scale
-            noise = EPSILON * abs(self.directions.function.value) / step
+            noise = EPSILON * abs(self.directions.function.value) / (close / 64 * scale)
             near = others(close)
             clear = near.max() < seen
             if not clear:
-                # Noise makes another slope of every step. Where kinks meet, f is straight along
-                # each ray: the same slopes farther out. What bends or ripples has others there.
-                noise = max(noise, np.abs(near - others(close, 96)).max())
+                # Noise makes another slope of every step, a kink of the few that it is within.
+                # Where kinks meet, f is straight along each ray: the same slopes farther out.
+                # What bends or ripples has others there.
+                noise = max(noise, float(np.median(np.abs(near - others(close, 96)))))
                 if near.max() < GRAINS * noise:
                     continue
                 if np.abs(near - others(far)).mean() <= near.mean() / 4:
@@ -372,7 +376,7 @@ class Account:
             return hidden if kinked and not (clear and seen >= GRAINS * noise) else None
         low, high = slope.low, slope.high
         for neighbour in range(NEIGHBOURS):
-            one = self._slope_beside(leaf, entry, neighbour, close)
+            one = self._slope_around(along, neighbour, close, close / 64 * scale)
             low, high = min(low, one), max(high, one)
             if low <= got <= high:
                 legal = (LegalEntry(leaf, entry, got, (low, high)),)
@@ -380,21 +384,73 @@ class Account:
         # Of pieces that meet there are more than were looked at.
         return hidden if max(low - got, got - high) <= high - low else None
 
-    def _slope_beside(
-        self, leaf: int, entry: int, neighbour: int, distance: float, part: int = 64
-    ) -> float:
-        """Return the slope by one entry at a random point beside the given one."""
+    def together(self, legal: Sequence[LegalEntry]) -> Found:
+        """Judge neighbours among entries that are legal at kinks alone, two at a time.
+
+        By each of some equal numbers the largest may have the slope 1, and by no two of them at
+        once: along both, f rises no faster anywhere around than it says.
+        """
+        known = {(one.leaf, one.entry): one for one in legal if math.isfinite(one.got)}
+        kinks = [known[place] for place in sorted(known)]
+        pairs = list(itertools.pairwise(kinks))
         leaves = self.directions.function.leaves
-        rng = np.random.default_rng([self.directions.seed, leaf, entry, neighbour])
-        away = {
-            Span(k, 0, other.size): distance * other.scale * rng.uniform(-1, 1, other.size)
-            for k, other in enumerate(leaves)
-        }
-        here, step = away[Span(leaf, 0, leaves[leaf].size)], distance / part * leaves[leaf].scale
+        for one, other in pairs[:: math.ceil(len(pairs) / PAIRS) or 1]:
+            try:
+                if self.spent or self._is_legal((one, other)):
+                    continue
+            except BudgetSpent:
+                return Found(unknown=((one.leaf, self.why),))
+            first, second = (list(leaves[kink.leaf].index(kink.entry)) for kink in (one, other))
+            beside = "" if one.leaf == other.leaf else leaves[other.leaf].name
+            why = f"{first} and {beside}{second} are legal at kinks one by one, but not together"
+            return Found(unknown=((one.leaf, why),))
+        return Found()
+
+    def _is_legal(self, kinks: Sequence[LegalEntry]) -> bool:
+        """Tell whether f has a slope along some entries, or between two, that explains a claim.
+
+        It is looked for at the point itself and at points around it, moved by these entries alone
+        and by all of them.
+        """
+        function, close = self.directions.function, CLOSE[-1][1]
+        step = close / 64
+        along = {}
+        got = size = 0.0
+        for one in kinks:
+            low, high = one.interval
+            weight = math.copysign(function.leaves[one.leaf].scale, one.got - (low + high) / 2)
+            along[Span(one.leaf, one.entry, one.entry + 1)] = np.array([weight])
+            got += weight * one.got
+            size += abs(weight) * max(abs(low), abs(high), abs(one.got))
+        slack = BEND * size + GRAINS * EPSILON * abs(function.value) / step
+        value = function.along(along)
+        sides = [(value(side * close) - function.value) / (side * close) for side in (-1, 1)]
+        low, high = min(sides), max(sides)
+        for neighbour in range(16 * FIRST_NEIGHBOURS):
+            if low - slack <= got <= high + slack:
+                return True
+            slope = self._slope_around(along, neighbour, close, step, alone=neighbour % 2 == 0)
+            low, high = min(low, slope), max(high, slope)
+        return low - slack <= got <= high + slack
+
+    def _slope_around(
+        self, along: Direction, neighbour: int, distance: float, step: float, alone: bool = False
+    ) -> float:
+        """Return the slope along some entries at a random point beside the given one.
+
+        alone: whether that is off by these entries alone, and not by all
+        """
+        leaves, (first, *_) = self.directions.function.leaves, along
+        rng = np.random.default_rng([self.directions.seed, first.leaf, first.start, neighbour])
+        away = [distance * leaf.scale * rng.uniform(-1, 1, leaf.size) for leaf in leaves]
         values = []
-        for shift in (step, -2 * step):
-            here[entry] += shift
-            values.append(self.directions.function.along(away)(1.0))
+        for shift in (step, -step):
+            moved = [np.zeros_like(off) if alone else off.copy() for off in away]
+            for span, weights in along.items():
+                own = slice(span.start, span.stop)
+                moved[span.leaf][own] = away[span.leaf][own] + shift * weights
+            whole = {Span(k, 0, off.size): off for k, off in enumerate(moved)}
+            values.append(self.directions.function.along(whole)(1.0))
         return (values[0] - values[1]) / (2 * step)
 
     def slope_of_entry(

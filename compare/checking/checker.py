@@ -136,6 +136,8 @@ class Checker:
                 claim = self._claim(candidate, certificate, terms, unread)
                 found, claim = self._not_finite(account, claim)
         judged = self._settle(account, claim, certificate, candidate.units) + found
+        if len(judged.found.legal) > 1:
+            judged += account.together(judged.found.legal)
         return replace(judged, witnesses=self._witnesses(judged))
 
     def _witnesses(self, judged: Judged) -> dict[int, list[Witness]]:

@@ -52,8 +52,10 @@ CONFIRMED = 3
 LISTED = 12
 # Legal entries at kinks that are looked at one by one in each leaf.
 MOST_LEGAL = 16
-# Points around a place where kinks may meet; four of them show whether there is more to see, and
-# 64 at a kink, where a few may all be on one side ...
+# Pairs of neighbours among them that are looked at together.
+PAIRS = 4
+# Points around a place where kinks may meet; four of them show whether there is more to see, 32
+# where f has kinks, and 64 at one, where a few may all be on one side ...
 NEIGHBOURS = 128
 FIRST_NEIGHBOURS = 4
 # ... so near that f is straight between its kinks: pairs of a farther and a nearer distance, in

@@ -17,16 +17,16 @@ from rows import Row
 from gradparity.compare.checking import thresholds
 
 TESTS = (
+    "test_honest_verdicts.py",
+    "test_fault_patterns.py",
+    "test_awkward_points.py",
+    "test_check.py",
+    "test_agreement.py",
+    "test_derivative_maps.py",
+    "test_rounded_claims.py",
+    "test_noisy_functions.py",
     "test_judged_programs.py",
     "test_error_bars.py",
-    "test_check.py",
-    "test_honest_verdicts.py",
-    "test_awkward_points.py",
-    "test_fault_patterns.py",
-    "test_derivative_maps.py",
-    "test_agreement.py",
-    "test_noisy_functions.py",
-    "test_rounded_claims.py",
 )
 # A number is moved by two where a test notices that, else as far as shows whether it matters.
 FACTORS = (2.0, 0.5, 64.0, 1 / 64)
