@@ -10,21 +10,18 @@ import numpy as np
 from gradparity.backends.precision import EPSILON
 
 from .found import Found, LegalEntry, WrongEntry
-from .function import Direction, Function, Span
+from .function import Span
 from .score import Claim, Directions, Region, Score, resolution
 from .slope import Slope
 from .spending import BudgetSpent
+from .surroundings import Surroundings
 from .thresholds import (
-    BEND,
     CLEAR,
-    CLOSE,
     CONFIRMED,
     DROWNED,
     ENOUGH,
-    FIRST_NEIGHBOURS,
     GRAINS,
     LISTED,
-    NEIGHBOURS,
     OTHER_SCALE,
     PAIRS,
     ROUNDINGS,
@@ -54,6 +51,10 @@ class Account:
     @property
     def spent(self) -> bool:
         return self.directions.function.evaluations > self.last
+
+    @property
+    def surroundings(self) -> Surroundings:
+        return Surroundings(self.directions)
 
     def of(self, claim: Claim) -> Found:
         """Judge all that is open, along two independent random directions."""
@@ -299,7 +300,7 @@ class Account:
                 return Found({leaf: rho}, {leaf: rho}, legal=legal, decided=done)
         if sum(map(is_clear, slopes)) >= 2 and _consistent(slopes):
             best = min(slopes, key=lambda slope: slope.bar)
-            if (beside := self._beside(leaf, entry, got, best)) is not None:
+            if (beside := self.surroundings.explain(leaf, entry, got, best)) is not None:
                 return beside
             # Few long steps may leap over what f does between them; the shortest ones do not.
             close = self._close_by(leaf, entry, got, best)
@@ -329,61 +330,6 @@ class Account:
             (value(shift) - value(-shift)) / (2 * shift) for shift in (step, step / OTHER_SCALE)
         )
 
-    def _beside(self, leaf: int, entry: int, got: float, slope: Slope) -> Found | None:
-        """Return what slopes at points around say for `got`, if f has kinks there.
-
-        Where several kinks meet, f may be smooth along each entry and not in between, as the
-        largest minus the smallest of equal numbers is; engines return a slope that f has next to
-        the point (the generalized gradient: F. H. Clarke, "Optimization and Nonsmooth Analysis").
-        """
-        if slope.kind == "jump" or not isinstance(self.directions.function, Function):
-            return None
-        along = {Span(leaf, entry, entry + 1): np.ones(1)}
-        scale = self.directions.function.leaves[leaf].scale
-        size = max(map(abs, (slope.low, slope.high, got)))
-        kinked = slope.kind == "kink"
-        index = list(self.directions.function.leaves[leaf].index(entry))
-        hidden = Found(
-            unknown=((leaf, f"{index} kinks may meet there, which hide its slopes"),),
-            decided=((leaf, entry),),
-        )
-        # A few of the kinks that would explain `got` are seen in each of the points around.
-        seen = min(BEND * size, slope.distance(got) / 4) if kinked else BEND * size
-
-        def others(distance: float, part: int = 64) -> np.ndarray:
-            """Return how far slopes at points around are outside of those at the point."""
-            met = "kink" in self.directions.kinds
-            number = FIRST_NEIGHBOURS * (16 if kinked else 8 if met else 1)
-            step = distance / part * scale
-            near = [self._slope_around(along, k, distance, step) for k in range(number)]
-            return np.array([max(slope.low - one, one - slope.high, 0.0) for one in near])
-
-        # Farther away there is less noise; having met kinks, one may look for them there.
-        for far, close in CLOSE if "kink" in self.directions.kinds else CLOSE[:1]:
-            noise = EPSILON * abs(self.directions.function.value) / (close / 64 * scale)
-            near = others(close)
-            clear = near.max() < seen
-            if not clear:
-                # Noise makes another slope of every step, a kink of the few that it is within.
-                # Where kinks meet, f is straight along each ray: the same slopes farther out.
-                # What bends or ripples has others there.
-                noise = max(noise, float(np.median(np.abs(near - others(close, 96)))))
-                if near.max() < GRAINS * noise:
-                    continue
-                if np.abs(near - others(far)).mean() <= near.mean() / 4:
-                    break
-        else:
-            return hidden if kinked and not (clear and seen >= GRAINS * noise) else None
-        low, high = slope.low, slope.high
-        for neighbour in range(NEIGHBOURS):
-            one = self._slope_around(along, neighbour, close, close / 64 * scale)
-            low, high = min(low, one), max(high, one)
-            if low <= got <= high:
-                legal = (LegalEntry(leaf, entry, got, (low, high)),)
-                return Found(legal=legal, decided=((leaf, entry),))
-        # Of pieces that meet there are more than were looked at.
-        return hidden if max(low - got, got - high) <= high - low else None
-
     def together(self, legal: Sequence[LegalEntry]) -> Found:
         """Judge neighbours among entries that are legal at kinks alone, two at a time.
 
@@ -396,7 +342,7 @@ class Account:
         leaves = self.directions.function.leaves
         for one, other in pairs[:: math.ceil(len(pairs) / PAIRS) or 1]:
             try:
-                if self.spent or self._is_legal((one, other)):
+                if self.spent or self.surroundings.allow((one, other)):
                     continue
             except BudgetSpent:
                 return Found(unknown=((one.leaf, self.why),))
@@ -405,53 +351,6 @@ class Account:
             why = f"{first} and {beside}{second} are legal at kinks one by one, but not together"
             return Found(unknown=((one.leaf, why),))
         return Found()
-
-    def _is_legal(self, kinks: Sequence[LegalEntry]) -> bool:
-        """Tell whether f has a slope along some entries, or between two, that explains a claim.
-
-        It is looked for at the point itself and at points around it, moved by these entries alone
-        and by all of them.
-        """
-        function, close = self.directions.function, CLOSE[-1][1]
-        step = close / 64
-        along = {}
-        got = size = 0.0
-        for one in kinks:
-            low, high = one.interval
-            weight = math.copysign(function.leaves[one.leaf].scale, one.got - (low + high) / 2)
-            along[Span(one.leaf, one.entry, one.entry + 1)] = np.array([weight])
-            got += weight * one.got
-            size += abs(weight) * max(abs(low), abs(high), abs(one.got))
-        slack = BEND * size + GRAINS * EPSILON * abs(function.value) / step
-        value = function.along(along)
-        sides = [(value(side * close) - function.value) / (side * close) for side in (-1, 1)]
-        low, high = min(sides), max(sides)
-        for neighbour in range(16 * FIRST_NEIGHBOURS):
-            if low - slack <= got <= high + slack:
-                return True
-            slope = self._slope_around(along, neighbour, close, step, alone=neighbour % 2 == 0)
-            low, high = min(low, slope), max(high, slope)
-        return low - slack <= got <= high + slack
-
-    def _slope_around(
-        self, along: Direction, neighbour: int, distance: float, step: float, alone: bool = False
-    ) -> float:
-        """Return the slope along some entries at a random point beside the given one.
-
-        alone: whether that is off by these entries alone, and not by all
-        """
-        leaves, (first, *_) = self.directions.function.leaves, along
-        rng = np.random.default_rng([self.directions.seed, first.leaf, first.start, neighbour])
-        away = [distance * leaf.scale * rng.uniform(-1, 1, leaf.size) for leaf in leaves]
-        values = []
-        for shift in (step, -step):
-            moved = [np.zeros_like(off) if alone else off.copy() for off in away]
-            for span, weights in along.items():
-                own = slice(span.start, span.stop)
-                moved[span.leaf][own] = away[span.leaf][own] + shift * weights
-            whole = {Span(k, 0, off.size): off for k, off in enumerate(moved)}
-            values.append(self.directions.function.along(whole)(1.0))
-        return (values[0] - values[1]) / (2 * step)
 
     def slope_of_entry(
         self, leaf: int, entry: int, step: float, wrong: float | None = None

@@ -118,11 +118,11 @@ def _from_lists(
         places = ("".join(f"[{i}]" for i in index) for index in np.ndindex(leaf.shape))
         plain = all(isinstance(one, int | float | complex | np.number) for one in numbers)
         if plain and own == [leaf.name + place for place in places]:
-            gone = set(own)
-            read = {name: one for name, one in read.items() if name not in gone}
+            for name in own:
+                del read[name]
             # Python's integers are numbers like all others.
             read[leaf.name] = (1.0 * np.array(numbers)).reshape(leaf.shape)
-    return read, ("lists of numbers were read as arrays",) if len(read) != len(offered) else ()
+    return read, ("lists of numbers were read as arrays",) * (read.keys() != offered.keys())
 
 
 def _strange(strangers: Sequence[str], names: Sequence[str]) -> str:
@@ -158,8 +158,8 @@ def _by_order(
         for one, leaf in zip(given, leaves, strict=True)
     )
     # Under names of its own a leaf may be meant for another: only one difference is a spelling.
-    names = {leaf.name for leaf in leaves}
-    own = [name for name in offered if name not in names]
+    known = {leaf.name for leaf in leaves}
+    own = [name for name in offered if name not in known]
     if not fits or len({leaf.shape for leaf in leaves}) < len(leaves) and len(own) < len(leaves):
         return offered, ()
     renamed = {leaf.name: one for leaf, one in zip(leaves, given, strict=True)}

@@ -57,7 +57,12 @@ RULES: dict[str, tuple[str, str, Callable[..., Any]]] = {
         "_consistent",
         always(True),
     ),
-    "kinks that meet": (f"{CHECKING}.account", "Account._beside", always(None)),
+    "kinks that meet": (f"{CHECKING}.surroundings", "Surroundings.explain", always(None)),
+    "kinks are legal in pairs": (
+        f"{CHECKING}.account",
+        "Account.together",
+        lambda was: _nothing_found()(was),
+    ),
     "shortest steps convict": (
         f"{CHECKING}.account",
         "_all_near",
