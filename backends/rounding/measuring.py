@@ -24,6 +24,7 @@ def measure_rounding(
     seed: int = 0,
     cotangent: PyTree = None,
     truth: PyTree = None,
+    truth_at: tuple[PyTree, tuple[Any, ...]] | None = None,
 ) -> Rounding | Unmeasured:
     """Return the scatter of f's eager gradient in `dtype` under random rounding.
 
@@ -36,6 +37,8 @@ def measure_rounding(
     backend_name: "torch" or "jax"; f is its function, or one over the array API
     cotangent: like f's output, for the VJP of an f that gives arrays
     truth: the float64 gradient where it is known; else f without its casts is differentiated
+    truth_at: the params and args at which it is known, where they are others; what the rounding of
+        the inputs does to the gradient is added to it
     returns: Unmeasured with the reason where f cannot be run that way
     """
     if dtype not in (None, "float64", *LOW_PRECISION):
@@ -45,7 +48,17 @@ def measure_rounding(
         return instrument
     try:
         return _measure(
-            instrument, f, params, args, dtype, backend_name, runs, seed, cotangent, truth
+            instrument,
+            f,
+            params,
+            args,
+            dtype,
+            backend_name,
+            runs,
+            seed,
+            cotangent,
+            truth,
+            truth_at or (params, args),
         )
     except Exception as error:  # whatever f or the framework raises is why it cannot be measured
         said = " ".join(str(error).split())
@@ -66,6 +79,7 @@ def _measure(
     seed: int,
     cotangent: PyTree,
     truth: PyTree,
+    truth_at: tuple[PyTree, tuple[Any, ...]],
 ) -> Rounding:
     def native(tree: PyTree, to: str | None = dtype) -> Any:
         return tree_map(lambda leaf: instrument.native(leaf, to) if is_array(leaf) else leaf, tree)
@@ -76,6 +90,14 @@ def _measure(
     exact, casts = instrument.lifted(f, *double)
     if truth is not None:
         leaves = [np.asarray(leaf, np.float64) for leaf in flatten(truth)[0]]
+        there = native(truth_at[0], "float64"), native(truth_at[1], "float64"), double[2]
+        if not _same_numbers(instrument, there, double):
+            # As a change, so that a gradient that the framework gets wrong stays wrong.
+            before, _ = instrument.lifted(f, *there)
+            leaves = [
+                leaf + (moved - own)
+                for leaf, moved, own in zip(leaves, exact.leaves, before.leaves, strict=True)
+            ]
         exact = Gradient(exact.outputs, leaves)
     run = instrument.rounded(f, *low, double=dtype == "float64")
     eager = run(None)
@@ -115,6 +137,15 @@ def _measure(
         )
 
     return after(runs)
+
+
+def _same_numbers(instrument: Instrument, one: PyTree, other: PyTree) -> bool:
+    pairs = zip(flatten(one)[0], flatten(other)[0], strict=True)
+    return all(
+        np.array_equal(instrument.doubles(a), instrument.doubles(b), equal_nan=True)
+        for a, b in pairs
+        if is_array(a) and "float" in str(a.dtype)
+    )
 
 
 def _leaf(

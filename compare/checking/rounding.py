@@ -1,5 +1,6 @@
 """Judge a claim that was computed in low precision by the rounding measured for its function."""
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from gradparity.backends.precision import UNIT_ROUNDOFF, dtype_name, unit_roundoff
-from gradparity.backends.pytrees import flatten, is_array, unflatten
+from gradparity.backends.pytrees import flatten, is_array, private_numpy, tree_map, unflatten
 from gradparity.backends.rounding import Rounding, Unmeasured, measure_rounding
 from gradparity.backends.rounding.instrument import find_instrument
 
@@ -22,6 +23,7 @@ from .thresholds import LISTED
 
 DOUBLE = UNIT_ROUNDOFF["float64"]
 ENGINES = ("torch", "jax")
+BEST_FIRST = (Verdict.AGREE, Verdict.CANNOT_TELL, Verdict.DIFFER)
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,10 @@ def measure_for(
     own = candidate.framework or framework_of(floating)
     own = own or (function.backend.name if function.backend.name in ENGINES else None)
 
+    given_args = function.given_args
+    if candidate.framework == "jax" and dtype is None and _without_x64():
+        given_args = tree_map(_halved, given_args)
+
     def f(leaves: list[Any], *args: Any) -> Any:
         return function.f(unflatten(function.structure, leaves), *args)
 
@@ -74,12 +80,13 @@ def measure_for(
         found = measure_rounding(
             f,
             list(function.given),
-            function.given_args,
+            given_args,
             dtype,
             backend_name=engine,
             seed=seed,
             cotangent=function.cotangent,
             truth=truth,
+            truth_at=(list(function.given), function.given_args),
         )
         if not isinstance(found, Unmeasured):
             return found
@@ -87,6 +94,16 @@ def measure_for(
     return (
         reasons[0] if own else "; ".join(reasons)
     ) or "neither torch nor jax is installed to measure it"
+
+
+def _without_x64() -> bool:
+    return not sys.modules["jax"].config.jax_enable_x64
+
+
+def _halved(leaf: Any) -> Any:
+    """Return what JAX without x64 makes of an argument: of NumPy's float64, float32."""
+    wide = is_array(leaf) and dtype_name(leaf) == "float64"
+    return private_numpy(leaf, "float32") if wide else leaf
 
 
 def judge_measured(
@@ -101,17 +118,24 @@ def judge_measured(
 
     bounds, rtol: errors that the caller accepts; they are taken off before
     """
-    claims = []
-    for position, leaf in enumerate(function.leaves):
-        truth = certificate.claim.slopes[position]
-        error = candidate.slopes[position] - truth
-        if position not in certificate.spread or norm(error) <= rtol * norm(truth):
-            error = np.zeros_like(error)
-        elif bounds is not None:
-            error = np.sign(error) * np.maximum(np.abs(error) - bounds[position], 0.0)
-        claims.append((truth + error).reshape(leaf.shape))
     names = [leaf.name for leaf in function.leaves]
-    judgement = judge(rounding, claims, names)
+    judged = []
+    # The gradient at the inputs as they were given, and as rounded: f may round them, or not.
+    given = certificate.claim.slopes
+    rounded = [leaf.truth.reshape(-1) for leaf in rounding.leaves]
+    same = all(np.array_equal(a, b) for a, b in zip(given, rounded, strict=True))
+    for truths in (given,) if same else (given, rounded):
+        claims = []
+        for position, leaf in enumerate(function.leaves):
+            truth = truths[position]
+            error = candidate.slopes[position] - truth
+            if position not in certificate.spread or norm(error) <= rtol * norm(truth):
+                error = np.zeros_like(error)
+            elif bounds is not None:
+                error = np.sign(error) * np.maximum(np.abs(error) - bounds[position], 0.0)
+            claims.append((rounded[position] + error).reshape(leaf.shape))
+        judged.append((judge(rounding, claims, names), truths))
+    judgement, truths = min(judged, key=lambda one: _how_bad(one[0]))
     total = max(norm(slopes) for slopes in certificate.claim.slopes)
     found = Found()
     limits: dict[int, float] = {}
@@ -134,7 +158,7 @@ def judge_measured(
             )
         limits[position] += extra
         if said.verdict is Verdict.DIFFER:
-            found += _wrong(candidate, certificate, position, said)
+            found += _wrong(candidate, truths[position], position, said)
         elif said.verdict is Verdict.CANNOT_TELL and (
             said.standing.score > 1.0 or said.resolution > limits[position]
         ):
@@ -142,9 +166,7 @@ def judge_measured(
     return Measured(judgement, found, {p: judgement.leaves[p] for p in certificate.spread}, limits)
 
 
-def _wrong(
-    candidate: Candidate, certificate: Certificate, position: int, leaf: LeafJudgement
-) -> Found:
+def _wrong(candidate: Candidate, truth: np.ndarray, position: int, leaf: LeafJudgement) -> Found:
     bars = leaf.standing.entry_bar.reshape(-1)
     shape = leaf.standing.entries.shape
     entries = [int(np.ravel_multi_index(i, shape)) if i else 0 for i in leaf.wrong_entries[:LISTED]]
@@ -153,10 +175,16 @@ def _wrong(
             position,
             entry,
             float(candidate.slopes[position][entry]),
-            float(certificate.claim.slopes[position][entry]),
+            float(truth[entry]),
             float(bars[entry]),
             measured=False,
         )
         for entry in entries
     )
     return Found(wrong=wrong, wrong_leaves=frozenset((position,)))
+
+
+def _how_bad(judgement: Judgement) -> tuple[int, int, float]:
+    wrong = [leaf for leaf in judgement.leaves if leaf.verdict is Verdict.DIFFER]
+    worst = max((leaf.standing.score for leaf in judgement.leaves), default=0.0)
+    return BEST_FIRST.index(judgement.verdict), len(wrong), worst
