@@ -144,6 +144,7 @@ def of_torch():
             X,
             "which computes",
         ),
+        "numbers": (lambda x: x.scatter(0, at[1:], 3.0).sum(), np.arange(5.0), "which computes"),
         "bits": (lambda x: x.view(torch.int64).double().sum(), X, "view"),
         "random": (lambda x: (x * random.random()).sum(), X, "random"),
     }
@@ -170,6 +171,71 @@ def test_torch_takes_a_mask_and_casts_what_it_sums():
     assert masked.value.tolist() == [3.0, 3.0, 0.0]
     whole = prove_gradient(lambda x: (x.sum(dtype=torch.int64) * x).sum(), leaf[:2])
     assert whole.value.tolist() == [1.0, 1.0]
+
+
+def test_what_is_written_into_an_array_is_not_lost():
+    torch = pytest.importorskip("torch")
+
+    class Square(torch.autograd.Function):  # such a function is recorded with its writing
+        @staticmethod
+        def forward(ctx, x):
+            ctx.save_for_backward(x)
+            return x**2
+
+        @staticmethod
+        def backward(ctx, arriving):
+            return 2 * ctx.saved_tensors[0] * arriving
+
+    def tripled(x):
+        y = x * 1.0
+        y.mul_(3.0)
+        return Square.apply(y).sum()
+
+    def through_a_view(x):
+        y = x * 1.0
+        y[1:].mul_(3.0)
+        return Square.apply(y).sum()
+
+    leaf = torch.from_numpy(X)
+    assert prove_gradient(tripled, leaf).value.tolist() == (18 * X).tolist()
+    seen = prove_gradient(through_a_view, leaf)
+    assert seen.verdict == "not proved" or seen.value.tolist() == (X * [2, 18, 18]).tolist()
+
+
+def test_a_mask_of_minus_infinity_and_what_is_padded_are_followed():
+    torch = pytest.importorskip("torch")
+    functional = torch.nn.functional
+
+    def attended(a):
+        return functional.scaled_dot_product_attention(a, a, a * a, is_causal=True).sum()
+
+    def pooled(a):
+        widest = functional.max_pool2d(a[None], 3, 2, padding=1)
+        return (widest**2).sum() + (functional.avg_pool2d(a[None], 2) ** 3).sum()
+
+    a = torch.from_numpy(np.random.default_rng(0).normal(size=(1, 5, 4)))
+    for f in (attended, pooled):
+        leaf = a.clone().requires_grad_()
+        f(leaf).backward()
+        assert prove_gradient(f, a, gradient=leaf.grad).verdict == "proved right"
+
+
+def test_jax_joins_columns_and_draws_from_keys():
+    jax = pytest.importorskip("jax")
+    jnp = jax.numpy
+
+    def columns(x):
+        return jnp.sum(jnp.outer(x, x + 1).ravel(order="F") * jnp.arange(9.0))
+
+    def dropped(x, key):
+        kept = jax.random.bernoulli(key, 0.5, x.shape)
+        return jnp.sum(jnp.where(kept, x**2, 0.0) * jax.random.normal(jax.random.key(1), x.shape))
+
+    with jax.enable_x64(True):
+        x, key = jnp.asarray(X), jax.random.key(3)
+        for f, args in ((columns, ()), (dropped, (key,))):
+            claim = np.asarray(jax.grad(f)(x, *args))
+            assert prove_gradient(f, x, *args, gradient=claim).verdict == "proved right"
 
 
 def test_torch_may_write_into_what_it_is_given():

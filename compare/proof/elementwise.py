@@ -293,16 +293,22 @@ def compared(name: str, a: Enclosed, b: Enclosed) -> Enclosed:
     depends = a.depends or b.depends
     if not depends and a.value.dtype != object and b.value.dtype != object:
         return constant(getattr(np, name)(a.value, b.value))
-    gap = each(lambda x, y: x - y, balls(a.value), balls(b.value))
+    gap = each(_gap, balls(a.value), balls(b.value))
     decided = each(COMPARED[name], gap)
     unknown = each(lambda d: d is None, decided).astype(bool)
     node = Enclosed(decided.astype(bool), name, (a, b), depends=depends)
     if unknown.any():
         index = tuple(int(i) for i in np.argwhere(unknown)[0])
         raise _not_decided(node, index, gap[index])
-    ties = each(lambda d: d == 0, gap).astype(bool)
+    finite = each(lambda x: x.is_finite(), balls(a.value)).astype(bool)
+    ties = each(lambda d: d == 0, gap).astype(bool) & finite  # what is infinite is not moved
     node.ties = ties if depends and ties.any() else None
     return node
+
+
+def _gap(x: Any, y: Any) -> Any:
+    """Return x - y, or 0 for infinities that are equal."""
+    return arb(0) if x == y and not x.is_finite() else x - y
 
 
 def _not_decided(node: Enclosed, index: tuple[int, ...], gap: Any) -> NotProved:

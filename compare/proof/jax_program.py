@@ -98,7 +98,7 @@ class JaxProgram:
         with jax.enable_x64(True):
             leaves, structure = flatten(params)
             others, others_structure = flatten(args)
-            self._args = [_number(leaf) for leaf in others]
+            self._args = list(map(_constant, others))
 
             def flat(leaves: list[Any], others: list[Any]) -> Any:
                 return f(unflatten(structure, leaves), *unflatten(others_structure, others))
@@ -122,7 +122,7 @@ class JaxProgram:
 
     def follow(self, leaves: Sequence[Enclosed]) -> Enclosed:
         with jax.enable_x64(True):
-            inputs = [*leaves, *(constant(leaf) for leaf in self._args)]
+            inputs = [*leaves, *self._args]
             return evaluate(self._closed, inputs)[0]
 
 
@@ -131,7 +131,13 @@ def _same(one: ClosedJaxpr, other: ClosedJaxpr) -> bool:
     if str(one.jaxpr) != str(other.jaxpr) or len(one.consts) != len(other.consts):
         return False
     pairs = zip(one.consts, other.consts, strict=True)
-    return all(a is b or np.array_equal(_number(a), _number(b), equal_nan=True) for a, b in pairs)
+    return all(a is b or _equal(a, b) for a, b in pairs)
+
+
+def _equal(a: Any, b: Any) -> bool:
+    if _is_key(a):
+        a, b = jax.random.key_data(a), jax.random.key_data(b)
+    return np.array_equal(_number(a), _number(b), equal_nan=True)
 
 
 def _number(leaf: Any) -> np.ndarray:
@@ -139,9 +145,19 @@ def _number(leaf: Any) -> np.ndarray:
     return array.astype(np.float64) if array.dtype.kind not in "biuc" else array
 
 
+def _constant(leaf: Any) -> Any:
+    """Return an array, or what is one of keys of jax.random, as it is."""
+    return leaf if _is_key(leaf) else constant(_number(leaf))
+
+
+def _is_key(leaf: Any) -> bool:
+    dtype = getattr(leaf, "dtype", None)
+    return dtype is not None and bool(jax.numpy.issubdtype(dtype, jax.dtypes.prng_key))
+
+
 def evaluate(closed: ClosedJaxpr, inputs: Sequence[Enclosed]) -> list[Enclosed]:
     """Evaluate a jaxpr, equation by equation."""
-    return _run(closed.jaxpr, [constant(_number(c)) for c in closed.consts], inputs)
+    return _run(closed.jaxpr, list(map(_constant, closed.consts)), inputs)
 
 
 def _run(jaxpr: Any, consts: Sequence[Enclosed], inputs: Sequence[Enclosed]) -> list[Enclosed]:
@@ -149,7 +165,7 @@ def _run(jaxpr: Any, consts: Sequence[Enclosed], inputs: Sequence[Enclosed]) -> 
     known.update(zip(jaxpr.invars, inputs, strict=True))
 
     def read(atom: Any) -> Enclosed:
-        return constant(_number(atom.val)) if isinstance(atom, Literal) else known[atom]
+        return _constant(atom.val) if isinstance(atom, Literal) else known[atom]
 
     for equation in jaxpr.eqns:
         name = equation.primitive.name
@@ -161,13 +177,16 @@ def _run(jaxpr: Any, consts: Sequence[Enclosed], inputs: Sequence[Enclosed]) -> 
     return [read(atom) for atom in jaxpr.outvars]
 
 
-def _follow(equation: Any, xs: list[Enclosed]) -> list[Enclosed]:
+def _follow(equation: Any, xs: list[Any]) -> list[Any]:
     name, params = equation.primitive.name, equation.params
+    keys = not all(isinstance(x, Enclosed) for x in xs)
+    if (keys or not all(map(_has_dtype, equation.outvars))) and not _nested(params):
+        return _of_keys(equation, xs)
     if name in UNCHANGED:
         return xs
     if name not in QUICK and _all_whole(xs) and not _nested(params):
         kinds = {np.dtype(out.aval.dtype).kind for out in equation.outvars if _has_dtype(out)}
-        if kinds <= set("biu") or name == "iota":
+        if kinds <= set("biu") or name in ("iota", "bitcast_convert_type"):
             return _by_jax(equation, [x.value for x in xs])
     name = SAME_AS.get(name, name)
     if name in WHOLE and _all_whole(xs):
@@ -193,7 +212,9 @@ def _sign_bits(shape: tuple[int, ...]) -> str:
 
 
 def _all_whole(xs: Sequence[Enclosed]) -> bool:
-    return all(x.value.dtype.kind in "biu" and x.ties is None for x in xs)
+    return all(
+        isinstance(x, Enclosed) and x.value.dtype.kind in "biu" and x.ties is None for x in xs
+    )
 
 
 def _has_dtype(out: Any) -> bool:
@@ -211,6 +232,20 @@ def _by_jax(equation: Any, values: Sequence[Any]) -> list[Enclosed]:
     found = equation.primitive.bind(*bound, **equation.params)
     found = found if equation.primitive.multiple_results else [found]
     return [constant(_number(x)) for x in found]
+
+
+def _of_keys(equation: Any, xs: Sequence[Any]) -> list[Any]:
+    """Let JAX do what keys of jax.random go into, or come from: they stay its own."""
+    bound = [
+        jax.numpy.asarray(whole_numbers(x), a.aval.dtype) if isinstance(x, Enclosed) else x
+        for x, a in zip(xs, equation.invars, strict=True)
+    ]
+    found = equation.primitive.bind(*bound, **equation.params)
+    found = found if equation.primitive.multiple_results else [found]
+    return [
+        constant(_number(x)) if _has_dtype(out) else x
+        for x, out in zip(found, equation.outvars, strict=True)
+    ]
 
 
 def _move(equation: Any, xs: list[Enclosed], count: int) -> list[Enclosed]:
@@ -248,6 +283,9 @@ def _picked(flat: Enclosed, places: np.ndarray, size: int) -> Enclosed:
 
 
 def _same_entries(equation: Any, x: Enclosed, *_: Enclosed) -> Enclosed:
+    axes = equation.params.get("dimensions")
+    if axes is not None and equation.primitive.name == "reshape":
+        x = arrays.permute(x, axes)
     return arrays.reshape(x, equation.outvars[0].aval.shape)
 
 
@@ -523,7 +561,7 @@ def _scan(equation: Any, *xs: Enclosed) -> list[Enclosed]:
     outputs: list[list[Enclosed]] = []
     steps = range(length - 1, -1, -1) if params["reverse"] else range(length)
     for step in steps:
-        row = [arrays.index(x, (step,)) for x in stacked]
+        row = [arrays.index(x, (step,)) if isinstance(x, Enclosed) else x[step] for x in stacked]
         found = evaluate(params["jaxpr"], [*consts, *carry, *row])
         carry = found[:carried]
         outputs.append(found[carried:])

@@ -342,7 +342,7 @@ def _candidates(values: Any, sign: int) -> np.ndarray:
     chosen = np.zeros(values.shape, bool)
     for column in range(values.shape[1]):
         entries_ = [sign * v for v in values[:, column]]
-        if not all(entry.is_finite() for entry in entries_):
+        if not all(entry.is_finite() or abs(entry) == arb("inf") for entry in entries_):
             chosen[:, column] = True
             continue
         top = max(entry.lower() for entry in entries_)

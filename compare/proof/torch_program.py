@@ -88,12 +88,16 @@ UNCHANGED = frozenset(
 )
 # Functions that move the entries of tensors, and compute nothing.
 MOVING = frozenset(
-    "_reshape_alias _unsafe_view as_strided broadcast_in_dim cat constant_pad_nd diagonal "
-    "diagonal_copy diagonal_scatter embedding expand expand_copy flip gather index index_put "
-    "index_select permute permute_copy repeat reshape roll scatter select select_copy "
-    "select_scatter slice slice_copy slice_scatter split split_with_sizes squeeze squeeze_copy "
-    "stack t t_copy take transpose transpose_copy tril triu unbind unbind_copy unsqueeze "
-    "unsqueeze_copy view view_copy".split()
+    "_reshape_alias _unsafe_view as_strided as_strided_copy block_diag broadcast_in_dim cat "
+    "channel_shuffle constant_pad_nd diag_embed diagonal diagonal_copy diagonal_scatter "
+    "embedding expand expand_copy flip gather im2col index index_copy index_put index_select "
+    "masked_scatter masked_select permute permute_copy pixel_shuffle pixel_unshuffle put "
+    "reflection_pad1d reflection_pad2d reflection_pad3d repeat replication_pad1d "
+    "replication_pad2d replication_pad3d reshape roll rot90 scatter select select_copy "
+    "select_scatter slice slice_copy slice_scatter split split_copy split_with_sizes "
+    "split_with_sizes_copy squeeze squeeze_copy stack t t_copy take transpose transpose_copy "
+    "tril triu unbind unbind_copy unfold_copy unsqueeze unsqueeze_copy upsample_nearest1d "
+    "upsample_nearest2d view view_copy".split()
 )
 
 
@@ -133,7 +137,7 @@ class TorchProgram:
                 f"f is random: it gave {value} and {again} at the same point: fix its seed"
             )
         self._result, self.value = result, value
-        self._needed = _needed(result)
+        self._needed = _needed(self._graph.graph, result)
 
     def follow(self, leaves: Sequence[Enclosed]) -> Enclosed:
         inputs = iter([*leaves, *self._args])
@@ -149,6 +153,8 @@ class TorchProgram:
                 args = torch.fx.map_arg(list(node.args), known.__getitem__)
                 settings = torch.fx.map_arg(dict(node.kwargs), known.__getitem__)
                 with following(node.name):
+                    if _writes(node):
+                        _check_own(node)
                     found = _follow(node.target, args, settings)
                     value = node.meta.get("val")
                     if isinstance(value, torch.Tensor):
@@ -156,6 +162,8 @@ class TorchProgram:
                         if value.is_floating_point() and isinstance(found, Enclosed):
                             found = astype(found, np.dtype(np.float64))
                     known[node] = found
+                    if _writes(node):
+                        known[node.args[0]] = found
         found = known[self._result]
         return found if isinstance(found, Enclosed) else constant(found)
 
@@ -169,14 +177,50 @@ def _recorded(flat: Callable[..., Any], table: Any, given: Sequence[Any]) -> tor
         raise NotProved(f"its operations cannot be recorded: {first}") from error
 
 
-def _needed(result: Node) -> set[Node]:
+def _needed(graph: torch.fx.Graph, result: Node) -> set[Node]:
+    """Return the nodes that the result needs, those that write into what is read later included."""
+    order = {node: position for position, node in enumerate(graph.nodes)}
     found, waiting = {result}, [result]
-    while waiting:
-        for node in waiting.pop().all_input_nodes:
-            if node not in found:
-                found.add(node)
-                waiting.append(node)
-    return found
+    while True:
+        while waiting:
+            for node in waiting.pop().all_input_nodes:
+                if node not in found:
+                    found.add(node)
+                    waiting.append(node)
+        for node in graph.nodes:
+            if node not in found and _writes(node):
+                later = {user for one in _seen_through(node.args[0]) for user in one.users}
+                if any(order[user] > order[node] and user in found for user in later):
+                    found.add(node)
+                    waiting.append(node)
+        if not waiting:
+            return found
+
+
+def _writes(node: Node) -> bool:
+    schema = getattr(node.target, "_schema", None)
+    return schema is not None and schema.is_mutable and isinstance(node.args[0], Node)
+
+
+def _is_view(node: Node) -> bool:
+    packet = getattr(node.target, "overloadpacket", None)
+    return packet is not None and packet.__name__ in MOVING | UNCHANGED
+
+
+def _seen_through(node: Any) -> list[Node]:
+    """Return a tensor and those that it is a view of."""
+    chain = [node]
+    while _is_view(chain[-1]) and isinstance(chain[-1].args[0], Node):
+        chain.append(chain[-1].args[0])
+    return chain
+
+
+def _check_own(node: Node) -> None:
+    """Refuse to follow what writes into memory that others see too."""
+    (base, *others) = _seen_through(node.args[0])
+    views = [user for user in base.users if _is_view(user)]
+    if others or views or base.op == "placeholder":
+        raise NotProved(f"{node.name} writes into an array that f has other views of")
 
 
 def _own(given: Sequence[Any]) -> list[Any]:
@@ -206,6 +250,7 @@ def _follow(target: Any, args: list[Any], settings: dict[str, Any]) -> Any:
     if not hasattr(target, "overloadpacket"):  # operator.getitem, of several results
         return target(*args, **settings)
     given = target.overloadpacket.__name__
+    given = given.removesuffix("_") if target._schema.is_mutable else given
     if torch.Tag.nondeterministic_seeded in target.tags:
         raise NotProved(f"f draws random numbers, with {given}: call model.eval(), or pass them")
     name = SAME_AS.get(given, given)
@@ -258,29 +303,41 @@ def _move(target: Any, args: list[Any], settings: dict[str, Any]) -> Any:
     sources += [x for x in rest if isinstance(x, Enclosed) and x.value.dtype.kind not in "biu"]
     if target.overloadpacket is aten.constant_pad_nd and len(args) > 2 and args[2]:
         raise unknown("padding with other numbers than 0")
-    # What is put in from nowhere (padding, the triangle that is cut off) is 0, the first entry.
+    # What is put in from nowhere (padding, the triangle that is cut off) is 0, the first entry;
+    # entries have numbers that f itself does not put in.
     ends = np.cumsum([1, *(math.prod(x.shape) for x in sources)])
+    count, first = int(ends[-1]), 2**40
 
     def moved(numbers: np.ndarray) -> list[Any]:
         parts = np.split(numbers, ends)[1:-1]
-        numbered = {
-            id(x): torch.from_numpy(part.reshape(x.shape))
-            for x, part in zip(sources, parts, strict=True)
-        }
 
-        def native(x: Any) -> Any:
-            return numbered[id(x)] if id(x) in numbered else _as_tensor(x)
+        def of_kind(dtype: Any) -> Any:
+            numbered = {
+                id(x): torch.from_numpy(part.reshape(x.shape)).to(dtype)
+                for x, part in zip(sources, parts, strict=True)
+            }
 
-        found = target(*_pytree.tree_map(native, args), **settings)
-        return [_numbers(x) for x in _pytree.tree_leaves(found)]
+            def native(x: Any) -> Any:
+                return numbered[id(x)] if id(x) in numbered else _as_tensor(x)
 
-    forwards, backwards = moved(np.arange(ends[-1])), moved(ends[-1] - np.arange(ends[-1]))
-    for one, other in zip(forwards, backwards, strict=True):
-        if not np.array_equal(np.where(one == 0, 0, ends[-1] - one), other):
+            return target(*_pytree.tree_map(native, args), **settings)
+
+        try:
+            found = of_kind(torch.int64)
+        except NotImplementedError:  # some functions take floats alone, which hold these numbers
+            found = of_kind(torch.float64)
+        return [_numbers(x).astype(np.int64) for x in _pytree.tree_leaves(found)]
+
+    forwards = moved(np.arange(first, first + count))
+    backwards = moved(np.arange(first + count, first, -1))
+    places = [np.where(one == 0, 0, one - first) for one in forwards]
+    for one, place, other in zip(forwards, places, backwards, strict=True):
+        entries = (place > 0) & (place < count) & (other == first + count - place)
+        if not np.all(entries | (one == 0) & (other == 0)):
             raise unknown(f"{target}, which computes")
     parts = [constant(np.zeros(1)), *(arrays.reshape(x, (-1,)) for x in sources)]
     flat = arrays.concat(parts, 0) if _not_bool(sources) else _plain(parts)
-    results = [arrays.index(flat, places) for places in forwards]
+    results = [arrays.index(flat, place) for place in places]
     return results if isinstance(_first_return(target), torch.ListType) else results[0]
 
 
@@ -462,6 +519,55 @@ def _convolution(
     return smooth("add", found, arrays.reshape(bias, (-1, *(1,) * (found.ndim - 2))))
 
 
+def _windows(
+    x: Enclosed, fill: float, kernel: Any, stride: Any, padding: Any, dilation: Any
+) -> tuple[Enclosed, tuple[int, ...]]:
+    """Return the entries under a kernel, along axis 1, and the shape of its places."""
+    height, width = x.shape[-2:]
+    kernel, stride, padding, dilation = (
+        pair * 2 if len(pair) == 1 else pair
+        for pair in map(list, (kernel, stride or kernel, padding, dilation))
+    )
+    numbers = torch.arange(1.0, x.value.size + 1, dtype=torch.float64)
+    columns = torch.nn.functional.unfold(
+        numbers.reshape(-1, 1, height, width), kernel, dilation, padding, stride
+    )
+    flat = arrays.concat([constant(np.full(1, fill)), arrays.reshape(x, (-1,))], 0)
+    lengths = [
+        (n + 2 * p - d * (k - 1) - 1) // s + 1
+        for n, k, s, p, d in zip(x.shape[-2:], kernel, stride, padding, dilation, strict=True)
+    ]
+    return arrays.index(flat, columns.numpy().astype(np.int64)), (*x.shape[:-2], *lengths)
+
+
+def _max_pool(
+    x: Enclosed,
+    kernel: Any,
+    stride: Any = (),
+    padding: Any = (0,),
+    dilation: Any = (1,),
+    ceil_mode: bool = False,
+) -> tuple[Any, ...]:
+    columns, shape = _windows(x, -math.inf, kernel, stride, padding, dilation)
+    return arrays.reshape(arrays.extreme("max", columns, (1,), False, 1), shape), None
+
+
+def _mean_pool(
+    x: Enclosed,
+    kernel: Any,
+    stride: Any = (),
+    padding: Any = (0,),
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> Enclosed:
+    if not count_include_pad and any(padding):
+        raise unknown("avg_pool2d without its padding")
+    columns, shape = _windows(x, 0.0, kernel, stride, padding, (1,))
+    count = constant(divisor_override or columns.shape[1])
+    return arrays.reshape(smooth("divide", arrays.total(columns, (1,)), count), shape)
+
+
 def _vector_norm(
     x: Enclosed,
     ord: Any = 2,
@@ -548,8 +654,13 @@ RULES: dict[str, Callable[..., Any]] = {
     "empty_like": lambda x, **_: _full_like(x, 0.0),
     "zeros_like": lambda x, **_: _full_like(x, 0.0),
     "ones_like": lambda x, **_: _full_like(x, 1.0),
+    "new_full": lambda x, size, value, **_: constant(np.full(size, float(value))),
+    "new_empty": lambda x, size, **_: constant(np.zeros(size)),
+    "nan_to_num": lambda x, *_, **__: of_numbers("nan_to_num", "nan_to_num", [x]),
     "new_zeros": lambda x, size, **_: constant(np.zeros(size)),
     "scatter_add": _scatter_add,
+    "max_pool2d_with_indices": _max_pool,
+    "avg_pool2d": _mean_pool,
     "linalg_vector_norm": _vector_norm,
     "linalg_solve_ex": _solve,
     "_linalg_solve_ex": _solve,

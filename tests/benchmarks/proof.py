@@ -34,7 +34,7 @@ PROGRAMS = 2200  # a tenth have kinks, and are left out
 ROUNDS = 5
 SMALLEST_FAULT = 1e-13
 # Scatters of rounding that a fault is larger than, to be told from it.
-TOLD = 6.0
+TOLD = 8.0
 
 
 def rows() -> Iterator[Row]:
