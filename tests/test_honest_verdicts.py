@@ -40,7 +40,7 @@ def single_inside(p):
 
 
 def half_inside(p):
-    return float((p.astype(np.float16).astype(np.float64) ** 2).sum())
+    return float((np.asarray(p, dtype=np.float16).astype(np.float64) ** 2).sum())
 
 
 UNKNOWABLE = {

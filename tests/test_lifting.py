@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
+from array_api_compat import array_namespace
 
 from gradparity.backends.rounding import CannotLift, lift
 from gradparity.compare import check_gradient
@@ -168,9 +169,98 @@ def test_no_cast_of_jax_is_left(jax):
         assert all("test_lifting.py" in cast.where for cast in lifted.casts), lifted.casts
 
 
+def numpy_ways():
+    def plain(p, x):
+        return np.mean(np.tanh(x @ p["W"] + p["b"]) ** 2)
+
+    def through_the_array_api(p, x):
+        xp = array_namespace(x)
+        return xp.mean(xp.tanh(xp.astype(x, xp.float32) @ p["W"] + p["b"]) ** 2)
+
+    def row_by_row(p, x):
+        total = np.zeros((), np.float64)
+        for row in x:
+            total = total + (np.tanh(row.astype("f4") @ p["W"] + p["b"]) ** 2).sum()
+        return total.astype(np.float32) / 15
+
+    return {
+        "astype": lambda p, x: plain({k: v.astype(np.float32) for k, v in p.items()}, x),
+        "half": lambda p, x: float(plain(p, x.astype("float16"))),
+        "array API": through_the_array_api,
+        "rows": row_by_row,
+        "ufunc": lambda p, x: plain(p, np.add(x, 0, dtype=np.float32)),
+        "reduction": lambda p, x: (np.tanh(x @ p["W"] + p["b"]) ** 2).sum(dtype=np.float32) / 15,
+        "function": lambda p, x: np.mean(
+            np.tanh(np.where(x < 9, x, 0).astype(np.float32) @ p["W"] + p["b"]) ** 2,
+            dtype=np.float32,
+        ),
+    }
+
+
+def test_no_cast_of_numpy_is_left():
+    value, _ = expected(W, X)
+    for name, f in numpy_ways().items():
+        lifted = lift(f, "numerical")
+        assert float(lifted(W, X)) == pytest.approx(value, rel=1e-14), name
+        assert lifted.casts, name
+        assert all("test_lifting.py" in cast.where for cast in lifted.casts), lifted.casts
+        assert abs(float(f(W, X)) - value) > 1e-10, name  # without lifting they are felt
+
+
+def test_what_casts_nothing_is_left_as_it_is():
+    def f(x):
+        counted = (x > 0).astype(np.float32)  # of what is no float64
+        return (x[0] ** 3 + x * counted).sum()
+
+    lifted = lift(f, "numerical")
+    assert float(lifted(X)) == pytest.approx(float(f(X)), rel=1e-15)
+    assert lifted.casts == ()
+
+
+def test_a_numpy_function_with_casts_is_checked_without_them():
+    _, gradient = expected(W, X)
+    for name, f in numpy_ways().items():
+        check = check_gradient(f, W, X, gradient=gradient)
+        assert check.verdict == "agree", (name, str(check))
+        assert check.resolution < 1e-6, name
+        assert any("without f's casts" in note for note in check.notes)
+        wrong = {**gradient, "W": gradient["W"].copy()}
+        wrong["W"][1, 2] *= 1.01
+        check = check_gradient(f, W, X, gradient=wrong)
+        assert [(one.leaf, one.index) for one in check.suspects] == [("W", (1, 2))], name
+
+
+def test_numbers_that_went_through_the_casts_of_a_numpy_function_are_right():
+    def single(params, x):
+        low = {name: leaf.astype(np.float32) for name, leaf in params.items()}
+        found = expected(low, x.astype(np.float32))[1]
+        return {name: leaf.astype(np.float64) for name, leaf in found.items()}
+
+    check = check_gradient(numpy_ways()["astype"], W, X, gradient=single)
+    assert check.verdict == "agree", str(check)
+    assert check.resolution > 1e-7
+    plain = check_gradient(lambda p, x: expected(p, x)[0], W, X, gradient=single)
+    assert plain.verdict == "differ"
+
+
+def test_the_spacing_of_a_float32_black_box_is_the_floor_of_its_noise():
+    def black_box(p, x):
+        W, b, x = (np.asarray(leaf, dtype=np.float32) for leaf in (p["W"], p["b"], x))
+        return float(np.mean(np.tanh(x @ W + b) ** 2))
+
+    _, gradient = expected(W, X)
+    check = check_gradient(black_box, W, X, gradient=gradient)
+    assert check.verdict != "differ", str(check)
+    assert check.resolution < 1e-2
+    assert "f's values are float32 numbers" in str(check)
+    for factor in (0.0, -1.0, 1.1, 10.0):
+        wrong = {name: factor * leaf for name, leaf in gradient.items()}
+        assert check_gradient(black_box, W, X, gradient=wrong).verdict == "differ", factor
+
+
 def test_a_backend_that_cannot_lift_is_refused():
     with pytest.raises(CannotLift, match="torch and jax can"):
-        lift(lambda x: x.sum(), "numerical")
+        lift(lambda x: x.sum(), "autograd")
 
 
 def language_models(torch):

@@ -1,6 +1,7 @@
 """What a framework has to offer so that rounding can be measured and casts be lifted."""
 
 import importlib.util
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
@@ -105,3 +106,15 @@ def find_instrument(name: str) -> Instrument | Unmeasured:
     from .jax_interpreter import JaxInstrument
 
     return JaxInstrument()
+
+
+def asking_line(*libraries: str) -> str:
+    """Name the innermost line outside of libraries and this package that is being run."""
+    frame = sys._getframe(2)
+    while frame is not None:
+        package = frame.f_globals.get("__name__", "").partition(".")[0]
+        if package not in (*libraries, "gradparity"):
+            file = frame.f_code.co_filename.replace("\\", "/").rpartition("/")[2]
+            return f"{file}:{frame.f_lineno}, in {frame.f_code.co_name}"
+        frame = frame.f_back  # type: ignore[assignment]
+    return ""

@@ -8,6 +8,7 @@ import numpy as np
 from ..errors import GradparityError
 from ..pytrees import PyTree, flatten, is_array, tree_map, unflatten
 from .instrument import Cast, Instrument, Unmeasured, find_instrument
+from .numpy_lifting import NumpyInstrument
 
 
 class CannotLift(GradparityError, TypeError):
@@ -64,10 +65,13 @@ class Lifted:
 
 
 def lift(f: Callable[..., Any], backend_name: str) -> Lifted:
-    """Return f without its casts to a lower precision, run in float64 by "torch" or "jax".
+    """Return f without its casts to a lower precision, run in float64 by a backend's framework.
 
-    raises: CannotLift where the framework is missing, or is neither of the two
+    backend_name: "torch", "jax", or "numerical", which runs NumPy's arrays and has no gradients
+    raises: CannotLift where the framework is missing, or is another
     """
+    if backend_name == "numerical":
+        return Lifted(f, NumpyInstrument())
     instrument = find_instrument(backend_name)
     if isinstance(instrument, Unmeasured):
         raise CannotLift(f"{getattr(f, '__name__', 'f')} keeps its casts: {instrument.reason}")

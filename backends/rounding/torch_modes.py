@@ -1,6 +1,5 @@
 """PyTorch under a dispatch mode: random rounding after each operation, or none of f's casts."""
 
-import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -13,7 +12,7 @@ from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from ..precision import UNIT_ROUNDOFF
 from ..pytrees import PyTree, flatten, tree_map, unflatten
-from .instrument import LOW_PRECISION, SMALLEST_SUBNORMAL, Cast, Gradient
+from .instrument import LOW_PRECISION, SMALLEST_SUBNORMAL, Cast, Gradient, asking_line
 
 aten = torch.ops.aten
 LOW = frozenset({torch.float32, torch.bfloat16, torch.float16})
@@ -337,7 +336,7 @@ class WithoutCasts(TorchDispatchMode):
             return operation(*args, **(kwargs or {}))
         low = [leaf for leaf in leaves if isinstance(leaf, torch.dtype) and leaf in LOW]
         if low and operation is aten._to_copy.default and args[0].dtype is torch.float64:
-            self._met[NAMES[low[0]], _asking_line()] += 1
+            self._met[NAMES[low[0]], asking_line("torch")] += 1
         written = _written(operation, args, kwargs or {})
         widened = {
             id(leaf): leaf.to(torch.float64)
@@ -388,15 +387,3 @@ def _written(operation: Any, args: Any, kwargs: Any) -> list[torch.Tensor]:
             given = args[position] if position < len(args) else kwargs.get(argument.name)
             written += [leaf for leaf in tree_flatten(given)[0] if isinstance(leaf, torch.Tensor)]
     return written
-
-
-def _asking_line() -> str:
-    """Name the innermost line outside PyTorch and this package that is being run."""
-    frame = sys._getframe(2)
-    while frame is not None:
-        module = frame.f_globals.get("__name__", "")
-        if not module.startswith(("torch.", "gradparity.")) and module != "torch":
-            file = frame.f_code.co_filename.replace("\\", "/").rpartition("/")[2]
-            return f"{file}:{frame.f_lineno}, in {frame.f_code.co_name}"
-        frame = frame.f_back  # type: ignore[assignment]
-    return ""

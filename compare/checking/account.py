@@ -323,7 +323,7 @@ class Account:
         """
         direction = {Span(leaf, entry, entry + 1): np.ones(1)}
         function, value = self.directions.function, self.directions.function.along(direction)
-        rounding = GRAINS * EPSILON * abs(function.value)
+        rounding = GRAINS * max(EPSILON * abs(function.value), function.unsteadiness)
         rounding += function.resolution(direction) * max(abs(got), abs(slope.value))
         step = GRAINS * (rounding or EPSILON) / slope.distance(got)
         return tuple(

@@ -443,7 +443,24 @@ class GradientChecker(Checker):
             rounded = self._rounded(account, candidate, unread, terms)
             if rounded is not None:
                 return rounded
+        if within := self._within_casts(account, candidate, unread, terms):
+            return within
         return super()._judge(account, candidate, unread, terms)
+
+    def _within_casts(
+        self, account: Account, candidate: Candidate, unread: Sequence[int], terms: Terms
+    ) -> Judged | None:
+        """Judge by what the casts of f round, where nobody has measured it; None if that fails."""
+        certificate = self.certificate(load=True) if self.function.casts else None
+        if not self.function.casts or certificate and not self.unmeasured:
+            return None
+        unit = max(UNIT_ROUNDOFF[cast.to] for cast in self.function.casts)
+        for units in (candidate.units, tuple(max(own, unit) for own in candidate.units)):
+            granted = replace(candidate, units=units)
+            claim = self._claim(granted, certificate, terms, unread)
+            if claim.whole() and (fits := account.at_once(claim)):
+                return Judged(fits, claim)
+        return None
 
     def _went_through_casts(
         self, candidate: Candidate, terms: Terms, unread: Sequence[int]

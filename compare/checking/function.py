@@ -33,10 +33,10 @@ from gradparity.backends.pytrees import (
 from gradparity.backends.rounding import Cast, lift
 
 from .spending import Spending
-from .thresholds import CALLS_BEFORE_COMPILING, LAST_BITS, OTHER_SCALE, SMALL
+from .thresholds import CALLS_BEFORE_COMPILING, LAST_BITS, OTHER_SCALE, ROUND_BITS, SMALL
 
 # Backends that can run a function without its casts.
-LIFTING = ("torch", "jax")
+LIFTING = ("torch", "jax", "numerical")
 MOST_CASTS = 3
 FRAMEWORKS = {"jax": "jax", "jaxlib": "jax", "torch": "torch"}
 
@@ -137,6 +137,10 @@ class Function:
         self.scalar: Callable[..., Any] = f
         self.value = self._first_value(named=backend is not None)
         self.again = self._number(self._evaluate(self._native))
+        is_numpy = self.backend.xp is np and not self.casts
+        if is_numpy and self.value != self.again and not self.is_random:
+            # On arrays that ignore casts, a number is an array, whose power is another's.
+            self.value, self.again = self.again, self._number(self._evaluate(self._native))
         self._is_read = True
 
     def _first_value(self, named: bool) -> float:
@@ -169,7 +173,7 @@ class Function:
             return self._evaluate(self._native)
         lifted = lift(self.scalar, self.backend.name)
         try:
-            # JAX tells from a trace, without running f; PyTorch has to run it.
+            # JAX tells from a trace, without running f; the others have to run it.
             if self.backend.name == "jax" and not lifted.lowers(self._native, *self.args):
                 return self._evaluate(self._native)
             value = lifted.on_native(self._native, *self.args)
@@ -352,13 +356,14 @@ class Function:
         return unflatten(self.structure, self._whole(leaves))
 
     def resolution(self, direction: Direction) -> float:
-        """Return the spacing of shifts that the entries can tell apart."""
+        """Return the spacing of shifts that the entries can tell apart, as f computes."""
+        epsilon = 2 * UNIT_ROUNDOFF.get(self.computes_in, EPSILON / 2)
         spacings = []
         for span, weights in direction.items():
             moved = np.abs(self.leaves[span.leaf].array.reshape(-1)[span.start : span.stop])
             weight = float(np.abs(weights).max(initial=0.0))
             if weight:
-                spacings.append(EPSILON * float(moved.max(initial=0.0)) / weight)
+                spacings.append(epsilon * float(moved.max(initial=0.0)) / weight)
         return max(spacings, default=0.0)
 
     @property
@@ -384,10 +389,23 @@ class Function:
     def remarks(self) -> tuple[str, ...]:
         """Say what f raised at moved points, and which casts of f were ignored."""
         lifted = [f"without f's casts {listed_casts(self.casts)}"] if self.casts else []
+        if self.computes_in:
+            lifted = [
+                f"f's values are {self.computes_in} numbers: what is between them cannot be seen"
+            ]
         return tuple(lifted) + tuple(
             f"f raised {text} at {times} points nearby, which count as beyond its domain"
             for text, times in list(self.edges.items())[:2]
         )
+
+    @functools.cached_property
+    def computes_in(self) -> str:
+        """The lower precision that the values of f are numbers of, "" for none or for few bits."""
+        mantissas = [math.frexp(one)[0] for one in (self.value, self.again) if math.isfinite(one)]
+        for bits, dtype in ((ROUND_BITS, ""), (24, "float32")):
+            if all(math.ldexp(one, bits) % 1 == 0 for one in mantissas):
+                return dtype
+        return ""
 
     @property
     def dtype(self) -> str:
@@ -404,7 +422,8 @@ class Function:
         if self.is_random:
             return 0.0
         # A constant of few bits does not show that it is a number of a smaller dtype.
-        grain = self._roundoff * abs(self.value) if self._roundoff > EPSILON else 0.0
+        unit = max(self._roundoff, UNIT_ROUNDOFF.get(self.computes_in, 0.0))
+        grain = unit * abs(self.value) if unit > EPSILON else 0.0
         return max(abs(self.again - self.value), grain)
 
     def call(self, rule: Callable[..., Any]) -> Any:

@@ -12,14 +12,11 @@ from gradparity.backends.error_bars.estimate import Estimate
 from gradparity.backends.precision import EPSILON
 
 from .function import Direction, Leaf
-from .thresholds import GRAINS, LONGEST_STEP
+from .thresholds import GRAINS, LONGEST_STEP, ROUND_BITS
 
 KINDS = ("smooth", "kink", "jump", "not finite")
 # The significant bits of bfloat16, float16 and float32.
 BITS = (8, 11, 24)
-# Numbers of so few bits are round ones, and show no dtype.
-ROUND_BITS = 12
-
 
 # Where f is constant, steps of so many times the scale tell whether it ever changes.
 # No round numbers: a value at one of them would look like one of a smaller dtype.

@@ -52,7 +52,9 @@ class Surroundings:
 
         # Farther away there is less noise; having met kinks, one may look for them there.
         for far, close in CLOSE if "kink" in self.directions.kinds else CLOSE[:1]:
-            noise = EPSILON * abs(self.directions.function.value) / (close / 64 * scale)
+            function = self.directions.function
+            noise = max(EPSILON * abs(function.value), function.unsteadiness)
+            noise /= close / 64 * scale
             near = others(close)
             clear = near.max() < seen
             if not clear:

@@ -45,6 +45,8 @@ DROWNED = 2.0**-20
 # the longest step, an eighth of the scale.
 GRAINS = 8.0
 LONGEST_STEP = 1 / 8
+# Numbers of so few bits are round ones, and show no dtype.
+ROUND_BITS = 12
 # Two values of f at one point that differ by less are summed in another order, not random.
 LAST_BITS = 2.0**-40
 # Wrong entries of a leaf that are confirmed by measurement, and that are listed.
