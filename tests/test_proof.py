@@ -430,6 +430,20 @@ def test_where_factors_of_a_matrix_have_no_slope_none_is_proved(f, a, reason):
     assert prove_gradient(lambda a: f(xp_of(a), a), apart).verdict == "proved right"
 
 
+def test_what_is_right_for_symmetric_changes_is_told_from_what_is_not():
+    a = np.asarray([[4.0, 1.0, 0.5], [1.0, 3.0, 0.2], [0.5, 0.2, 2.0]])
+
+    def f(a):
+        return xp_of(a).sum(xp_of(a).linalg.eigvalsh(a) ** 2)  # reads the lower triangle alone
+
+    exact = prove_gradient(f, a).value
+    np.testing.assert_allclose(exact, np.tril(4 * a) - 2 * np.diag(np.diag(a)), rtol=1e-14)
+    engine = prove_gradient(f, a, gradient=(exact + exact.T) / 2)
+    assert engine.verdict == "proved wrong"
+    assert "symmetrised: right for symmetric changes" in engine.reason
+    assert "symmetrised" not in prove_gradient(f, a, gradient=1.01 * (exact + exact.T) / 2).reason
+
+
 def test_traces_and_norms_of_matrices_are_enclosed():
     a = np.asarray([[3.0, 1.0], [2.0, 5.0]])
     trace = prove_gradient(lambda a: xp_of(a).linalg.trace(a), a)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -56,7 +57,7 @@ def conclude(
             seconds=seconds,
         )
     allowed = granted.bounds if rtol is None else (_relative(rtol, found),)
-    parts, wrong, unsure = [], [], []
+    parts, wrong, unsure, symmetrised = [], [], [], []
     for position, (name, shape) in enumerate(zip(names, shapes, strict=True)):
         known = float(np.min(found.digits(position, digits), initial=math.inf))
         largest = float(found.scales[position].abs_lower())
@@ -64,6 +65,10 @@ def conclude(
         if claims is not None:
             judgement = judge(claims[position], found, position, allowed)
             wrong += suspects(name, claims[position], found.leaves[position], judgement)
+            if judgement.wrong.any() and _is_symmetrised(
+                leaves[position], claims[position], found, position, allowed
+            ):
+                symmetrised.append(name or "params")
             unsure += [
                 f"{name or 'params'}{[int(i) for i in index] if index else ''}"
                 for index in map(tuple, np.argwhere(~judgement.right & ~judgement.wrong))
@@ -76,6 +81,11 @@ def conclude(
         bits, branch = next(iter(granted.undecided.items()))
         verdict = ProofVerdict.NOT_PROVED
         why = f"in {DTYPES[bits]} rounding may change a branch of f: {branch}"
+    if symmetrised and verdict is ProofVerdict.WRONG:
+        why += (
+            f"; in {', '.join(symmetrised)} it is symmetrised: right for symmetric changes of a "
+            "symmetric matrix"
+        )
     values = [each(_middle, leaf).astype(np.float64) for leaf in found.leaves]
     return Proof(
         unflatten(structure, values),
@@ -92,6 +102,24 @@ def conclude(
         seconds,
         unflatten(structure, found.leaves),
     )
+
+
+def _is_symmetrised(
+    matrix: np.ndarray,
+    claim: Claimed,
+    found: Enclosure,
+    position: int,
+    allowed: Sequence[Bound],
+) -> bool:
+    """Return whether a claim is right for symmetric changes of a symmetric matrix."""
+    if matrix.ndim < 2 or matrix.shape[-1] != matrix.shape[-2]:
+        return False
+    if not np.array_equal(matrix, np.swapaxes(matrix, -1, -2)):
+        return False
+    balls = list(found.leaves)
+    turned = np.swapaxes(balls[position], -1, -2)
+    balls[position] = each(lambda one, other: (one + other) / 2, balls[position], turned)
+    return bool(judge(claim, replace(found, leaves=balls), position, allowed).right.all())
 
 
 def _middle(ball: Any) -> float:
