@@ -220,6 +220,19 @@ def test_a_mask_of_minus_infinity_and_what_is_padded_are_followed():
         assert prove_gradient(f, a, gradient=leaf.grad).verdict == "proved right"
 
 
+def test_what_f_does_not_use_is_no_obstacle():
+    def f(x, xp):
+        unused = xp.floor(x)  # which jumps here
+        return xp.sum(x * x) if unused is not None else unused
+
+    x = np.asarray([1.0, 2.0])
+    assert prove_gradient(lambda x: f(x, np), x).value.tolist() == [2.0, 4.0]
+    jnp = pytest.importorskip("jax").numpy
+    assert prove_gradient(lambda x: f(x, jnp), jnp.asarray(x)).value.tolist() == [2.0, 4.0]
+    torch = pytest.importorskip("torch")
+    assert prove_gradient(lambda x: f(x, torch), torch.from_numpy(x)).value.tolist() == [2.0, 4.0]
+
+
 def test_jax_joins_columns_and_draws_from_keys():
     jax = pytest.importorskip("jax")
     jnp = jax.numpy

@@ -157,7 +157,7 @@ def _run(jaxpr: Any, consts: Sequence[Enclosed], inputs: Sequence[Enclosed]) -> 
     def read(atom: Any) -> Enclosed:
         return _constant(atom.val) if isinstance(atom, Literal) else known[atom]
 
-    for equation in jaxpr.eqns:
+    for equation in _needed(jaxpr):
         name = equation.primitive.name
         with following(name):
             found = _follow(equation, [read(atom) for atom in equation.invars])
@@ -165,6 +165,17 @@ def _run(jaxpr: Any, consts: Sequence[Enclosed], inputs: Sequence[Enclosed]) -> 
                 of_shape(name, result, out.aval.shape)
         known.update(zip(equation.outvars, found, strict=True))
     return [read(atom) for atom in jaxpr.outvars]
+
+
+@functools.lru_cache(maxsize=256)
+def _needed(jaxpr: Any) -> tuple[Any, ...]:
+    """Return the equations that the results need, in order."""
+    needed, kept = {x for x in jaxpr.outvars if not isinstance(x, Literal)}, []
+    for equation in reversed(jaxpr.eqns):
+        if not needed.isdisjoint(equation.outvars):
+            needed.update(x for x in equation.invars if not isinstance(x, Literal))
+            kept.append(equation)
+    return tuple(reversed(kept))
 
 
 def _follow(equation: Any, xs: list[Any]) -> list[Any]:
