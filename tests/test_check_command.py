@@ -113,6 +113,48 @@ def test_a_right_rule_passes_and_a_wrong_one_is_found(files, run):
     assert "constant factor 1.001" in text
 
 
+ROUNDED = """
+import numpy as np
+from array_api_compat import array_namespace
+
+def loss(params, x):
+    xp = array_namespace(params["W"])
+    return xp.sum(xp.tanh(x @ params["W"]) ** 2)
+
+def fine(params, x):
+    W, x = params["W"].astype(np.float64), x.astype(np.float64)
+    y = np.tanh(x @ W)
+    return {"W": (x.T @ (2 * y * (1 - y**2))).astype(np.float16)}
+
+def coarse(params, x):
+    W = fine(params, x)["W"]
+    off = 2**-11 * np.sign(np.sin(np.arange(W.size))).reshape(W.shape)
+    return {"W": (W * (1 + off)).astype(W.dtype)}
+"""
+
+
+def test_a_rule_that_rounds_worse_than_its_yardstick_is_said_to(files, run, load_backend):
+    load_backend("torch")
+    (files / "rounded.py").write_text(ROUNDED)
+    generator = np.random.default_rng(0)
+    np.savez("low.npz", W=generator.normal(size=(6, 5)).astype(np.float16) / 2)
+    np.savez("batch.npz", x=generator.normal(size=(9, 6)).astype(np.float16))
+    check = ("check", "rounded.py:loss", "--params", "low.npz", "--args", "batch.npz")
+    rules = ("--gradient", "coarse", "--yardstick", "fine", "--json", "found.json")
+    code, text = run(*check, *rules)
+    assert code == 0, text
+    assert "as good as eager float16" in text
+    assert "beside the yardstick worse" in text
+    found = json.loads(Path("found.json").read_text())["checks"]["coarse"]["yardstick"]
+    assert found["worse"]
+    assert 0.95 <= found["confidence"] < 1
+    text = run(*check, "--gradient", "fine", "--yardstick", "fine")[1]
+    assert "beside the yardstick not told apart" in text
+    code, text = run(*check, "--yardstick", "fine")
+    assert code == 2
+    assert "--gradient" in text
+
+
 def test_an_error_that_is_accepted_and_a_budget_that_is_spent(files, run):
     check = ("check", "loss.py:loss", *ON_THE_BATCH, "--gradient")
     assert run(*check, "wrong_rule", "--rtol", "0.01")[0] == 0

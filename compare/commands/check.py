@@ -45,6 +45,14 @@ def check(
             show_default=False,
         ),
     ] = None,
+    yardstick: Annotated[
+        str | None,
+        typer.Option(
+            help="Another function that returns the gradient, such as eager's beside a kernel's: "
+            "in low precision, which of the two rounds worse is said with its confidence.",
+            show_default=False,
+        ),
+    ] = None,
     backends: Backends = None,
     rtol: Annotated[
         float | None,
@@ -109,12 +117,18 @@ def check(
         arrays = load_arrays(args)
         arguments = match_arguments(arrays, f, str(args), by_position=args_by_position)
     check_signature(f, tree, arguments)
-    rule = None
-    if gradient is not None:
+    if yardstick is not None and gradient is None:
+        raise typer.BadParameter("it is compared with --gradient", param_hint="--yardstick")
+    rules = []
+    for name in (gradient, yardstick):
+        if name is None:
+            rules.append(None)
+            continue
         path = function.rpartition(":")[0]
-        rule = load_function(gradient if ":" in gradient else f"{path}:{gradient}")
-        check_signature(rule, tree, arguments)
-        rule = arguments.adapt(rule)
+        found = load_function(name if ":" in name else f"{path}:{name}")
+        check_signature(found, tree, arguments)
+        rules.append(arguments.adapt(found))
+    rule, other = rules
     with announced("check", quiet=quiet) as announce:
         result = check_function(
             arguments.adapt(f),
@@ -126,6 +140,7 @@ def check(
             rtol=rtol,
             tolerance=tolerance,
             proof=proof,
+            yardstick=other,
             budget=int(budget) if budget and budget.isdigit() else budget,
         )
     described = {"function": function, "params": str(params), "args": args and str(args)}

@@ -66,7 +66,7 @@ class Yardstick:
         return (
             f"{word}: {self.claim.share:.3g} of eager {self.dtype}'s rounding beside the "
             f"yardstick's {self.yardstick.share:.3g}, ratio {self.ratio:.3g}, confidence "
-            f"{100 * self.confidence:.0f} %; {_ulps(self.claim)}, the yardstick "
+            f"{100 * self.confidence:.3g} %; {_ulps(self.claim)}, the yardstick "
             f"{_ulps(self.yardstick)}"
         )
 
