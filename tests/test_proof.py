@@ -153,6 +153,25 @@ def test_rounding_as_large_as_the_gradient_leaves_nothing_right():
     assert prove_gradient(saturated, x, gradient=np.asarray([1.0])).verdict != "proved right"
 
 
+def test_the_dust_of_terms_that_cancel_is_rounding_and_no_more():
+    def f(x):  # of inner entries, 1 - 1
+        return xp_of(x).sum(x[1:] - x[:-1]) * xp_of(x).sum(x * x)
+
+    x = np.asarray([0.3, -0.2, 0.6, -0.3])
+    g = xp_of(x).sum(x[1:] - x[:-1]) * 2 * x
+    g[0] -= np.sum(x * x)
+    g[-1] += np.sum(x * x)
+    assert prove_gradient(f, x, gradient=g).verdict == "proved right"
+
+    def differences(x):
+        return xp_of(x).sum(x[1:] - x[:-1])
+
+    claim = np.asarray([-1.0, 3e-17, -3e-17, 1.0])
+    assert prove_gradient(differences, x, gradient=claim).verdict == "proved right"
+    claim[1] = 1e-13
+    assert prove_gradient(differences, x, gradient=claim).verdict == "proved wrong"
+
+
 @pytest.mark.parametrize("order", [math.inf, -math.inf, 1, 3])
 def test_rounding_explains_no_fault_of_a_norm(order):
     pytest.importorskip("torch")

@@ -64,9 +64,18 @@ class Granted:
         return (self.at_least, *measured)
 
     def at_least(self, bits: int, leaf: int, balls: np.ndarray) -> np.ndarray:
-        """Return what is within rounding of each entry whatever f is, as balls."""
+        """Return what is within rounding of each entry whatever f is, as balls.
+
+        An entry of 0 has that of the largest: where one engine's terms cancel exactly, those of
+        another leave dust.
+        """
         roundings = EXPLAINED.get(bits, OTHERWISE)[1] * 2.0**-bits
-        found: np.ndarray = each(lambda ball: abs(ball) * roundings, balls)
+        scale = self.found.scales[leaf]
+
+        def within(ball: arb) -> arb:
+            return (scale if ball.contains(0) else abs(ball)) * roundings
+
+        found: np.ndarray = each(within, balls)
         return found
 
     def after(self, runs: int, bits: int, leaf: int, balls: np.ndarray) -> np.ndarray:
