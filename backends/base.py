@@ -266,6 +266,19 @@ class Backend(ABC):
         """Return params - rate * gradient, leaf by leaf; it may take the memory of params."""
         return tree_map(lambda leaf, slope: leaf - rate * slope, params, gradient)
 
+    def descent(self, f: ModelFunction, rate: float) -> Operator:
+        """Return `(params, *args) -> (params, value)`, a step of gradient descent.
+
+        value: f before the step, which may take the memory of params
+        """
+        value_and_gradient = self.value_and_gradient(f)
+
+        def step(params: PyTree, *args: PyTree) -> tuple[PyTree, Array]:
+            value, gradient = value_and_gradient(params, *args)
+            return self.descend(params, gradient, rate), value
+
+        return step
+
     def scan(
         self, step: Operator, carry: PyTree, batches: PyTree, *constants: PyTree
     ) -> tuple[PyTree, PyTree]:

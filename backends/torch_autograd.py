@@ -16,6 +16,7 @@ from .base import Backend, ModelFunction, Operator
 from .checks import check_same_shapes, check_scalar, scalar
 from .errors import ImpureFunction
 from .pytrees import Array, PyTree, flatten, tree_map, unflatten
+from .torch_descent import FusedDescent, NotFused
 
 FLOATING = frozenset({torch.float64, torch.float32, torch.float16, torch.bfloat16})
 PLAIN = frozenset({torch.Tensor})
@@ -140,6 +141,26 @@ class TorchAutograd(Backend):
         with torch.no_grad():
             torch._foreach_add_(leaves, flatten(gradient)[0], alpha=-rate)
         return unflatten(structure, leaves)
+
+    def descent(self, f: ModelFunction, rate: float) -> Operator:
+        plain, gradient = super().descent(f, rate), self._gradient(f)
+        fused = FusedDescent(f, rate)
+        trusted: bool | None = None
+
+        def step(params: PyTree, *args: PyTree) -> tuple[PyTree, Array]:
+            nonlocal trusted
+            if trusted is None:
+                # Before the first step, so that all of them are taken in the same way.
+                trusted = fused.agrees(gradient(params, *args), params, *args)
+            if trusted:
+                try:
+                    return params, fused(params, *args)
+                except NotFused:  # f goes another way here
+                    pass
+            stepped: tuple[PyTree, Array] = plain(params, *args)
+            return stepped
+
+        return step
 
 
 def _differentiate(

@@ -29,11 +29,13 @@ def sgd_step(model: Model, backend: Backend, learning_rate: float) -> Operator:
 
     It may take the memory of params, and is not for two threads at once.
     """
-    value_and_gradient, rows = backend.value_and_gradient(model.loss), RowReader(backend.xp)
+    descent, rows = backend.descent(model.loss, learning_rate), RowReader(backend.xp)
 
     def step(params: PyTree, indices: Array, x: Array, t: Array) -> tuple[PyTree, Array]:
-        loss, gradient = value_and_gradient(params, rows("x", x, indices), rows("t", t, indices))
-        return backend.descend(params, gradient, learning_rate), loss
+        stepped: tuple[PyTree, Array] = descent(
+            params, rows("x", x, indices), rows("t", t, indices)
+        )
+        return stepped
 
     return step
 

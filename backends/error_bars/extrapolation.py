@@ -84,8 +84,10 @@ def extrapolate(
         misses = np.abs(polynomials[1:].T - sequence) - STANDARD_DEVIATIONS * deviations
         misfit = np.where(width.finer, misses, 0.0).max(axis=1)
         found.append((longer, change / (1 - gain), noise, misfit))
-    fields = (np.concatenate(field) for field in zip(*found, strict=True))
-    return Windows(*fields, tableau.finest, tableau.coarsest)
+    limits, truncations, noises, misfits = (
+        np.concatenate(field) for field in zip(*found, strict=True)
+    )
+    return Windows(limits, truncations, noises, misfits, tableau.finest, tableau.coarsest)
 
 
 def pole(sequence: np.ndarray, steps: np.ndarray, power: int) -> np.ndarray:
