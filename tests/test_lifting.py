@@ -133,6 +133,21 @@ def test_a_seeded_draw_stays_the_one_that_f_makes(torch):
     assert float(lift(noisy, "torch")(X)) == pytest.approx(np.sum(X * drawn), rel=1e-14)
 
 
+def test_float32_that_torch_makes_by_itself_is_no_randomness_of_f(torch):
+    x = torch.from_numpy(X)
+    ways = {
+        "factory": lambda x: (x**2 * torch.linspace(0.1, 1, 4)).sum(),
+        "whole numbers": lambda x: (x**2 * (100.0 ** (-torch.arange(4) / 3)).to(x.dtype)).sum(),
+    }
+    for name, f in ways.items():
+        leaf = x.clone().requires_grad_()
+        (gradient,) = torch.autograd.grad(f(leaf), leaf)
+        check = check_gradient(f, x, gradient=gradient)
+        assert check.verdict == "agree", (name, str(check))
+        assert check.resolution < 1e-7
+        assert check_gradient(f, x, gradient=1.001 * gradient).verdict == "differ", name
+
+
 def test_no_cast_of_jax_is_left(jax):
     jnp = jax.numpy
 

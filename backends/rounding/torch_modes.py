@@ -360,10 +360,15 @@ class WithoutCasts(TorchDispatchMode):
         results = operation(*wide_args, **wide_kwargs)
         if not (tensors or random) and isinstance(results, torch.Tensor) and results.dtype in LOW:
             results = operation(*wide_args, **(wide_kwargs | {"dtype": torch.float64}))
+            self.widened += 1
         for leaf in written:
             if id(leaf) in widened:
                 leaf.copy_(widened[id(leaf)])
         outputs, output_structure = tree_flatten(results)
+        # Of whole numbers alone, PyTorch makes float32.
+        self.widened += sum(
+            isinstance(output, torch.Tensor) and output.dtype in LOW for output in outputs
+        )
         given_back = {id(wide): leaf for leaf in written for wide in [widened.get(id(leaf))]}
         return tree_unflatten(
             [
