@@ -33,6 +33,7 @@ class Suspect:
     got: the candidate's derivative; expected: what f has, known to within error_bar; complex
     numbers where the parameter is complex
     backend: whose gradient it is, where several are compared
+    parameter: what the parameter is there; None where the leaf is one of f's output
     """
 
     leaf: str
@@ -41,3 +42,4 @@ class Suspect:
     expected: float | complex
     error_bar: float
     backend: str | None = None
+    parameter: float | complex | None = None

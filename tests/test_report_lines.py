@@ -142,3 +142,16 @@ def test_a_speed_table_that_is_too_wide_becomes_sentences():
     narrow = table.report(60).splitlines()
     assert narrow[0].startswith("jax float32: parameters")
     assert max(map(len, narrow)) <= 60
+
+
+def test_the_parameter_stands_beside_the_wrong_entry(results):
+    check = results["one entry"]
+    (suspect,) = check.suspects
+    assert suspect.parameter == PARAMS[LONG][3, 1]
+    assert check.to_dict()["suspects"][0]["parameter"] == suspect.parameter
+    assert f"± {suspect.error_bar:.1e}, parameter {suspect.parameter:.6g}" in check.report(200)
+    wrong = gp.check_jacobian(lambda x: x**2, X[0], jacobian=np.diag(3 * X[0])).suspects[0]
+    assert wrong.parameter == X[0][wrong.index[1]]
+    v = np.ones(6)
+    pushed = gp.check_pushforward(lambda x: x**2, X[0], tangent=v, output_tangent=3 * X[0])
+    assert {suspect.parameter for suspect in pushed.suspects} == {None}

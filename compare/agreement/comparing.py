@@ -562,7 +562,7 @@ def _conclude(report: _Draft) -> Comparison:
     for label, opinion in report.opinions.items():
         if label not in agree:
             return report.finish(Verdict.CANNOT_TELL, f"{label}: {opinion.worst.reason}")
-    reason = f"{listed(agree)} give the derivative of f"
+    reason = f"{listed(agree)} {'give' if len(agree) > 1 else 'gives'} the derivative of f"
     if all(o.worst.resolution == 0 for o in report.opinions.values()):
         reason += ", which does not depend on params here: this proves nothing"
     if any(opinion.worst.kinks for opinion in report.opinions.values()):

@@ -53,9 +53,10 @@ def _suspects(comparison: Comparison) -> Iterator[str]:
     lines = []
     for suspect in comparison.suspects:
         where = _where(comparison, suspect.leaf, suspect.index)
+        at = "" if suspect.parameter is None else f", parameter {suspect.parameter:.6g}"
         lines.append(
             f"  {where}: {suspect.backend} {suspect.got:.10g}, "
-            f"arbiter {suspect.expected:.10g} ± {suspect.error_bar:.1g}"
+            f"arbiter {suspect.expected:.10g} ± {suspect.error_bar:.1g}{at}"
         )
     yield from _few(lines, MOST_SUSPECTS, "wrong entries")
 

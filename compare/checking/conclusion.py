@@ -11,6 +11,7 @@ from ..verdicts import Suspect, Verdict
 from .candidate import NO_GRADIENT, Candidate, Problem
 from .disputes import Certificate
 from .found import Found, WrongEntry
+from .function import Function
 from .patterns import (
     Witness,
     explain,
@@ -144,9 +145,20 @@ def _suspects(case: Case, found: Found) -> tuple[Suspect, ...]:
         numbers: tuple[complex, complex] = (one.got, one.expected)
         if leaf.is_complex:
             numbers = _both_parts(case, found, one.leaf, one.entry)
-        suspect = Suspect(leaf.name, index, *numbers, one.bar)
+        suspect = Suspect(leaf.name, index, *numbers, one.bar, parameter=_parameter(case, one))
         suspects.setdefault((one.leaf, index), suspect)
     return tuple(suspects.values())
+
+
+def _parameter(case: Case, wrong: WrongEntry) -> float | complex | None:
+    if not isinstance(case.function, Function):
+        return None
+    leaf = case.function.leaves[wrong.leaf]
+    flat = leaf.array.reshape(-1)
+    if not leaf.is_complex:
+        return float(flat[wrong.entry])
+    pair = 2 * (wrong.entry // 2)
+    return complex(flat[pair], flat[pair + 1])
 
 
 def _both_parts(case: Case, found: Found, leaf: int, entry: int) -> tuple[complex, complex]:

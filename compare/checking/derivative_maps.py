@@ -350,7 +350,8 @@ def _entries(
             break
         for one in found.suspects:
             leaf = f"{one.leaf}, {column.leaf}" if len(outputs) > 1 else column.leaf
-            suspects.append(replace(one, leaf=leaf, index=(*one.index, *column.index)))
+            index = (*one.index, *column.index)
+            suspects.append(replace(one, leaf=leaf, index=index, parameter=column.parameter))
     return tuple(suspects), whole.function.evaluations - before
 
 

@@ -14,7 +14,7 @@ Item = TypeVar("Item")
 
 MOST_SUSPECTS = 10
 # Of everything else, so that suspects find room.
-MOST_OTHERS = 3
+MOST_OTHERS, MOST_NOTES = 3, 6
 
 
 def place(leaf: str, index: Sequence[int]) -> str:
@@ -89,12 +89,12 @@ def report(check: GradientCheck) -> list[str]:
     above += _some(check.problems, MOST_OTHERS, "leaves", _problem)
     below = _some(check.kinks, MOST_OTHERS, "kinks", _kink)
     below += _some(check.unknown, MOST_OTHERS, "reasons", str)
-    below += _some(check.notes, MOST_OTHERS, "notes", lambda note: f"note: {note}")
+    below += _some(check.notes, MOST_NOTES, "notes", lambda note: f"note: {note}")
     below += _leaves(check)
     if check.suspects:
-        room = MOST_LINES - len(above) - len(below) - 2
+        room = max(MOST_LINES - len(above) - len(below) - 2, 1)
         above.append("wrong entries (got, expected ± error bar):")
-        above += _some(check.suspects, min(MOST_SUSPECTS, room), "of them", _suspect)
+        above += _some(check.suspects, min(MOST_SUSPECTS, room), "of them", _at_its_parameter)
     return above + below
 
 
@@ -114,6 +114,11 @@ def _suspect(suspect: Suspect) -> str:
         f"{place(suspect.leaf, suspect.index)}: got {suspect.got:.12g}, expected "
         f"{suspect.expected:.12g} ± {suspect.error_bar:.1e}"
     )
+
+
+def _at_its_parameter(suspect: Suspect) -> str:
+    at = "" if suspect.parameter is None else f", parameter {suspect.parameter:.6g}"
+    return _suspect(suspect) + at
 
 
 def _kink(kink: Kink) -> str:
