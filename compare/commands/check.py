@@ -1,8 +1,9 @@
 """`gradparity check FILE.py:FUNCTION`: judge the gradient of a user's function."""
 
 import textwrap
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -119,7 +120,7 @@ def check(
     check_signature(f, tree, arguments)
     if yardstick is not None and gradient is None:
         raise typer.BadParameter("it is compared with --gradient", param_hint="--yardstick")
-    rules = []
+    rules: list[Callable[..., Any] | None] = []
     for name in (gradient, yardstick):
         if name is None:
             rules.append(None)
@@ -147,8 +148,8 @@ def check(
     environment = describe_environment(seed=seed)
     write_json(json_file, result.to_dict() | described | {"environment": environment})
     console = make_console(json_file)
-    for name, found in result.checks.items():
-        print_text(console, f"{name}: {printable(found)}")
+    for name, checked in result.checks.items():
+        print_text(console, f"{name}: {printable(checked)}")
     for name, reason in result.failures.items():
         print_text(console, f"left out {name}: {textwrap.shorten(printable(reason), SHOWN)}")
         if traceback:

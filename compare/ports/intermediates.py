@@ -142,14 +142,11 @@ def _through(name: str, output: Any, record: Record) -> Any:
         record(name, output)
         return output
 
-    @jax.custom_batching.custom_vmap
-    def same(x: Any) -> Any:
-        return x
-
-    @same.def_vmap
     def batch(size: int, batched: list[bool], x: Any) -> tuple[Any, bool]:
         return _through(name, x, record), batched[0]
 
+    same = jax.custom_batching.custom_vmap(lambda x: x)
+    same.def_vmap(batch)
     return same(output)
 
 
