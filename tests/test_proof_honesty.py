@@ -106,6 +106,18 @@ def test_a_rule_that_writes_into_its_arguments_is_judged_at_the_same_point():
     assert (x.tolist(), y.tolist()) == ([1.0, 2.0], [3.0, 4.0])
 
 
+def test_a_function_that_notices_how_it_is_read_is_not_proved():
+    def asks(x):
+        return np.sum(x) if type(x) is np.ndarray else np.sum(x * x)
+
+    assert "asks what it is given" in reason(asks, X)
+    torch = pytest.importorskip("torch")
+    leaf = torch.from_numpy(X)
+    assert "whether gradients are taken" in reason(
+        lambda x: x.sum() if torch.is_grad_enabled() else (x * x).sum(), leaf
+    )
+
+
 # JAX and PyTorch.
 
 

@@ -19,6 +19,8 @@ from gradparity.backends.errors import GradparityError
 
 from .arithmetic import arb
 
+# Relative: what two ways to evaluate f may differ by.
+SAME_VALUE = 1e-6
 WHOLE = (int, np.integer)  # sums of cotangents that are whole may be NumPy's
 Cotangents = tuple[np.ndarray | None, ...]
 Pullback = Callable[[np.ndarray], Cotangents]
@@ -46,7 +48,10 @@ class NotProved(GradparityError):
 
 
 class IsRandom(NotProved):
-    """A function gives different values at the same point: there is nothing to prove."""
+    """A function gives different values at the same point: there is nothing to prove.
+
+    By chance, or because it notices how it is read.
+    """
 
 
 @dataclass(eq=False, slots=True)
@@ -143,6 +148,22 @@ def following(name: str) -> Iterator[None]:
     except Exception as error:
         said = " ".join(str(error).split())[:200]
         raise NotProved(f"{name} cannot be followed: {type(error).__name__}: {said}") from error
+
+
+def check_value(recorded: np.ndarray, plain: Any) -> None:
+    """Check that f gives, where its operations are read, what it gives otherwise.
+
+    raises: IsRandom where it notices, and gives something else
+    """
+    value = np.asarray(plain)
+    same = value.shape == recorded.shape and np.allclose(
+        value, recorded, rtol=SAME_VALUE, atol=0.0, equal_nan=True
+    )
+    if not same:
+        raise IsRandom(
+            f"f gives {value}, and {recorded} where its operations are read: it asks what it is "
+            "given, or whether gradients are taken"
+        )
 
 
 def of_shape(name: str, found: Any, shape: Sequence[int]) -> None:

@@ -29,6 +29,7 @@ from .enclosed import (
     IsRandom,
     NotProved,
     balls,
+    check_value,
     constant,
     each,
     following,
@@ -84,6 +85,7 @@ class RecordedProgram:
             raise IsRandom(
                 f"f is random: it gave {self.value} and {other} at the same point: fix its seed"
             )
+        check_value(self.value, f(*tree_map(np.copy, (params, *args))))
         self.operations = _needed(self.recording.operations, self.result)
 
     def follow(self, leaves: Sequence[Enclosed]) -> Enclosed:
@@ -92,10 +94,10 @@ class RecordedProgram:
         for node, value in self.recording.constant_values.items():
             known[node] = constant(value)
         for operation in self.operations:
-            operands = [_known(x, known) for x in operation.operands]
-            nested = unflatten(operation.structure, operands)
-            name = _name(operation.rule, operands)
+            name = _name(operation.rule, operation.operands)
             with following(name):
+                operands = [_known(x, known) for x in operation.operands]
+                nested = unflatten(operation.structure, operands)
                 outcome = _follow(operation, nested)
                 leaves_ = [outcome] if len(operation.outputs) == 1 else flatten(outcome)[0]
                 results = flatten(operation.result)[0] if operation.outputs else []
@@ -103,7 +105,8 @@ class RecordedProgram:
                     of_shape(name, found, np.shape(result))
                     if output is not None:
                         known[output] = found
-        return known[self.result] if self.result is not None else constant(self.value)
+        with following("the result"):
+            return known[self.result] if self.result is not None else constant(self.value)
 
 
 def _name(rule: Function, operands: Sequence[Any]) -> str:

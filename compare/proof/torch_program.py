@@ -24,6 +24,7 @@ from .enclosed import (
     Enclosed,
     IsRandom,
     NotProved,
+    check_value,
     constant,
     following,
     of_shape,
@@ -117,7 +118,7 @@ class TorchProgram:
                 self._graph = make_fx(functional, decomposition_table=table)(*_own(given))
             except RuntimeError:  # an autograd.Function of the old kind, inside functionalize
                 self._graph = _recorded(flat, table, _own(given))
-            value, again = (_numbers(_run(flat, given)) for _ in range(2))
+        value, again = (_numbers(_run(flat, given)) for _ in range(2))
         self._args = [constant(_numbers(tensor)) for tensor in given[count:]]
         (output,) = [node for node in self._graph.graph.nodes if node.op == "output"]
         result = output.args[0]
@@ -128,6 +129,8 @@ class TorchProgram:
                 f"f is random: it gave {value} and {again} at the same point: fix its seed"
             )
         self._result, self.value = result, value
+        with torch.no_grad():
+            check_value(_numbers(self._graph(*_own(given))), value)
         self._needed = _needed(self._graph.graph, result)
 
     def follow(self, leaves: Sequence[Enclosed]) -> Enclosed:
