@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         LawResult,
         check_conformance,
     )
+    from .low_precision.judging import Measurement
     from .low_precision.yardstick import Accuracy, Yardstick
     from .modules.check import check_module
     from .ports.native_trees import module_loss
@@ -62,6 +63,7 @@ _MODULES = {
     "LeafCheck": "checking.result",
     "LeafDifference": "agreement.comparison",
     "LeafProof": "proof.proof",
+    "Measurement": "low_precision.judging",
     "Problem": "checking.candidate",
     "Proof": "proof.proof",
     "ProofText": "proof.proof",
@@ -103,6 +105,7 @@ __all__ = [
     "LeafCheck",
     "LeafDifference",
     "LeafProof",
+    "Measurement",
     "Problem",
     "Proof",
     "ProofText",
