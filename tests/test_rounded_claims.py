@@ -195,6 +195,34 @@ def test_two_precisions_of_one_model_are_compared(torch):
     assert wrong.blamed == ("torch:bf16",)
 
 
+def test_autocast_is_compared_in_float32(torch):
+    def f(p, x):
+        return torch.tanh(x @ p["W"]).square().mean()
+
+    def under_autocast(p, x):
+        with torch.autocast("cpu", torch.bfloat16):
+            return f(p, x)
+
+    def low(p, x):
+        return f({"W": p["W"].bfloat16()}, x.bfloat16()).float()
+
+    def detached_in_part(p, x):
+        return under_autocast({"W": 1.3 * p["W"] - 0.3 * p["W"].detach()}, x)
+
+    generator = torch.Generator().manual_seed(1)
+    params, x = (
+        {"W": torch.randn(8, 5, generator=generator)},
+        torch.randn(30, 8, generator=generator),
+    )
+    ways = {"torch": f, "torch:bf16": low, "torch:autocast": under_autocast}
+    right = compare_gradients(ways, params, x, dtype="float32")
+    assert right.verdict is Verdict.AGREE, str(right)
+    assert 1e-4 < right.resolution < 0.1  # bfloat16's rounding was in it
+    ways["torch:autocast"] = detached_in_part
+    wrong = compare_gradients(ways, params, x, dtype="float32")
+    assert wrong.blamed == ("torch:autocast",)
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_many_leaves_give_rounding_no_more_chances_to_look_wrong(seed, load_backend):
     load_backend("torch")
