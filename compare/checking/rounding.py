@@ -63,7 +63,8 @@ def measure_for(
     own = own or (function.backend.name if function.backend.name in ENGINES else None)
 
     given_args = function.given_args
-    if candidate.framework == "jax" and dtype is None and _without_x64():
+    low = UNIT_ROUNDOFF.get(claimed, DOUBLE) > DOUBLE
+    if low and candidate.framework == "jax" and dtype is None and _without_x64():
         given_args = tree_map(_halved, given_args)
 
     def f(leaves: list[Any], *args: Any) -> Any:
