@@ -335,6 +335,12 @@ class WithoutCasts(TorchDispatchMode):
         if operation is aten.view.dtype:  # reads the bits as another dtype
             return operation(*args, **(kwargs or {}))
         low = [leaf for leaf in leaves if isinstance(leaf, torch.dtype) and leaf in LOW]
+        kinds = {leaf.dtype for leaf in leaves if isinstance(leaf, torch.Tensor)}
+        if kinds and not low and kinds.isdisjoint(LOW):  # nothing to widen, as a rule
+            result = operation(*args, **(kwargs or {}))
+            if isinstance(result, torch.Tensor) and result.dtype not in LOW:
+                return result
+            return self._widened_outputs(result, {})
         if low and operation is aten._to_copy.default and args[0].dtype is torch.float64:
             self._met[NAMES[low[0]], asking_line("torch")] += 1
         written = _written(operation, args, kwargs or {})
@@ -364,12 +370,15 @@ class WithoutCasts(TorchDispatchMode):
         for leaf in written:
             if id(leaf) in widened:
                 leaf.copy_(widened[id(leaf)])
-        outputs, output_structure = tree_flatten(results)
+        given_back = {id(wide): leaf for leaf in written for wide in [widened.get(id(leaf))]}
+        return self._widened_outputs(results, given_back)
+
+    def _widened_outputs(self, results: Any, given_back: dict[int, torch.Tensor]) -> Any:
+        outputs, structure = tree_flatten(results)
         # Of whole numbers alone, PyTorch makes float32.
         self.widened += sum(
             isinstance(output, torch.Tensor) and output.dtype in LOW for output in outputs
         )
-        given_back = {id(wide): leaf for leaf in written for wide in [widened.get(id(leaf))]}
         return tree_unflatten(
             [
                 given_back[id(output)]
@@ -379,7 +388,7 @@ class WithoutCasts(TorchDispatchMode):
                 else output
                 for output in outputs
             ],
-            output_structure,
+            structure,
         )
 
 
