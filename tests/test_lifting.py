@@ -273,6 +273,23 @@ def test_the_spacing_of_a_float32_black_box_is_the_floor_of_its_noise():
         assert check_gradient(black_box, W, X, gradient=wrong).verdict == "differ", factor
 
 
+@pytest.mark.parametrize("dtype", ["float64", "bfloat16"])
+def test_positions_in_float32_are_no_obstacle_to_jax(jax, dtype):
+    jnp = jax.numpy
+
+    def f(x):
+        return jnp.sum((x * jnp.arange(4, dtype=jnp.float32)) ** 2 * jnp.linspace(0, 1, 5)[:, None])
+
+    with jax.enable_x64(True):
+        x = jnp.asarray(X, dtype)
+    gradient = 2 * np.asarray(x, "float64") * np.arange(4) ** 2 * np.linspace(0, 1, 5)[:, None]
+    check = check_gradient(f, x, gradient=gradient.astype(x.dtype))
+    assert check.verdict == "agree", str(check)
+    assert (check.measurement is not None) == (dtype == "bfloat16")
+    wrong = (1.1 * gradient).astype(x.dtype)
+    assert check_gradient(f, x, gradient=wrong).verdict == "differ"
+
+
 def test_a_backend_that_cannot_lift_is_refused():
     with pytest.raises(CannotLift, match="torch and jax can"):
         lift(lambda x: x.sum(), "autograd")

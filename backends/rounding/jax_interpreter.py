@@ -320,7 +320,7 @@ def _broadcast(array: Any, shape: Sequence[int], axes: Sequence[int]) -> np.ndar
     return np.broadcast_to(array.reshape(spread), shape)
 
 
-def _run(equation: Any, inputs: list[Any], dtype: Any = None, **changed: Any) -> list[Any]:
+def _run(equation: Any, inputs: list[Any], dtype: Any = None, /, **changed: Any) -> list[Any]:
     """Return the outputs of an equation, by NumPy where that gives the same bits.
 
     dtype: of the output where it is not what the equation says
@@ -468,7 +468,8 @@ class WithoutCasts:
             given.astype(np.float64) if _dtype(given) in LOW_PRECISION else given
             for given in inputs
         ]
-        self.widened += any(_dtype(given) in LOW_PRECISION for given in inputs)
+        to = getattr(equation.outvars[0].aval, "dtype", None)
+        self.widened += any(_dtype(given) in LOW_PRECISION for given in inputs) or _is_low(to)
         changed = {
             key: np.dtype(np.float64)
             for key in ("new_dtype", "preferred_element_type", "dtype", "out_dtype")
@@ -479,7 +480,6 @@ class WithoutCasts:
             for key, value in params.items()
             if (widened := self._widened(value)) is not value
         }
-        to = getattr(equation.outvars[0].aval, "dtype", None)
         dtype = np.dtype(np.float64) if _is_low(to) else None
         return _run(equation, wide, dtype, **changed, **inner)
 
