@@ -178,13 +178,14 @@ class Directions:
             return self._last[3]  # who asked first passes on what it could not settle
         drawn = self.weights(round_)
         shares = [claim.share[span.leaf] if claim.share else 1.0 for span in region]
+        largest = max(shares)
         direction, got, granted, accepted = {}, 0.0, [0.0], [0.0]
         sizes: dict[int, float] = {}
         for span, share in zip(region, shares, strict=True):
             weights = drawn[span.leaf][span.start : span.stop]
             if signs is not None:
                 weights = np.abs(weights) * signs[span.leaf][span.start : span.stop]
-            share /= max(shares)
+            share /= largest
             weights = weights * share if share != 1.0 else weights
             mask = claim.open[span.leaf]
             if mask is not None:
