@@ -541,3 +541,12 @@ def test_a_mean_of_pieces_that_few_points_around_show_is_not_called_wrong(seed, 
     (gradient,) = torch.autograd.grad(f(at), at)
     check = check_gradient(f, at.detach(), gradient=gradient, seed=seed)
     assert check.verdict != "differ", str(check)
+
+
+@pytest.mark.parametrize("at", [[1.125, 2.375, -0.625], [0.3125, 7.0625], [1.5, 2.25, 3.125]])
+def test_round_numbers_with_a_round_value_are_not_taken_for_float32(at):
+    at = np.array(at)
+    check = check_gradient(lambda p: (p**3).sum(), at, gradient=3 * at**2)
+    assert check.verdict == "agree"
+    assert check.resolution < 1e-10
+    assert not check.notes

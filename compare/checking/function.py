@@ -38,6 +38,7 @@ from .thresholds import CALLS_BEFORE_COMPILING, LAST_BITS, OTHER_SCALE, ROUND_BI
 # Backends that can run a function without its casts.
 LIFTING = ("torch", "jax", "numerical")
 MOST_CASTS = 3
+SINGLE_BITS = 24
 FRAMEWORKS = {"jax": "jax", "jaxlib": "jax", "torch": "torch"}
 
 
@@ -401,11 +402,11 @@ class Function:
     @functools.cached_property
     def computes_in(self) -> str:
         """The lower precision that the values of f are numbers of, "" for none or for few bits."""
-        mantissas = [math.frexp(one)[0] for one in (self.value, self.again) if math.isfinite(one)]
-        for bits, dtype in ((ROUND_BITS, ""), (24, "float32")):
-            if all(math.ldexp(one, bits) % 1 == 0 for one in mantissas):
-                return dtype
-        return ""
+        if _has_bits(self.value, ROUND_BITS) or not _has_bits(self.value, SINGLE_BITS):
+            return ""
+        # Round parameters may have a round value: at others a function in float64 has none.
+        elsewhere = self.perturbed(1 / 8, (0,)) if _has_bits(self.again, SINGLE_BITS) else math.nan
+        return "float32" if _has_bits(elsewhere, SINGLE_BITS) else ""
 
     @property
     def dtype(self) -> str:
@@ -461,6 +462,11 @@ class Function:
             return self._number(self._eager(leaves, *args))
         except Exception:
             return math.nan
+
+
+def _has_bits(value: float, bits: int) -> bool:
+    """Tell whether a number has no more than so many significant bits."""
+    return math.isfinite(value) and math.ldexp(math.frexp(value)[0], bits) % 1 == 0
 
 
 def listed_casts(casts: Sequence[Cast]) -> str:
