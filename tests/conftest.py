@@ -31,6 +31,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # Reports are as wide as the terminal, which tests know nothing of.
+    os.environ["COLUMNS"] = "160"
     # In the environment, so that parallel workers draw the same functions.
     os.environ.setdefault(HELD_OUT_SEED, str(secrets.randbelow(2**32)))
     # JAX compiles a function once for all tests, workers, commands and runs: keys are the programs.
