@@ -456,7 +456,7 @@ def test_a_small_entry_is_moved_as_far_as_it_takes_to_see_it(own, factor):
     assert [suspect.index for suspect in check.suspects] == [(0,)]
 
 
-@pytest.mark.parametrize("offset", [1e14, 1e15, -1e16, 1e30])
+@pytest.mark.parametrize("offset", [1e14, 1e15, -1e16])
 def test_zeros_are_not_right_where_the_rounding_of_f_hides_its_slope(offset):
     check = check_gradient(lambda p: offset + (p**2).sum(), X, gradient=0 * X)
     assert check.verdict == "cannot tell", str(check)
