@@ -340,3 +340,22 @@ def test_public_names_are_all_there():
     assert compare.compare_gradients is agreement.compare_gradients
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = compare.nothing
+
+
+def test_a_function_that_reads_other_numbers_than_before_is_compiled_anew(load_backend):
+    load_backend("jax")
+    factor = [1.0]
+
+    class Weighted:
+        def __call__(self, x):
+            return factor[0] * (x**3).sum()
+
+        def method(self, x):
+            return self(x)
+
+    weighted = Weighted()
+    for factor[0] in (1.0, 2.0, -3.0):
+        for f in (weighted, weighted.method):
+            comparison = compare_gradients(f, np.ones(3), backends=["numerical", "jax"])
+            assert comparison.verdict == "agree", str(comparison)
+            assert {opinion.agrees for opinion in comparison.second_opinions} == {True}

@@ -1,5 +1,6 @@
 """Other ways to the same gradient inside one backend, and where they lead elsewhere."""
 
+import functools
 import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -9,6 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from gradparity.backends import Backend
+from gradparity.backends.base import ModelFunction
 from gradparity.backends.precision import EPSILON
 from gradparity.backends.pytrees import PyTree, flatten, private_numpy, unflatten
 
@@ -88,12 +90,14 @@ def _other_ways(
     with warnings.catch_warnings():
         # torch warns where it vectorises less than it might.
         warnings.simplefilter("ignore")
-        for name, way in backend.other_gradients(engine.differentiated).items():
-            try:
-                leaves = [private_numpy(leaf) for leaf in flatten(way(params, *args))[0]]
-            except Exception:  # not every f can be traced, nor is every rule written twice
-                continue
-            yield name, _largest_differences(gradient, leaves)
+        for name in backend.other_gradients(engine.differentiated):
+            found = _differences(engine.differentiated, name, backend, gradient, params, args)
+            if found:
+                # What was compiled for another call may be of an f that reads other numbers since.
+                anew = functools.partial(engine.differentiated)
+                found = _differences(anew, name, backend, gradient, params, args)
+            if found is not None:
+                yield name, found
         if type(backend).pushforward is not Backend.pushforward:
             forward = _Forward(backend, engine.value_of, point, params, args)
             try:
@@ -101,6 +105,23 @@ def _other_ways(
             except Exception:
                 return
             yield FORWARD_MODE, found
+
+
+def _differences(
+    f: ModelFunction,
+    name: str,
+    backend: Backend,
+    gradient: Sequence[np.ndarray],
+    params: PyTree,
+    args: tuple[PyTree, ...],
+) -> Differences | None:
+    """Return where a way of the backend differs from its gradient; None where it does not go."""
+    try:
+        other = backend.other_gradients(f)[name](params, *args)
+        leaves = [private_numpy(leaf) for leaf in flatten(other)[0]]
+    except Exception:  # not every f can be traced, nor is every rule written twice
+        return None
+    return _largest_differences(gradient, leaves)
 
 
 def _largest_differences(
