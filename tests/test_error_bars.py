@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gradparity.backends.error_bars import derivative_along, derivative_at_zero
-from gradparity.backends.error_bars.complex_step import complex_step
 from gradparity.backends.error_bars.noise import difference_table_noise
 from gradparity.backends.errors import (
     InvalidParameters,
@@ -401,31 +400,10 @@ def test_scalars_and_leaves_of_other_frameworks_are_taken(module):
 
 def test_no_framework_is_imported():
     script = (
-        "import sys, gradparity.backends.error_bars, gradparity.backends.error_bars.complex_step; "
+        "import sys, gradparity.backends.error_bars; "
         "assert not {'jax', 'torch', 'joblib'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
-
-
-# A second opinion.
-
-
-@pytest.mark.parametrize(
-    ("f", "x"), [(np.sin, 1.0), (np.exp, 3.0), (lambda x: x**3 / (1 + x), 0.7), (np.log, 1e-5)]
-)
-def test_the_complex_step_lies_within_the_bar(f, x):
-    estimate = derivative_along(f, x, 2.0)
-    assert abs(complex_step(f, x, 2.0) - estimate.value) <= estimate.error
-
-
-def test_the_complex_step_moves_pytrees():
-    value = complex_step(lambda p: (p["w"] ** 2).sum() + 3 * p["b"], PARAMS, TANGENT)
-    assert value == pytest.approx(ALONG, rel=1e-14)
-
-
-def test_the_complex_step_refuses_functions_of_real_parts():
-    with pytest.raises(NonScalarLoss, match="derivative_along"):
-        complex_step(lambda x: np.real(x) ** 2, 1.0, 1.0)
 
 
 def test_covering_and_silence_are_judged_as_they_should_be():

@@ -7,8 +7,7 @@ if __name__ != "gradparity.backends.error_bars":
         "gradparity.backends.error_bars"
     )
 
-from .complex_step import complex_step
 from .derivative import derivative_along, derivative_at_zero
 from .estimate import Estimate
 
-__all__ = ["Estimate", "complex_step", "derivative_along", "derivative_at_zero"]
+__all__ = ["Estimate", "derivative_along", "derivative_at_zero"]

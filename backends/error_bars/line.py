@@ -89,20 +89,15 @@ class Line:
     def displaced(self, t: float, v: list[np.ndarray]) -> float:
         return self._evaluate([x + t * direction for x, direction in zip(self._x, v, strict=True)])
 
-    def at_complex(self, h: float) -> Array:
-        """Return f(x + ih v) as it is."""
-        leaves = [x + 1j * (h * v) for x, v in zip(self._x, self._v, strict=True)]
-        return self._f(self._arguments(leaves, complex), *self._args)
-
     def _evaluate(self, leaves: list[np.ndarray]) -> float:
         self.evaluations += 1
-        return real_number(self._f(self._arguments(leaves, float), *self._args))
+        return real_number(self._f(self._arguments(leaves), *self._args))
 
-    def _arguments(self, leaves: list[np.ndarray], number: Callable[[Any], Any]) -> PyTree:
+    def _arguments(self, leaves: list[np.ndarray]) -> PyTree:
         return unflatten(
             self._structure,
             [
-                number(leaf) if plain else leaf
+                float(leaf) if plain else leaf
                 for leaf, plain in zip(leaves, self._plain, strict=True)
             ],
         )
