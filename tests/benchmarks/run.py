@@ -64,7 +64,8 @@ def main() -> None:
         )
     console.print(table)
     result = {"rows": [asdict(row) for row in rows], "environment": describe_environment()}
-    options.json.write_text(json.dumps(result, indent=2))
+    # NumPy's numbers and booleans are written as Python's.
+    options.json.write_text(json.dumps(result, indent=2, default=lambda one: one.item()))
     missed = [row.what for row in rows if not row.reached]
     sys.exit(f"missed: {', '.join(missed)}" if missed else 0)
 
