@@ -328,8 +328,8 @@ def language_models(torch):
     )
 
 
-@pytest.mark.filterwarnings("ignore")
-def test_language_models_with_labels_are_lifted(torch):
+def language_losses(torch):
+    """Yield the loss of each model by its parameters, these in float64, and tokens."""
     for model in language_models(torch):
         model.eval()
         tokens = torch.randint(0, 40, (2, 7))
@@ -339,7 +339,12 @@ def test_language_models_with_labels_are_lifted(torch):
                 model, params, (), {"input_ids": tokens, "labels": tokens}
             ).loss
 
-        params = {name: leaf.detach().double() for name, leaf in model.named_parameters()}
+        yield loss, {n: leaf.detach().double() for n, leaf in model.named_parameters()}, tokens
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_language_models_with_labels_are_lifted(torch):
+    for loss, params, tokens in language_losses(torch):
         lifted = lift(loss, "torch")
         gradient = lifted.value_and_gradient(params, tokens)[1]
         assert any("loss" in cast.where for cast in lifted.casts)
@@ -360,16 +365,7 @@ def test_language_models_with_labels_are_lifted(torch):
 
 @pytest.mark.filterwarnings("ignore")
 def test_language_models_with_labels_are_checked_to_a_ten_millionth(torch):
-    for model in language_models(torch):
-        model.eval()
-        tokens = torch.randint(0, 40, (2, 7))
-
-        def loss(params, tokens, model=model):
-            return torch.func.functional_call(
-                model, params, (), {"input_ids": tokens, "labels": tokens}
-            ).loss
-
-        params = {name: leaf.detach().double() for name, leaf in model.named_parameters()}
+    for loss, params, tokens in language_losses(torch):
         gradient = lift(loss, "torch").value_and_gradient(params, tokens)[1]
         check = check_gradient(loss, params, tokens, gradient=gradient)
         assert check.verdict == "agree", str(check)
