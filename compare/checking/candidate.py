@@ -215,10 +215,14 @@ def rounding_bounds(slopes: Sequence[np.ndarray], units: Sequence[float]) -> tup
     """
     granted = []
     for leaf, unit in zip(slopes, units, strict=True):
-        finite = np.where(np.isfinite(leaf), np.abs(leaf), 0.0)
-        finite += norm(finite) / math.sqrt(max(leaf.size, 1))
-        finite *= ROUNDINGS * unit
-        granted.append(finite)
+        bounds = np.abs(leaf)
+        typical = norm(bounds)
+        if not math.isfinite(typical):
+            bounds[~np.isfinite(bounds)] = 0.0
+            typical = norm(bounds)
+        bounds += typical / math.sqrt(max(leaf.size, 1))
+        bounds *= ROUNDINGS * unit
+        granted.append(bounds)
     return tuple(granted)
 
 

@@ -524,6 +524,8 @@ class GradientChecker(Checker):
         two = read_candidate(self.function.call(rule), leaves)
         for position, leaf in enumerate(leaves):
             a, b = one.slopes[position], two.slopes[position]
+            if np.array_equal(a, b):
+                continue
             (granted,) = rounding_bounds([a], [max(one.units[position], DOUBLE)])
             apart = ~((np.abs(a - b) <= granted) | (np.isnan(a) & np.isnan(b)) | (a == b))
             if apart.any():

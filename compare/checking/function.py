@@ -38,6 +38,8 @@ from .thresholds import CALLS_BEFORE_COMPILING, LAST_BITS, OTHER_SCALE, ROUND_BI
 # Backends that can run a function without its casts.
 LIFTING = ("torch", "jax", "numerical")
 MOST_CASTS = 3
+# Entries that show the typical size of a leaf: their median is within 4 % of the leaf's, by rank.
+SAMPLED = 1000
 SINGLE_BITS = 24
 FRAMEWORKS = {"jax": "jax", "jaxlib": "jax", "torch": "torch"}
 
@@ -525,12 +527,15 @@ def read_leaves(given: Sequence[Any], names: Sequence[str]) -> tuple[Leaf, ...]:
 def typical_size(leaf: np.ndarray) -> float:
     """Return a power of two near the median size of the entries that are not 0; 1 for zeros.
 
-    A step that is a power of two is not rounded when it is added to a number of its scale.
+    A step that is a power of two is not rounded when it is added to a number of its scale. The
+    median is that of a sample, drawn at random, where there are more entries.
     """
-    sizes = np.abs(leaf[leaf != 0])
+    sizes = leaf[leaf != 0]
+    if sizes.size > SAMPLED:
+        sizes = sizes[np.random.default_rng(0).integers(sizes.size, size=SAMPLED)]
     if not sizes.size:
         return 1.0
-    return math.ldexp(1.0, max(math.frexp(float(np.median(sizes)))[1], -1000))
+    return math.ldexp(1.0, max(math.frexp(float(np.median(np.abs(sizes))))[1], -1000))
 
 
 def complex_numpy(leaf: Any) -> np.ndarray:

@@ -196,9 +196,10 @@ class Directions:
             granted.append(norm(claim.tolerance[span.leaf][span.start : span.stop] * weights))
             share *= math.sqrt(span.size / claim.slopes[span.leaf].size)
             sizes[span.leaf] = max(norm(slopes * weights), share * claim.sizes[span.leaf])
+            accepted.append(claim.rtol * sizes[span.leaf])
             part = claim.accepted[span.leaf]
-            part = part if isinstance(part, float) else part[span.start : span.stop]
-            accepted += [norm(part * weights), claim.rtol * sizes[span.leaf]]
+            if not isinstance(part, float):
+                accepted.append(norm(part[span.start : span.stop] * weights))
         rounding, accept = math.hypot(*granted), math.hypot(*accepted)
         goals = iter(ENOUGH)
         # No number of digits of what is large shows more of what is zero beside it.
