@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     )
     from .checking.candidate import Problem
     from .checking.check import check_gradient
-    from .checking.derivative_maps import check_hessian, check_jacobian, check_pushforward
     from .checking.function import FunctionFailed
+    from .checking.maps import check_hessian, check_jacobian, check_pushforward
     from .checking.result import GradientCheck, Kink, LeafCheck
     from .checking.taylor import TaylorTest, taylor_test
     from .conformance.conformance import (
@@ -79,10 +79,10 @@ _MODULES = {
     "assert_gradients_agree": "agreement.agreement",
     "check_conformance": "conformance.conformance",
     "check_gradient": "checking.check",
-    "check_hessian": "checking.derivative_maps",
-    "check_jacobian": "checking.derivative_maps",
+    "check_hessian": "checking.maps",
+    "check_jacobian": "checking.maps",
     "check_module": "modules.check",
-    "check_pushforward": "checking.derivative_maps",
+    "check_pushforward": "checking.maps",
     "compare_gradients": "agreement.agreement",
     "measure_speed": "speed.measuring",
     "module_loss": "ports.native_trees",

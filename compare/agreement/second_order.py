@@ -10,8 +10,8 @@ import numpy as np
 from gradparity.backends import Backend, GradparityError
 from gradparity.backends.pytrees import PyTree, flatten
 
-from ..checking.derivative_maps import SecondDerivatives
 from ..checking.function import name_of
+from ..checking.maps import SecondDerivatives
 from ..checking.report import percent
 from ..checking.result import GradientCheck
 from ..checking.slope import KINDS

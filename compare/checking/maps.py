@@ -1,4 +1,4 @@
-"""Claims about maps with many outputs, as claims about real functions of one kind or another.
+"""Check pushforwards, Jacobians, Hessians and products with them: claims about many outputs.
 
 A Jacobian J of F claims that <w, F(x + t v)> has the slope <w, J v>, for every w and v. With w
 fixed it is a gradient, with v fixed a pushforward, whose entries are those of the output. A Hessian
@@ -6,17 +6,142 @@ is the Jacobian of a gradient.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 
+from gradparity.backends import Backend
 from gradparity.backends.checks import is_floating
-from gradparity.backends.errors import NonScalarLoss
-from gradparity.backends.precision import EPSILON, dtype_name
-from gradparity.backends.pytrees import PyTree, flatten, leaf_names, private_numpy
+from gradparity.backends.error_bars.derivative import derivative_at_zero
+from gradparity.backends.errors import InvalidSetting, NonScalarLoss
+from gradparity.backends.precision import dtype_name
+from gradparity.backends.pytrees import PyTree, flatten, leaf_names, private_numpy, unflatten
 
-from .function import Direction, Function, Leaf, complex_numpy, real_parts, typical_size
-from .thresholds import LAST_BITS, OTHER_SCALE
+from ..verdicts import Suspect, Verdict
+from .candidate import read_candidate
+from .checker import Checker, GradientChecker, unknown_to_all
+from .function import (
+    RANDOM,
+    Direction,
+    Function,
+    Leaf,
+    Span,
+    complex_numpy,
+    float64_backend,
+    name_of,
+    real_parts,
+    typical_size,
+)
+from .report import sentence
+from .result import GradientCheck
+from .spending import Budget, BudgetSpent, Spending, spending
+from .thresholds import CONFIRMED, OTHER_SCALE
+
+# Random directions that a map is checked along, each by itself.
+DIRECTIONS = 2
+
+
+def check_pushforward(
+    f: Callable[..., Any],
+    params: PyTree,
+    *args: PyTree,
+    tangent: PyTree,
+    output_tangent: PyTree | Callable[..., PyTree],
+    seed: int = 0,
+    backend: str | Backend | None = None,
+    budget: Budget = None,
+) -> GradientCheck:
+    """Judge a pushforward (JVP) of f(params, *args) along a tangent, output by output.
+
+    f: gives arrays or pytrees of them; tangent: structure and shapes of params
+    output_tangent: structure and shapes of f's output, or `callable(params, tangent, *args)` that
+        returns it. A suspect's leaf and index are those of the output
+    further arguments and errors: as in `check_gradient`
+
+    >>> x, v = np.asarray([1.0, 2.0]), np.asarray([0.5, -1.0])
+    >>> gp.check_pushforward(np.exp, x, tangent=v, output_tangent=np.exp(x) * v).verdict
+    <Verdict.AGREE: 'agree'>
+    """
+    with spending(budget, name_of(f)) as granted:
+        whole = _Map(Function(f, params, args, backend, RANDOM, granted), seed)
+        along = read_candidate(tangent, whole.function.leaves)
+        for _, problem in along.problems:
+            raise InvalidSetting(f"tangent: {problem.leaf or 'params'}: {problem.text}")
+        if callable(output_tangent):
+            rule = output_tangent
+            output_tangent = whole.function.call(lambda own, *rest: rule(own, tangent, *rest))
+        flat = np.concatenate(along.slopes)
+        return whole.judged("pushforward", lambda claim: whole.along(flat, claim, output_tangent))
+
+
+def check_jacobian(
+    f: Callable[..., Any],
+    params: PyTree,
+    *args: PyTree,
+    jacobian: PyTree | Callable[..., PyTree],
+    seed: int = 0,
+    backend: str | Backend | None = None,
+    budget: Budget = None,
+) -> GradientCheck:
+    """Judge a Jacobian of f(params, *args), whole and entry by entry.
+
+    jacobian: for each leaf of f's output a pytree like params, of arrays of the output's shape
+        followed by the parameter's (for a single output array, just the pytree), or
+        `callable(params, *args)` that returns it. A suspect's index is the output's followed by
+        the parameter's; its leaf is the parameter's, after the output's where there are several
+    further arguments and errors: as in `check_gradient`
+
+    >>> A = np.asarray([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
+    >>> gp.check_jacobian(lambda x: A @ x, np.ones(2), jacobian=A).verdict
+    <Verdict.AGREE: 'agree'>
+    """
+    with spending(budget, name_of(f)) as granted:
+        whole = _Map(Function(f, params, args, backend, RANDOM, granted), seed)
+        if callable(jacobian):
+            jacobian = whole.function.call(jacobian)
+        return whole.judged("Jacobian", lambda claim: whole.check(jacobian, claim))
+
+
+def check_hessian(
+    f: Callable[..., Any],
+    params: PyTree,
+    *args: PyTree,
+    hessian: PyTree | Callable[..., PyTree] | None = None,
+    hessian_vector_product: Callable[..., PyTree] | None = None,
+    seed: int = 0,
+    backend: str | Backend | None = None,
+    budget: Budget = None,
+) -> GradientCheck:
+    """Judge second derivatives of a real f(params, *args): a Hessian, or products with it.
+
+    hessian: for each leaf of params a pytree like params, of arrays of the one's shape followed by
+        the other's, or `callable(params, *args)`; hessian_vector_product: `callable(params,
+        tangent, *args)`, which is asked along random tangents
+    The second derivatives are slopes of an engine's gradient, once slopes of f have certified that,
+    and slopes of slopes of f where no engine can differentiate it; `.notes` says which, and whether
+    a Hessian is symmetric. Further arguments and errors: as in `check_gradient`
+
+    >>> f = lambda x: (x**3).sum()
+    >>> gp.check_hessian(f, np.ones(2), hessian=lambda x: np.diag(6 * x)).verdict
+    <Verdict.AGREE: 'agree'>
+    >>> product = lambda x, tangent: 5 * x * tangent
+    >>> gp.check_hessian(f, np.ones(2), hessian_vector_product=product).verdict
+    <Verdict.DIFFER: 'differ'>
+    """
+    if (hessian is None) == (hessian_vector_product is None):
+        raise InvalidSetting(
+            "check_hessian: got "
+            + ("neither" if hessian is None else "both")
+            + " of hessian and hessian_vector_product, expected one of them"
+        )
+    with spending(budget, name_of(f)) as granted:
+        second = SecondDerivatives(f, params, args, seed, backend, granted)
+        if hessian_vector_product is not None:
+            return second.products(hessian_vector_product)
+        return second.matrix(hessian)
 
 
 class Outputs:
@@ -24,65 +149,28 @@ class Outputs:
 
     Its directions are weights of the outputs, so that F is evaluated once for all of them.
 
-    function: of F, with any cotangent; tangent: v, flat, for each of its leaves
+    function: of F, with any cotangent; tangent: v, flat, over all of its leaves
     leaves: of the output, each at the scale of 1 over its size
     """
 
-    def __init__(self, function: Function, tangent: Sequence[np.ndarray]) -> None:
-        self.function = function
-        self._tangent = tangent
+    def __init__(self, function: Function, tangent: np.ndarray) -> None:
+        self.function, self.value = function, function.value
+        parts = zip(function.leaves, _cut(tangent, function.leaves), strict=True)
+        self._moved = {k: (leaf, v) for k, (leaf, v) in enumerate(parts) if v.any()}
         # A shift of 1 moves the leaf that is moved most, relatively, by its own size.
-        ratios = [
-            leaf.scale / float(np.abs(v).max())
-            for leaf, v in zip(function.leaves, tangent, strict=True)
-            if v.any()
-        ]
+        ratios = [leaf.scale / float(np.abs(v).max()) for leaf, v in self._moved.values()]
         self._unit = 2.0 ** round(math.log2(min(ratios))) if ratios else 1.0
-        self._seen: dict[float, np.ndarray | None] = {}
         origin = function.outputs({})
-        self.value = float(function.value)
         self.leaves = output_leaves(origin)
-        self._seen[0.0] = _flat(origin, self.leaves)
-        again = _flat(function.outputs({}), self.leaves)
-        here = self._seen[0.0]
-        assert here is not None
-        apart = np.abs(again - here)
-        size = np.maximum(np.abs(again), np.abs(here))
-        self.random = not bool(
-            np.all((apart <= LAST_BITS * size) | (np.isnan(again) & np.isnan(here)))
-        )
-        self.again = again
         self._cuts = np.cumsum([0, *(leaf.size for leaf in self.leaves)])
+        self._seen = {0.0: self._flat(origin)}
+        self.remarks, self.blocked = function.remarks, function.blocked
+        # Weights are of the size of 1 over the outputs'.
+        self.unsteadiness = function.unsteadiness / abs(function.value or 1.0) / self._unit
 
     @property
     def evaluations(self) -> int:
         return self.function.evaluations
-
-    @property
-    def unsteadiness(self) -> float:
-        here = self._seen[0.0]
-        assert here is not None
-        return (
-            0.0 if self.random else float(np.abs(self.again - here).max(initial=0.0)) / self._unit
-        )
-
-    @property
-    def blocked(self) -> str:
-        here = self._seen[0.0]
-        assert here is not None
-        if self.random:
-            entry = int(np.argmax(np.abs(self.again - here)))
-            return (
-                f"f gives {here[entry]:.10g} and {self.again[entry]:.10g} at the same point: fix "
-                "its seed, or call model.eval()"
-            )
-        if not np.isfinite(here).all():
-            return "f is not finite at the parameters: there is no derivative to compare with"
-        return ""
-
-    @property
-    def remarks(self) -> tuple[str, ...]:
-        return self.function.remarks
 
     def along(self, direction: Direction) -> Callable[[float], float]:
         """Return `t -> <weights, F(x + t unit v)> / unit`, of which the slope is <weights, J v>."""
@@ -90,22 +178,15 @@ class Outputs:
         def value(shift: float) -> float:
             if shift not in self._seen:
                 moved = {
-                    position: leaf.array
-                    + shift * self._unit * self._tangent[position].reshape(leaf.array.shape)
-                    for position, leaf in enumerate(self.function.leaves)
-                    if self._tangent[position].any()
+                    k: leaf.array + shift * self._unit * v for k, (leaf, v) in self._moved.items()
                 }
-                output = self.function.outputs(moved)
-                self._seen[shift] = None if output is None else _flat(output, self.leaves)
-            there = self._seen[shift]
-            if there is None:
-                return math.nan
+                self._seen[shift] = self._flat(self.function.outputs(moved))
             total = 0.0
             for span, weights in direction.items():
                 start = self._cuts[span.leaf]
-                part = slice(start + span.start, start + span.stop)
                 with np.errstate(all="ignore"):  # outputs beyond a domain may be infinite
-                    total += float(there[part] @ weights)
+                    there = self._seen[shift][start + span.start : start + span.stop]
+                    total += float(there @ weights)
             return total / self._unit
 
         return value
@@ -116,40 +197,284 @@ class Outputs:
 
     def resolution(self, direction: Direction) -> float:
         """Return the spacing of shifts that the moved entries can tell apart."""
-        spacings = [
-            EPSILON
-            * float(np.abs(leaf.array).max(initial=0.0))
-            / float(np.abs(v).max())
-            / self._unit
-            for leaf, v in zip(self.function.leaves, self._tangent, strict=True)
-            if v.any()
-        ]
-        return max(spacings, default=0.0)
+        moved = {Span(k, 0, leaf.size): v for k, (leaf, v) in self._moved.items()}
+        return self.function.resolution(moved) / self._unit
+
+    def _flat(self, output: PyTree | None) -> np.ndarray:
+        """Return all outputs as real numbers; NaN where F raised."""
+        if output is None:
+            return np.full(self._cuts[-1], np.nan)
+        arrays = [_real(leaf).reshape(-1) for leaf in flatten(output)[0]]
+        return np.concatenate(arrays) if arrays else np.zeros(0)
 
 
 def output_leaves(output: PyTree) -> tuple[Leaf, ...]:
     """Return the leaves of an output, each at the scale 1 over its typical size."""
     leaves = []
     for name, leaf in zip(leaf_names(output), flatten(output)[0], strict=True):
-        is_complex = dtype_name(leaf).startswith("complex")
-        array = complex_numpy(leaf) if is_complex else private_numpy(leaf, "float64")
-        if not is_complex and not is_floating(array.dtype):
+        array, is_complex = _real(leaf), dtype_name(leaf).startswith("complex")
+        if not is_floating(array.dtype):
             raise NonScalarLoss(
                 f"f returned {array.dtype} in leaf {name or 'output'}, expected floating numbers"
             )
-        if is_complex:
-            array = real_parts(array)
-        leaves.append(
-            Leaf(name, np.asarray(array), 1 / typical_size(np.asarray(array)), is_complex)
-        )
+        leaves.append(Leaf(name, array, 1 / typical_size(array), is_complex))
     return tuple(leaves)
 
 
-def _flat(output: PyTree, leaves: Sequence[Leaf]) -> np.ndarray:
-    parts = []
-    for leaf, described in zip(flatten(output)[0], leaves, strict=True):
-        if described.is_complex:
-            parts.append(complex_numpy(leaf).reshape(-1).view(np.float64))
-        else:
-            parts.append(private_numpy(leaf, "float64").reshape(-1))
-    return np.concatenate(parts) if parts else np.zeros(0)
+def _real(leaf: Any) -> np.ndarray:
+    is_complex = dtype_name(leaf).startswith("complex")
+    return real_parts(complex_numpy(leaf)) if is_complex else private_numpy(leaf, "float64")
+
+
+@dataclass(frozen=True)
+class _Map:
+    """A map F with many outputs at a point; function: of F, with any cotangent."""
+
+    function: Function
+    seed: int
+
+    def judged(self, claim: str, judge: Callable[[str], GradientCheck]) -> GradientCheck:
+        """Return a verdict, or that nothing is known where a budget ended before."""
+        try:
+            return judge(claim)
+        except BudgetSpent:
+            assert self.function.spending is not None
+            return unknown_to_all(self.function, self.seed, claim, self.function.spending)
+
+    def along(self, tangent: np.ndarray, claim: str, given: PyTree) -> GradientCheck:
+        """Return the verdict on a pushforward."""
+        outputs = Outputs(self.function, tangent)
+        return Checker(outputs, self.seed, self.function.spending, claim).check_tree(given)
+
+    def against(self, cotangent: PyTree, claim: str, given: PyTree) -> GradientCheck:
+        """Return the verdict on a VJP."""
+        checker = GradientChecker(
+            self.function.f,
+            unflatten(self.function.structure, self.function.given),
+            *self.function.given_args,
+            seed=self.seed,
+            backend=self.function.backend,
+            cotangent=cotangent,
+            spending=self.function.spending,
+            claim=claim,
+        )
+        return checker.check_tree(given)
+
+    def draws(self, leaves: Sequence[Leaf]) -> Iterator[np.ndarray]:
+        """Yield random vectors over all leaves, entries of the leaves' scales."""
+        for draw in range(DIRECTIONS):
+            rng = np.random.default_rng([self.seed, draw])
+            yield np.concatenate(
+                [
+                    leaf.scale * rng.choice((-1, 1), leaf.size) * rng.uniform(0.5, 1, leaf.size)
+                    for leaf in leaves
+                ]
+            )
+
+    def check(self, jacobian: PyTree, claim: str) -> GradientCheck:
+        """Check random combinations of a Jacobian's rows, then the columns that are wrong there."""
+        before, output = self.function.evaluations, self.function.outputs({})
+        structure, outputs = flatten(output)[1], output_leaves(output)
+        inputs = self.function.leaves
+        if any(leaf.is_complex for leaf in (*outputs, *inputs)):
+            raise InvalidSetting(
+                f"{claim}: got complex parameters or outputs, expected real ones; check its VJPs, "
+                "with check_gradient(..., cotangent=...)"
+            )
+        matrix = _matrix(jacobian, outputs, inputs, claim)
+        checks = [
+            self.against(
+                unflatten(structure, _cut(weights, outputs)),
+                claim,
+                unflatten(self.function.structure, _cut(weights @ matrix, inputs)),
+            )
+            for weights in self.draws(outputs)
+        ]
+        worst = max(checks, key=_badness)
+        suspects: list[Suspect] = []
+        starts = dict(zip((leaf.name for leaf in inputs), _starts(inputs), strict=True))
+        for column in worst.suspects[:CONFIRMED]:
+            leaf = next(leaf for leaf in inputs if leaf.name == column.leaf)
+            entry = int(np.ravel_multi_index(column.index, leaf.shape)) if leaf.shape else 0
+            entry += starts[leaf.name]
+            claimed = unflatten(structure, _cut(matrix[:, entry], outputs))
+            try:
+                found = self.along(np.eye(1, matrix.shape[1], entry)[0], claim, claimed)
+            except BudgetSpent:
+                break
+            for one in found.suspects:
+                name = f"{one.leaf}, {leaf.name}" if len(outputs) > 1 else leaf.name
+                index = (*one.index, *column.index)
+                suspects.append(replace(one, leaf=name, index=index, parameter=column.parameter))
+        spent = sum(check.evaluations for check in checks) + self.function.evaluations - before
+        if worst.verdict is not Verdict.DIFFER:
+            return replace(worst, evaluations=spent)
+        found = replace(worst, suspects=tuple(suspects), evaluations=spent)
+        return replace(found, reason=sentence(found))
+
+
+def _starts(leaves: Sequence[Leaf]) -> list[int]:
+    return [0, *np.cumsum([leaf.size for leaf in leaves])[:-1].tolist()]
+
+
+def _cut(flat: np.ndarray, leaves: Sequence[Leaf]) -> list[np.ndarray]:
+    """Return the parts of a flat array in the shapes of the leaves' arrays."""
+    parts = np.split(flat, _starts(leaves)[1:])
+    return [part.reshape(leaf.array.shape) for part, leaf in zip(parts, leaves, strict=True)]
+
+
+def _badness(check: GradientCheck) -> tuple[int, float]:
+    order = (Verdict.AGREE, Verdict.CANNOT_TELL, Verdict.DIFFER)
+    return order.index(check.verdict), max((leaf.error for leaf in check.leaves), default=0.0)
+
+
+def _matrix(
+    jacobian: PyTree, outputs: Sequence[Leaf], inputs: Sequence[Leaf], claim: str
+) -> np.ndarray:
+    """Return a Jacobian as one matrix, of all outputs by all parameters."""
+    given = [np.asarray(private_numpy(leaf), np.float64) for leaf in flatten(jacobian)[0]]
+    wanted = [(*o.shape, *i.shape) for o in outputs for i in inputs]
+    shapes = [leaf.shape for leaf in given]
+    if shapes != wanted:
+        text = (
+            f"got {claim} blocks of the shapes {shapes[:6]}, expected the output's shape followed "
+            f"by the parameter's: {wanted[:6]}"
+        )
+        if [tuple(reversed(shape)) for shape in shapes] == wanted:
+            text += "; it may be transposed"
+        raise InvalidSetting(text)
+    blocks = iter(given)
+    return np.block([[next(blocks).reshape(o.size, i.size) for i in inputs] for o in outputs])
+
+
+class SecondDerivatives:
+    """Checks claims about the second derivatives of a real function at one point.
+
+    first: of the function itself; spending: what calls of f are asked of, for all claims together
+    """
+
+    def __init__(
+        self,
+        f: Callable[..., Any],
+        params: PyTree,
+        args: tuple[PyTree, ...],
+        seed: int,
+        backend: str | Backend | None,
+        spending: Spending,
+    ) -> None:
+        self.f, self.args, self.seed = f, args, seed
+        self.first = GradientChecker(
+            f, params, *args, seed=seed, backend=backend, spending=spending
+        )
+
+    @property
+    def function(self) -> Function:
+        return self.first.function
+
+    def matrix(self, hessian: PyTree | Callable[..., PyTree]) -> GradientCheck:
+        """Return the verdict on a whole Hessian."""
+
+        def judge(claim: str) -> GradientCheck:
+            gradient, note = self._gradient
+            whole = self._map(gradient)
+            given = self.function.call(hessian) if callable(hessian) else hessian
+            check = whole.check(given, claim)
+            matrix = _matrix(given, self.function.leaves, self.function.leaves, claim)
+            return self._about_f(check, f"{note}; {_symmetry(matrix)}", check.evaluations)
+
+        return self._judged("Hessian", judge)
+
+    def products(self, product: Callable[..., PyTree]) -> GradientCheck:
+        """Return the verdict on Hessian-vector products, along random tangents."""
+        return self._judged(
+            "Hessian-vector product",
+            lambda claim: self._along(lambda _: self._map(self._gradient[0]), product, claim),
+        )
+
+    def curvature(self, curvature: Callable[..., Any]) -> GradientCheck:
+        """Return the verdict on `(params, tangent, *args) -> <tangent, H tangent>`."""
+
+        def slope_along(tangent: np.ndarray) -> _Map:
+            def slope(params: PyTree, *args: PyTree) -> Any:
+                leaves = flatten(self._gradient[0](params, *args))[0]
+                return np.asarray(tangent @ np.concatenate([np.ravel(leaf) for leaf in leaves]))
+
+            return self._map(slope)
+
+        return self._judged(
+            "second derivative along a tangent",
+            lambda claim: self._along(slope_along, curvature, claim),
+        )
+
+    def _judged(self, claim: str, judge: Callable[[str], GradientCheck]) -> GradientCheck:
+        if self.function.blocked:
+            return self.first.check_tree(unflatten(self.function.structure, self.function.given))
+        return _Map(self.function, self.seed).judged(claim, judge)
+
+    def _along(
+        self,
+        whole: Callable[[np.ndarray], _Map],
+        claimed: Callable[..., PyTree],
+        claim: str,
+    ) -> GradientCheck:
+        checks = []
+        for tangent in _Map(self.function, self.seed).draws(self.function.leaves):
+            shaped = unflatten(self.function.structure, _cut(tangent, self.function.leaves))
+            native = self.function.backend.asarray(shaped)
+            given = self.function.call(lambda own, *rest, v=native: claimed(own, v, *rest))
+            checks.append(whole(tangent).along(tangent, claim, given))
+        spent = sum(check.evaluations for check in checks)
+        return self._about_f(max(checks, key=_badness), self._gradient[1], spent)
+
+    def _map(self, f: Callable[..., Any]) -> _Map:
+        first = self.function
+        params = unflatten(first.structure, first.given)
+        return _Map(
+            Function(f, params, self.args, first.backend, RANDOM, first.spending), self.seed
+        )
+
+    def _about_f(self, check: GradientCheck, note: str, spent: int) -> GradientCheck:
+        spent += self.function.evaluations
+        notes = (note, *check.notes)
+        return replace(check, notes=notes, evaluations=spent, value=self.function.value)
+
+    @cached_property
+    def _gradient(self) -> tuple[Callable[..., Any], str]:
+        """The gradient of f as a function of params, an engine's if certified; and who gave it."""
+        certificate, function = self.first.certificate(load=True), self.function
+        sized = sum(leaf.size > 0 for leaf in function.leaves)
+        if certificate is not None and len(certificate.spread) == sized:
+            assert self.first.reference is not None
+            engine = float64_backend(self.first.reference.engine)
+            if engine.name == function.backend.name or function.backend.xp is np:
+                differentiate = engine.value_and_gradient(self.f)
+                return (
+                    lambda params, *args: engine.to_numpy(differentiate(params, *args)[1]),
+                    f"second derivatives are slopes of {engine.name}'s certified gradient",
+                )
+        note = "second derivatives are slopes of slopes of f, which no engine differentiates"
+        return self._slopes, note
+
+    def _slopes(self, params: PyTree, *args: PyTree) -> PyTree:
+        """Return the slopes of f by all entries at a moved point."""
+        arrays = [np.asarray(private_numpy(leaf), np.float64) for leaf in flatten(params)[0]]
+        found = [np.zeros(array.shape) for array in arrays]
+        for k, array in enumerate(arrays):
+            for entry in np.ndindex(array.shape):
+
+                def value(shift: float, k: int = k, entry: tuple[int, ...] = entry) -> float:
+                    moved = {j: one.copy() for j, one in enumerate(arrays)}
+                    moved[k][entry] += shift
+                    return self.function.at(moved)
+
+                found[k][entry] = derivative_at_zero(value, self.function.leaves[k].scale).value
+        return unflatten(self.function.structure, found)
+
+
+def _symmetry(matrix: np.ndarray) -> str:
+    """Say how symmetric a Hessian is."""
+    size = float(np.abs(matrix).max(initial=0.0))
+    off = float(np.abs(matrix - matrix.T).max(initial=0.0))
+    if not off:
+        return "the Hessian given is symmetric"
+    return f"the Hessian given is symmetric to {off / size:.1e} of its largest entry"
