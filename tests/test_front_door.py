@@ -2,18 +2,14 @@
 
 import ast
 import importlib.util
-import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import get_args, get_type_hints
 
 import numpy as np
 import pytest
 
 import gradparity as gp
-from gradparity.compare import verdicts
-from gradparity.compare.proof.proof import ProofText, ProofVerdict
 
 
 def python(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
@@ -88,28 +84,3 @@ def test_usage_without_a_command_still_shows_the_help():
     run = python("-m", "gradparity")
     assert "check" in run.stdout + run.stderr
     assert run.returncode == 2
-
-
-def test_a_misspelt_verdict_is_a_type_error(tmp_path):
-    (tmp_path / "verdicts.py").write_text(Path(verdicts.__file__).read_text())
-    users = """
-from verdicts import Verdict, VerdictText
-def said(verdict: VerdictText) -> bool:
-    assert verdict in ("agree", "differ") or verdict is Verdict.CANNOT_TELL or verdict != "agree"
-    return verdict == "agrees"
-"""
-    (tmp_path / "users.py").write_text(users)
-    run = subprocess.run(
-        [sys.executable, "-m", "mypy", "--strict", "--cache-dir", os.devnull, "users.py"],
-        cwd=tmp_path, capture_output=True, text=True,
-    )  # fmt: skip
-    assert "users.py:5: error: Non-overlapping equality check" in run.stdout
-    assert "Found 1 error" in run.stdout
-
-
-def test_every_verdict_is_typed_by_its_texts():
-    for result in (gp.GradientCheck, gp.LeafCheck, gp.Comparison, gp.TaylorTest):
-        assert get_type_hints(result, localns={"Proof": gp.Proof})["verdict"] == gp.VerdictText
-    assert get_args(gp.VerdictText) == tuple(gp.Verdict)
-    assert get_args(ProofText) == tuple(ProofVerdict)
-    assert get_type_hints(gp.Proof)["verdict"] == ProofText
