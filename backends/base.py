@@ -262,6 +262,10 @@ class Backend(ABC):
         """Return f compiled for native arrays where the framework can, else f itself."""
         return f
 
+    def watched(self, call: Callable[[], Any]) -> tuple[Any, bool]:
+        """Return what a call returns, and whether the framework compiled anything for it."""
+        return call(), False
+
     def descend(self, params: PyTree, gradient: PyTree, rate: float) -> PyTree:
         """Return params - rate * gradient, leaf by leaf; it may take the memory of params."""
         return tree_map(lambda leaf, slope: leaf - rate * slope, params, gradient)

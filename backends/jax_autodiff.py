@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 import jax
+import jax.monitoring
 import jax.numpy as jnp
 import numpy as np
 
@@ -14,6 +15,9 @@ from .checks import check_same_shapes
 from .errors import InvalidParameters
 from .framework_trees import FrameworkStructure
 from .pytrees import Array, PyTree, flatten, private_numpy
+
+# What JAX reports of each program that it compiles.
+COMPILED = "/jax/core/compile/backend_compile_duration"
 
 
 class JaxAutodiff(Backend):
@@ -121,6 +125,24 @@ class JaxAutodiff(Backend):
                 return jitted(*args)
 
         return compiled
+
+    def watched(self, call: Callable[[], Any]) -> tuple[Any, bool]:
+        """Return what a call returns, and whether JAX compiled anything for it.
+
+        A second call of the same function does where it has loops, branches or jit inside, of
+        closures that are new each time.
+        """
+        compiled = []
+
+        def listen(event: str, seconds: float, **_: Any) -> None:
+            if event == COMPILED:
+                compiled.append(seconds)
+
+        jax.monitoring.register_event_duration_secs_listener(listen)
+        try:
+            return call(), bool(compiled)
+        finally:
+            jax.monitoring.unregister_event_duration_listener(listen)
 
     def scan(
         self, step: Operator, carry: PyTree, batches: PyTree, *constants: PyTree

@@ -139,7 +139,11 @@ class Function:
         self.casts: tuple[Cast, ...] = ()
         self.scalar: Callable[..., Any] = f
         self.value = self._first_value(named=backend is not None)
-        self.again = self._number(self._evaluate(self._native))
+        again, compiles = self.backend.watched(lambda: self._evaluate(self._native))
+        self.again = self._number(again)
+        if compiles and self.again == self.value:  # it would do so at every call
+            self._compile()
+            self.value = self.again = self._number(self._evaluate(self._native))
         is_numpy = self.backend.xp is np and not self.casts
         if is_numpy and self.value != self.again and not self.is_random:
             # On arrays that ignore casts, a number is an array, whose power is another's.
@@ -225,8 +229,7 @@ class Function:
     def _evaluate(self, leaves: list[Array]) -> Any:
         self.count()
         if self._compiled is None and self.evaluations > CALLS_BEFORE_COMPILING:
-            compiled = self.backend.compile(self.scalar)
-            self._compiled = self._eager if compiled is self.scalar else compiled
+            self._compile()
         run = self._compiled or self._eager
         try:
             return run(leaves, *self.args)
@@ -236,6 +239,10 @@ class Function:
             # Not every function can be traced: one that branches on values runs eagerly.
             self._compiled = self._eager
             return self._eager(leaves, *self.args)
+
+    def _compile(self) -> None:
+        compiled = self.backend.compile(self.scalar)
+        self._compiled = self._eager if compiled is self.scalar else compiled
 
     def _to_native(self, array: np.ndarray) -> Array:
         if self.backend.xp is np:
@@ -343,10 +350,9 @@ class Function:
         for position, leaf in moved.items():
             leaves[position] = self._moved_native(leaf)
         self.count()
-        run = self.backend._scoped(lambda own, *args: self.f(self._assemble(own), *args))
         try:
             with np.errstate(all="ignore"):
-                return run(leaves, *self.args)
+                return self._whole_output(leaves, *self.args)
         except (GradparityError, TimeoutError, MemoryError):
             raise
         except Exception as error:
@@ -354,6 +360,14 @@ class Function:
                 raise self._failure(error) from error
             self._note_edge(error)
             return None
+
+    @functools.cached_property
+    def _whole_output(self) -> Callable[..., PyTree]:
+        def run(leaves: list[Array], *args: PyTree) -> PyTree:
+            return self.f(self._assemble(leaves), *args)
+
+        traced = self._compiled not in (None, self._eager)
+        return self.backend.compile(run) if traced else self.backend._scoped(run)
 
     def _assemble(self, leaves: Sequence[Array]) -> PyTree:
         return unflatten(self.structure, self._whole(leaves))

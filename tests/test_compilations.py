@@ -1,0 +1,122 @@
+"""JAX compiles nothing for a check that was made before, and loops inside f but a few times."""
+
+import numpy as np
+import pytest
+
+from gradparity.compare import check_gradient, check_pushforward, compare_gradients
+
+# Twice f as it is, twice the gradient, forward and back, that of the reference; f as a whole.
+FEW = 9
+POINT = np.random.default_rng(0).normal(size=(3, 3))
+
+
+@pytest.fixture
+def compiled(load_backend):
+    """Return what counts the programs that JAX compiles during a call."""
+    backend = load_backend("jax")
+    jax = pytest.importorskip("jax")
+    from gradparity.backends import jax_autodiff
+
+    def count(call):
+        programs = []
+
+        def listen(event, seconds, **_):
+            if event == jax_autodiff.COMPILED:
+                programs.append(seconds)
+
+        jax.monitoring.register_event_duration_secs_listener(listen)
+        try:
+            call()
+        finally:
+            jax.monitoring.unregister_event_duration_listener(listen)
+        return len(programs)
+
+    assert count(lambda: backend.compile(lambda x: x * POINT[0, 0])(backend.asarray(1.0))) > 0
+    return count
+
+
+def functions():
+    jax = pytest.importorskip("jax")
+
+    def scanned(p):
+        return jax.lax.scan(lambda h, row: (jax.numpy.tanh(h @ p + row), h.sum()), p[0], p)[
+            1
+        ].mean()
+
+    def branching(p):
+        return jax.lax.cond(p[0, 0] > 0, lambda q: (q**2).sum(), lambda q: (q**3).sum(), p)
+
+    return {"scan": scanned, "cond": branching}
+
+
+def checked(f):
+    jax = pytest.importorskip("jax")
+    check = check_gradient(f, jax.numpy.asarray(POINT), gradient=jax.grad(f))
+    assert check.verdict == "agree", str(check)
+
+
+def test_a_check_that_was_made_before_compiles_nothing(compiled):
+    jnp = pytest.importorskip("jax.numpy")
+
+    def plain(p):
+        return (jnp.tanh(p @ p) ** 2).mean()
+
+    checked(plain)
+    assert compiled(lambda: checked(plain)) == 0
+
+
+def test_a_second_comparison_does_not_compile_the_gradient_again(compiled):
+    def f(p):
+        return (p**2).mean() + p[0, 0] * p[1, 1]
+
+    def compare(f):
+        assert compare_gradients(f, POINT[:2, :2], backends=["jax"]).verdict == "agree"
+
+    compare(f)
+    assert compiled(lambda: compare(f)) == 0
+    # Another function is compiled, whose operations all are known.
+    assert compiled(lambda: compare(lambda p: f(p))) == 1
+
+
+@pytest.mark.parametrize("name", ["scan", "cond"])
+def test_what_would_be_compiled_at_every_call_is_compiled_once(compiled, name):
+    f = functions()[name]
+    checked(f)
+    assert compiled(lambda: checked(f)) <= FEW
+
+
+def test_maps_with_many_outputs_are_compiled_once(compiled):
+    jax = pytest.importorskip("jax")
+    point, tangent = np.ones((2, 3)), np.full((2, 3), 0.5)
+
+    def running_sums(p):
+        return jax.lax.scan(lambda h, row: (h + row**2, h * row), p[0], p)[1]
+
+    def check():
+        pushed = jax.jvp(running_sums, (point,), (tangent,))[1]
+        check = check_pushforward(
+            running_sums, jax.numpy.asarray(point), tangent=tangent, output_tangent=pushed
+        )
+        assert check.verdict == "agree", str(check)
+
+    check()
+    assert compiled(check) <= FEW
+
+
+def test_without_that_it_is_compiled_at_every_call(compiled, monkeypatch):
+    from gradparity.backends.jax_autodiff import JaxAutodiff
+
+    f = functions()["scan"]
+    checked(f)
+    monkeypatch.setattr(JaxAutodiff, "watched", lambda self, call: (call(), False))
+    assert compiled(lambda: checked(f)) > 2 * FEW
+
+
+def test_values_of_f_whole_and_call_by_call_are_not_mixed(compiled):
+    """Else their different rounding would be taken for unsteadiness, and widen every bar."""
+    jax = pytest.importorskip("jax")
+    from gradparity.compare.checking.function import Function
+
+    function = Function(functions()["scan"], jax.numpy.asarray(POINT))
+    assert function.unsteadiness == 0
+    assert function.value == function.at({0: function.leaves[0].array.copy()})
