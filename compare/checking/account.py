@@ -1,15 +1,16 @@
 """Account for a claim by slopes alone: it fits as a whole, or is taken apart until it is known."""
 
+import functools
 import itertools
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from gradparity.backends.precision import EPSILON
 
-from .found import Found, LegalEntry, WrongEntry
 from .function import Span
 from .score import Claim, Directions, Region, Score, resolution
 from .slope import Slope
@@ -33,6 +34,95 @@ from .thresholds import (
 CONFIRMING_ROUNDS = (20, 21)
 CONFIRMING_FACTORS = (1.0, OTHER_SCALE)
 SMALL_ROUND = 40
+
+
+@dataclass(frozen=True)
+class WrongEntry:
+    """An entry that is wrong: what was claimed, and the slope with its bar, per unit of it.
+
+    measured: whether differences of f said so themselves, and not a certified reference
+    """
+
+    leaf: int
+    entry: int
+    got: float
+    expected: float
+    bar: float
+    measured: bool = True
+
+
+@dataclass(frozen=True)
+class LegalEntry:
+    """An entry at a kink: every slope in the interval is a derivative there."""
+
+    leaf: int
+    entry: int
+    got: float
+    interval: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Found:
+    """The findings about some region of a claim; those of two regions add up.
+
+    resolution: for each leaf that fits, the worst of what its parts are known to
+    wrong: entries; wrong_leaves: leaves that are wrong as a whole, whether or not an entry shows it
+    decided: entries that have been judged one by one, by leaf
+    unknown: by leaf, why it cannot be told
+    """
+
+    resolution: Mapping[int, float] = field(default_factory=dict)
+    entry_resolution: Mapping[int, float] = field(default_factory=dict)
+    wrong: tuple[WrongEntry, ...] = ()
+    legal: tuple[LegalEntry, ...] = ()
+    wrong_leaves: frozenset[int] = frozenset()
+    unknown: tuple[tuple[int, str], ...] = ()
+    decided: tuple[tuple[int, int], ...] = ()
+
+    def __add__(self, other: "Found") -> "Found":
+        return Found(
+            _worst(self.resolution, other.resolution),
+            _worst(self.entry_resolution, other.entry_resolution),
+            tuple(dict.fromkeys(self.wrong + other.wrong)),
+            self.legal + other.legal,
+            self.wrong_leaves | other.wrong_leaves,
+            self.unknown + other.unknown,
+            self.decided + other.decided,
+        )
+
+    @property
+    def all_fits(self) -> bool:
+        return not (self.wrong or self.wrong_leaves or self.unknown)
+
+    @functools.cached_property
+    def wrong_in(self) -> Counter[int]:
+        """The number of wrong entries that are known, by leaf."""
+        return Counter(one.leaf for one in self.wrong)
+
+    @functools.cached_property
+    def decided_in(self) -> dict[int, list[int]]:
+        """The entries that have been judged one by one, by leaf."""
+        entries: dict[int, list[int]] = {}
+        for leaf, entry in dict.fromkeys(self.decided):
+            entries.setdefault(leaf, []).append(entry)
+        return entries
+
+    @functools.cached_property
+    def unknown_leaves(self) -> frozenset[int]:
+        return frozenset(leaf for leaf, _ in self.unknown)
+
+
+def unknown(leaves: Sequence[int], why: str) -> Found:
+    return Found(unknown=tuple((leaf, why) for leaf in leaves))
+
+
+def _worst(first: Mapping[int, float], second: Mapping[int, float]) -> Mapping[int, float]:
+    if not (first and second):
+        return first or second
+    worst = dict(first)
+    for leaf, rho in second.items():
+        worst[leaf] = max(worst.get(leaf, 0.0), rho)
+    return worst
 
 
 @dataclass(frozen=True)
@@ -61,10 +151,29 @@ class Account:
         found = Found()
         for round_ in (0, 1):
             region = tuple(span for span in claim.whole() if span.leaf not in found.wrong_leaves)
-            if region:
-                found += self._region(claim, region, round_)
-                claim = claim.without(found.decided_by_leaf())
+            found += self._region(claim, region, round_)
+            claim = claim.without(found.decided_in)
         return found + self._small(claim, found) if self.entries else found
+
+    def at_once(self, claim: Claim) -> Found | None:
+        """Return what is found where the claim fits as a whole, and as finely as promised."""
+        found = Found()
+        try:
+            for round_ in (0, 1):
+                score = self._score(claim, claim.whole(), round_)
+                if not (score.fits and score.resolved):
+                    return None
+                found += Found(score.resolution)
+        except BudgetSpent:
+            return None
+        found += self._small(claim, found)
+        return found if found.all_fits else None
+
+    def _score(self, claim: Claim, region: Region, round_: int, factor: float = 1.0) -> Score:
+        """Score a claim, as long as evaluations are left."""
+        if self.spent:
+            raise BudgetSpent(self.why)
+        return self.directions.score(claim, region, round_, factor)
 
     def _small(self, claim: Claim, found: Found) -> Found:
         """Judge entries that the largest of their leaf drown, along a direction of their own.
@@ -72,159 +181,106 @@ class Account:
         They are off by no more than their own rounding, or nobody can tell: that of the large ones
         may be theirs, too.
         """
-        judged = [leaf for leaf in found.resolution if leaf not in found.wrong_leaves]
-        groups, tolerance = {}, list(claim.tolerance)
-        for leaf in judged:
-            size = np.abs(claim.slopes[leaf])
-            small = size <= DROWNED * size.max(initial=0.0)
-            mask = claim.open[leaf]
-            small &= True if mask is None else mask
-            if small.any() and size.any():
-                groups[leaf] = small
+        masks = [np.zeros(slopes.size, bool) for slopes in claim.slopes]
+        tolerance = list(claim.tolerance)
+        for leaf in found.resolution.keys() - found.wrong_leaves:
+            size, mask = np.abs(claim.slopes[leaf]), claim.open[leaf]
+            largest = size.max(initial=0.0)
+            small = (size <= DROWNED * largest) & (True if mask is None else mask)
+            if largest and small.any():
+                masks[leaf] = small
                 tolerance[leaf] = np.where(small, ROUNDINGS * size * claim.unit(leaf), 0.0)
-        if not groups:
-            return Found()
-        masks = tuple(
-            groups.get(leaf, np.zeros(s.size, bool)) for leaf, s in enumerate(claim.slopes)
-        )
-        alone = replace(claim, open=masks, tolerance=tuple(tolerance))
+        alone = replace(claim, open=tuple(masks), tolerance=tuple(tolerance))
         region = alone.whole()
-        for factor in (1.0, SHORTER):
-            try:
-                score = self.directions.score(alone, region, SMALL_ROUND, factor)
-            except BudgetSpent:
-                return self._unknown(region, self.why)
-            if score.fits:
-                return Found()
-            if self.spent:
-                return self._unknown(region, self.why)
-        number = sum(int(small.sum()) for small in groups.values())
+        if not region:
+            return Found()
+        leaves = [span.leaf for span in region]
+        try:
+            for factor in (1.0, SHORTER):
+                if self.directions.score(alone, region, SMALL_ROUND, factor).fits:
+                    return Found()
+        except BudgetSpent:
+            return unknown(leaves, self.why)
+        number = sum(int(mask.sum()) for mask in masks)
         why = f"{number} entries are so small beside others that rounding may hide a fault in them"
-        return Found(unknown=tuple((leaf, why) for leaf in groups))
-
-    def at_once(self, claim: Claim) -> Found | None:
-        """Return what is found where the claim fits as a whole, and as finely as promised."""
-        found = Found()
-        for round_ in (0, 1):
-            if self.spent:
-                return None
-            try:
-                score = self.directions.score(claim, claim.whole(), round_)
-            except BudgetSpent:
-                return None
-            if not (score.fits and score.resolved):
-                return None
-            found += Found(score.resolution)
-        found += self._small(claim, found)
-        return found if found.all_fits else None
+        return unknown(leaves, why)
 
     def _region(self, claim: Claim, region: Region, round_: int) -> Found:
         region = tuple(span for span in region if claim.is_open(span))
         if not region:
             return Found()
-        if self.spent:
-            return self._unknown(region, self.why)
         try:
             return self._within(claim, region, round_)
         except BudgetSpent:
-            return self._unknown(region, self.why)
+            return unknown([span.leaf for span in region], self.why)
 
     def _within(self, claim: Claim, region: Region, round_: int) -> Found:
-        if self.entries and len(region) == 1 and region[0].size == 1:
+        alone = len(region) == 1
+        if self.entries and alone and region[0].size == 1:
             return self.entry(claim, region[0].leaf, region[0].start)
-        score = self.directions.score(claim, region, round_)
+        score = self._score(claim, region, round_)
+        smooth = score.slope.kind == "smooth"
         if score.fits and score.resolved:
             return Found(score.resolution)
         if score.fits and claim.share:  # noise drowns all leaves as much as the smallest one
             return self._within(replace(claim, share=()), region, round_)
-        dust = tuple(span for span in region if claim.is_dust(span.leaf))
-        if score.fits and dust and self._is_resolved_but(claim, score, dust):
-            # What is zero but for rounding is seen beside nothing but its like.
-            rest = {leaf: rho for leaf, rho in score.resolution.items() if not claim.is_dust(leaf)}
-            return Found(rest) + self._region(claim, dust, round_)
-        if score.fits and score.slope.noisy:  # parts have smaller slopes and the same noise
+        # Parts have smaller slopes and the same noise, and rounding shrinks with a leaf's own part.
+        if score.fits and (score.slope.noisy or alone and score.rounding > score.slope.spread):
             return Found(score.resolution)
-        if score.fits and len(region) == 1 and score.rounding > score.slope.spread:
-            return Found(score.resolution)  # and its rounding shrinks with a leaf's own part
-        if score.fits and score.slope.kind == "smooth":
-            # Kinks around, not noise: shorter steps stay between them.
-            shorter = self.directions.score(claim, region, round_, SHORTER)
+        if score.fits and smooth:  # kinks around, not noise: shorter steps stay between them
+            shorter = self._score(claim, region, round_, SHORTER)
             if shorter.fits and shorter.resolved:
                 return Found(shorter.resolution)
-        if score.is_wrong and score.slope.kind == "smooth" and self.entries:
+        if score.is_wrong and smooth and self.entries:
             found = self._chase(claim, region, round_, score)
             if found.wrong:
                 return found
         return self._parts(claim, region, round_, score)
 
-    @staticmethod
-    def _is_resolved_but(claim: Claim, score: Score, dust: Region) -> bool:
-        """Tell whether all of a region is resolved but some of its leaves, and they are not all."""
-        apart = {span.leaf for span in dust}
-        rest = [leaf for leaf in score.resolution if leaf not in apart]
-        return bool(rest) and all(claim.resolves(leaf, score.resolution[leaf]) for leaf in rest)
-
     def _chase(self, claim: Claim, region: Region, round_: int, score: Score) -> Found:
         """Name wrong entries one after the other until the rest fits, or enough are known."""
         found = Found()
-        while score.is_wrong and score.slope.kind == "smooth":
-            try:
+        try:
+            while region and score.is_wrong and score.slope.kind == "smooth":
                 one = self._follow(claim, region, round_, score)
-            except BudgetSpent:
-                break
-            if not one.wrong:
-                break
-            found += one
-            claim = claim.without(found.decided_by_leaf())
-            region = tuple(
-                span
-                for span in region
-                if claim.is_open(span) and not self._is_known(found, span.leaf)
-            )
-            if not region or self.spent:
-                return found
-            try:
-                score = self.directions.score(claim, region, round_)
-            except BudgetSpent:
-                break
+                if not one.wrong:
+                    break
+                found += one
+                claim = claim.without(one.decided_in)
+                region = tuple(
+                    span
+                    for span in region
+                    if claim.is_open(span) and not self._is_known(found, span.leaf)
+                )
+                if region:
+                    score = self._score(claim, region, round_)
+        except BudgetSpent:
+            return found
         return found + self._region(claim, region, round_) if found.wrong else found
 
     def _parts(self, claim: Claim, region: Region, round_: int, score: Score) -> Found:
         """Judge the halves of a region that does not fit, or is not resolved."""
+        leaves = [span.leaf for span in region]
         halves = self._halves(claim, region)
         if halves is None:
-            (span,) = region
             if score.fits:
                 return Found(score.resolution)
             if math.isnan(score.z):
-                return self._unknown(region, f"no slope could be measured ({score.slope.kind})")
-            return self._unknown(region, f"off by {score.z:.2g} bars, {score.slope.kind} there")
+                return unknown(leaves, f"no slope could be measured ({score.slope.kind})")
+            return unknown(leaves, f"off by {score.z:.2g} bars, {score.slope.kind} there")
         found = Found()
         for half in halves:
             if all(self._is_known(found, span.leaf) for span in half):
                 break  # the leaves are wrong, and more need not be known
-            found += self._region(claim.without(found.decided_by_leaf()), half, round_)
-        if found.legal or not found.all_fits:
-            return found
-        if not score.is_wrong or score.slope.kind != "smooth":
-            return found
-        # Each part is within its bar, the whole is not: spread over entries, if it is so again.
-        if self.is_wrong_again(claim, region):
-            return found + Found(wrong_leaves=frozenset(span.leaf for span in region))
-        return found + self._unknown(region, "its parts fit, the whole does not")
+            found += self._region(claim.without(found.decided_in), half, round_)
+        if found.all_fits and not found.legal and score.is_wrong and score.slope.kind == "smooth":
+            return found + unknown(leaves, "its parts fit, the whole does not")
+        return found
 
     def _is_known(self, found: Found, leaf: int) -> bool:
         """Tell whether enough wrong entries of a leaf are known: all of a small one."""
         small = self.directions.function.leaves[leaf].size <= LISTED
-        return found.wrong_in(leaf) >= CONFIRMED and not small
-
-    def is_wrong_again(self, claim: Claim, region: Region) -> bool:
-        """Tell whether a region is wrong along further directions, at unrelated steps."""
-        for round_, factor in zip(CONFIRMING_ROUNDS, CONFIRMING_FACTORS, strict=True):
-            again = self.directions.score(claim, region, round_, factor, hurry=False)
-            if not (again.is_wrong and again.slope.kind == "smooth"):
-                return False
-        return True
+        return found.wrong_in[leaf] >= CONFIRMED and not small
 
     def _halves(self, claim: Claim, region: Region) -> tuple[Region, Region] | None:
         if len(region) > 1:
@@ -245,9 +301,7 @@ class Account:
         """
         off = score.got - score.slope.value
         bar = score.slope.bar
-        while not (len(region) == 1 and region[0].size == 1):
-            halves = self._halves(claim, region)
-            assert halves is not None
+        while halves := self._halves(claim, region):
             first = self.directions.score(claim, halves[0], round_, known=abs(off))
             if first.slope.kind != "smooth" or not first.slope.known:
                 return Found()
@@ -269,12 +323,11 @@ class Account:
         """
         got = float(claim.slopes[leaf][entry])
         tolerance = float(claim.tolerance[leaf][entry])
-        accepted = claim.accepted[leaf]
-        accepted = accepted if isinstance(accepted, float) else float(accepted[entry])
+        accepted = float(np.broadcast_to(claim.accepted[leaf], claim.slopes[leaf].shape)[entry])
         described = self.directions.function.leaves[leaf]
+        typical = claim.sizes[leaf] / described.scale / math.sqrt(described.size)
         slopes: list[Slope] = []
         done = ((leaf, entry),)
-        typical = claim.sizes[leaf] / described.scale / math.sqrt(claim.slopes[leaf].size)
 
         def is_clear(slope: Slope) -> bool:
             return slope.distance(got) - accepted >= WRONG * (slope.bar + tolerance)
@@ -289,19 +342,18 @@ class Account:
             if any(is_clear(one) and one.distance(got) <= bar for one in slopes):
                 continue  # it could not have seen what an earlier step saw
             if slope.distance(got) <= bar and math.isfinite(bar):
-                spread = bar
                 total = claim.total / described.scale or slope.rise
-                rho = resolution(spread, size, total) if total else 0.0
-                legal = (
-                    (LegalEntry(leaf, entry, got, (slope.low, slope.high)),)
-                    if slope.kind == "kink"
-                    else ()
-                )
+                rho = resolution(bar, size, total) if total else 0.0
+                at_kink = LegalEntry(leaf, entry, got, (slope.low, slope.high))
+                legal = (at_kink,) if slope.kind == "kink" else ()
                 return Found({leaf: rho}, {leaf: rho}, legal=legal, decided=done)
-        if sum(map(is_clear, slopes)) >= 2 and _consistent(slopes):
+        if sum(map(is_clear, slopes)) >= 2:
             best = min(slopes, key=lambda slope: slope.bar)
-            if (beside := self.surroundings.explain(leaf, entry, got, best)) is not None:
-                return beside
+            around = self.surroundings.explain(leaf, entry, got, best)
+            if isinstance(around, tuple):
+                return Found(legal=(LegalEntry(leaf, entry, got, around),), decided=done)
+            if around is not None:
+                return Found(unknown=((leaf, around),), decided=done)
             # Few long steps may leap over what f does between them; the shortest ones do not.
             close = self._close_by(leaf, entry, got, best)
             if hurry and not _all_near(close, best.value, got):
@@ -309,11 +361,8 @@ class Account:
             if not _all_near(close, got, best.value):
                 wrong = WrongEntry(leaf, entry, got, best.value, best.reach)
                 return Found(wrong=(wrong,), wrong_leaves=frozenset((leaf,)), decided=done)
-        if not math.isfinite(got) and all(s.kind == "kink" for s in slopes):
-            best = min(slopes, key=lambda slope: slope.bar)
-            legal = (LegalEntry(leaf, entry, got, (best.low, best.high)),)
-            return Found(legal=legal, decided=done)
-        return Found(unknown=((leaf, _doubt(described.index(entry), got, slopes)),), decided=done)
+        why = _doubt(described.index(entry), got, slopes)
+        return Found(unknown=((leaf, why),), decided=done)
 
     def _close_by(self, leaf: int, entry: int, got: float, slope: Slope) -> tuple[float, ...]:
         """Return two difference quotients at steps so short that they just tell two slopes apart.
@@ -337,19 +386,26 @@ class Account:
         once: along both, f rises no faster anywhere around than it says.
         """
         known = {(one.leaf, one.entry): one for one in legal if math.isfinite(one.got)}
-        kinks = [known[place] for place in sorted(known)]
-        pairs = list(itertools.pairwise(kinks))
+        pairs = list(itertools.pairwise(known[place] for place in sorted(known)))
         leaves = self.directions.function.leaves
-        for one, other in pairs[:: math.ceil(len(pairs) / PAIRS) or 1]:
+        for pair in pairs[:: math.ceil(len(pairs) / PAIRS) or 1]:
+            along, got, size = {}, 0.0, 0.0
+            for one in pair:
+                low, high = one.interval
+                weight = math.copysign(leaves[one.leaf].scale, one.got - (low + high) / 2)
+                along[Span(one.leaf, one.entry, one.entry + 1)] = np.array([weight])
+                got += weight * one.got
+                size += abs(weight) * max(abs(low), abs(high), abs(one.got))
+            first, second = pair
             try:
-                if self.spent or self.surroundings.allow((one, other)):
+                if self.spent or self.surroundings.allow(along, got, size):
                     continue
             except BudgetSpent:
-                return Found(unknown=((one.leaf, self.why),))
-            first, second = (list(leaves[kink.leaf].index(kink.entry)) for kink in (one, other))
-            beside = "" if one.leaf == other.leaf else leaves[other.leaf].name
-            why = f"{first} and {beside}{second} are legal at kinks one by one, but not together"
-            return Found(unknown=((one.leaf, why),))
+                return unknown([first.leaf], self.why)
+            places = [list(leaves[one.leaf].index(one.entry)) for one in pair]
+            beside = "" if first.leaf == second.leaf else leaves[second.leaf].name
+            why = f"{places[0]} and {beside}{places[1]} are legal at kinks one by one, but not"
+            return unknown([first.leaf], f"{why} together")
         return Found()
 
     def slope_of_entry(
@@ -371,22 +427,10 @@ class Account:
 
         return self.directions.measure(direction, step, None if wrong is None else enough)
 
-    @staticmethod
-    def _unknown(region: Region, why: str) -> Found:
-        return Found(unknown=tuple((span.leaf, why) for span in region))
-
 
 def _all_near(quotients: tuple[float, ...], one: float, other: float) -> bool:
     """Tell whether all are so near one of two slopes that the other one is out of the question."""
     return all(abs(quotient - one) <= abs(one - other) / 4 for quotient in quotients)
-
-
-def _consistent(slopes: Sequence[Slope]) -> bool:
-    """Tell whether measurements of one slope do not contradict each other."""
-    return all(
-        max(one.low - other.high, other.low - one.high, 0.0) <= 2 * (one.bar + other.bar)
-        for one, other in itertools.combinations(slopes, 2)
-    )
 
 
 def _doubt(index: tuple[int, ...], got: float, slopes: list[Slope]) -> str:

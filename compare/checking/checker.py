@@ -18,11 +18,10 @@ from ..low_precision.judging import ALL_RUNS
 from ..low_precision.standing import WRONG as STANDS_OUT
 from ..low_precision.yardstick import compare_accuracy
 from ..verdicts import Verdict
-from .account import CONFIRMING_ROUNDS, Account
+from .account import CONFIRMING_ROUNDS, Account, Found, LegalEntry, WrongEntry
 from .candidate import NO_GRADIENT, Candidate, accepted, read_candidate, rounding_bounds
 from .conclusion import Case, Judged, conclude
 from .disputes import Certificate, certify, compare
-from .found import Found, LegalEntry, WrongEntry
 from .function import Function, Span
 from .patterns import Witness
 from .reference import Reference, reference_of
@@ -146,7 +145,7 @@ class Checker:
         witnesses: dict[int, list[Witness]] = {}
         for leaf in [leaf for leaf in judged.found.wrong_leaves if leaf not in covered][:CONFIRMED]:
             size = self.function.leaves[leaf].size
-            if judged.claim is None or size == 1 or judged.found.wrong_in(leaf) == 1:
+            if judged.claim is None or size == 1 or judged.found.wrong_in[leaf] == 1:
                 continue
             whole = replace(judged.claim, open=(None,) * len(self.function.leaves))
             for round_ in CONFIRMING_ROUNDS:

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from ..verdicts import Suspect, Verdict
+from .account import Found, WrongEntry
 from .candidate import NO_GRADIENT, Candidate, Problem
 from .disputes import Certificate
-from .found import Found, WrongEntry
 from .function import Function
 from .patterns import (
     Witness,
@@ -179,14 +179,14 @@ def _leaf_check(case: Case, judged: Judged, position: int) -> LeafCheck:
     resolution = found.resolution.get(position, math.nan if leaf.size else 0.0)
     one_entry = found.entry_resolution.get(position, resolution * math.sqrt(max(leaf.size, 1)))
     unknown = position in found.unknown_leaves
-    wrong = position in found.wrong_leaves or found.wrong_in(position) > 0
+    wrong = position in found.wrong_leaves or found.wrong_in[position] > 0
     if problem is not None or wrong:
         verdict = Verdict.DIFFER
     elif unknown or case.function.blocked:
         verdict = Verdict.CANNOT_TELL
     elif not leaf.size or judged.resolves(position, resolution):
         verdict = Verdict.AGREE
-    elif math.isnan(resolution) and found.decided_in(position) >= leaf.size:
+    elif math.isnan(resolution) and len(found.decided_in.get(position, ())) >= leaf.size:
         verdict = Verdict.AGREE  # all of it is legal at kinks
     else:
         verdict = Verdict.CANNOT_TELL
@@ -199,7 +199,7 @@ def _leaf_check(case: Case, judged: Judged, position: int) -> LeafCheck:
             pattern = "detached (None)"
     else:
         pattern = _pattern(case, judged, position, number) if wrong else ""
-    listed = found.wrong_in(position)
+    listed = found.wrong_in[position]
     more = wrong and (
         number > listed if number else listed in (0, CONFIRMED) and listed < leaf.size
     )

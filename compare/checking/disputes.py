@@ -6,8 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .account import CONFIRMING_FACTORS, Account
-from .found import Found, WrongEntry
+from .account import CONFIRMING_FACTORS, Account, Found, WrongEntry
 from .function import Span
 from .score import Claim, norm
 from .thresholds import CONFIRMED, DIGITS, LISTED, MOST_LEGAL, WRONG
@@ -161,7 +160,7 @@ def _by_parts(
     ((leaf, gaps),) = disputed.items()
     found = Found()
     for entry in _worst(gaps, claim.tolerance[leaf])[:MOST_LEGAL]:
-        if found.wrong_in(leaf) >= CONFIRMED:
+        if found.wrong_in[leaf] >= CONFIRMED:
             break
         found += account.entry(claim, leaf, int(entry))
     rest = gaps.copy()
@@ -169,9 +168,7 @@ def _by_parts(
     if found.wrong or not rest.any():
         return found
     if found.legal:
-        return found + _settle(
-            account, claim.without(found.decided_by_leaf()), certificate, {leaf: rest}
-        )
+        return found + _settle(account, claim.without(found.decided_in), certificate, {leaf: rest})
     why = f"{np.count_nonzero(rest)} more entries differ from the reference where f has kinks"
     return found + Found(unknown=((leaf, why),))
 

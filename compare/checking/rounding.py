@@ -14,9 +14,9 @@ from gradparity.backends.rounding.instrument import find_instrument
 
 from ..low_precision.judging import SMALL, Judgement, LeafJudgement, judge
 from ..verdicts import Verdict
+from .account import Found, WrongEntry
 from .candidate import Candidate
 from .disputes import Certificate
-from .found import Found, WrongEntry
 from .function import Function, framework_of
 from .score import norm
 from .thresholds import LISTED

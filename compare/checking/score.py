@@ -164,16 +164,15 @@ class Directions:
         round_: int,
         factor: float = 1.0,
         signs: Sequence[np.ndarray] | None = None,
-        hurry: bool = True,
         known: float = 0.0,
     ) -> Score:
         """Score a claim along the random direction of a round, restricted to a region.
 
-        signs: that the weights get instead of random ones, and zeros; hurry: stop as soon as the
-        claim is known to fit, or, with `known` the distance that is to be explained, as soon as a
-        sixteenth of it would be seen
+        signs: that the weights get instead of random ones, and zeros; known: a distance that is to
+        be explained: the slope is measured until a sixteenth of it would be seen, and not only
+        until the claim is known to fit
         """
-        plain = signs is None and hurry and not known and factor == 1.0
+        plain = signs is None and not known and factor == 1.0
         if plain and self._last and self._last[0] is claim and self._last[1:3] == (region, round_):
             return self._last[3]  # who asked first passes on what it could not settle
         drawn = self.weights(round_)
@@ -223,7 +222,7 @@ class Directions:
             settled = slope if fits and slope.bar <= SETTLED * max(least, rounding) else None
             return fits and slope.bar <= goal * max(least, rounding)
 
-        slope = self.measure(direction, factor, enough if hurry or known else None)
+        slope = self.measure(direction, factor, enough)
         if settled is not None and slope.kind == "smooth" and slope.bar > settled.bar:
             slope = settled
         spread = slope.spread + rounding + accept

@@ -1,14 +1,11 @@
 """What f is like around the point: where kinks meet at it, its pieces show there."""
 
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from gradparity.backends.precision import EPSILON
 
-from .found import Found, LegalEntry
 from .function import Direction, Function, Span
 from .score import Directions
 from .slope import Slope
@@ -21,8 +18,10 @@ class Surroundings:
 
     directions: Directions
 
-    def explain(self, leaf: int, entry: int, got: float, slope: Slope) -> Found | None:
-        """Return what slopes at points around say for `got`, if f has kinks there.
+    def explain(
+        self, leaf: int, entry: int, got: float, slope: Slope
+    ) -> tuple[float, float] | str | None:
+        """Return slopes at points around that make `got` legal, or why nobody can tell.
 
         Where several kinks meet, f may be smooth along each entry and not in between, as the
         largest minus the smallest of equal numbers is; engines return a slope that f has next to
@@ -35,10 +34,7 @@ class Surroundings:
         size = max(map(abs, (slope.low, slope.high, got)))
         kinked = slope.kind == "kink"
         index = list(self.directions.function.leaves[leaf].index(entry))
-        hidden = Found(
-            unknown=((leaf, f"{index} kinks may meet there, which hide its slopes"),),
-            decided=((leaf, entry),),
-        )
+        hidden = f"{index} kinks may meet there, which hide its slopes"
         # A few of the kinks that would explain `got` are seen in each of the points around.
         seen = min(BEND * size, slope.distance(got) / 4) if kinked else BEND * size
 
@@ -73,29 +69,21 @@ class Surroundings:
             one = self._slope(along, neighbour, close, close / 64 * scale)
             low, high = min(low, one), max(high, one)
             if low <= got <= high:
-                legal = (LegalEntry(leaf, entry, got, (low, high)),)
-                return Found(legal=legal, decided=((leaf, entry),))
+                return low, high
         # Of pieces that meet there are more than were looked at.
         return hidden if max(low - got, got - high) <= high - low else None
 
-    def allow(self, kinks: Sequence[LegalEntry]) -> bool:
+    def allow(self, along: Direction, got: float, size: float) -> bool:
         """Tell whether f has a slope along some entries, or between two, that explains a claim.
 
         It is looked for at the point itself and at points around it, moved by these entries alone
         and by all of them.
+        size: of slopes along these entries
         """
         function, close = self.directions.function, CLOSE[-1][1]
         if not isinstance(function, Function):
             return True  # it has no surroundings
         step = close / 64
-        along = {}
-        got = size = 0.0
-        for one in kinks:
-            low, high = one.interval
-            weight = math.copysign(function.leaves[one.leaf].scale, one.got - (low + high) / 2)
-            along[Span(one.leaf, one.entry, one.entry + 1)] = np.array([weight])
-            got += weight * one.got
-            size += abs(weight) * max(abs(low), abs(high), abs(one.got))
         slack = BEND * size + GRAINS * EPSILON * abs(function.value) / step
         value = function.along(along)
         sides = [(value(side * close) - function.value) / (side * close) for side in (-1, 1)]

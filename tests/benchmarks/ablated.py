@@ -29,7 +29,7 @@ def _without_grants(was: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _nothing_found() -> Callable[..., Callable[..., Any]]:
-    from gradparity.compare.checking.found import Found
+    from gradparity.compare.checking.account import Found
 
     return always(Found())
 
@@ -41,21 +41,10 @@ RULES: dict[str, tuple[str, str, Callable[..., Any]]] = {
         "Account._small",
         lambda was: _nothing_found()(was),
     ),
-    "what is zero beside the rest is judged apart": (
-        f"{CHECKING}.account",
-        "Account._is_resolved_but",
-        always(False),
-    ),
     "a fault is followed to its entry": (
         f"{CHECKING}.account",
         "Account._chase",
         lambda was: _nothing_found()(was),
-    ),
-    "parts fit, the whole does not": (f"{CHECKING}.account", "Account.is_wrong_again", always(0)),
-    "measurements do not contradict each other": (
-        f"{CHECKING}.account",
-        "_consistent",
-        always(True),
     ),
     "kinks that meet": (f"{CHECKING}.surroundings", "Surroundings.explain", always(None)),
     "kinks are legal in pairs": (
