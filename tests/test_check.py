@@ -476,6 +476,14 @@ def test_a_net_of_79510_parameters_is_cleared_in_16_calls_and_a_fault_named_in_1
     assert check.evaluations <= 15 * math.log2(79_510)
 
 
+def test_an_engine_that_cannot_follow_f_costs_one_call_of_it():
+    pytest.importorskip("torch")
+    p = np.linspace(0.5, 2.0, 6)
+    check = check_gradient(lambda p: float((p**3).sum()), p, gradient=3 * p**2)
+    assert check.verdict is Verdict.AGREE, str(check)
+    assert check.evaluations <= 24
+
+
 def test_the_typical_size_of_a_large_leaf_is_that_of_its_entries_that_are_not_zero():
     leaf = np.zeros(100_000)
     leaf[::50] = np.geomspace(1e-3, 8.0, 2000)

@@ -297,22 +297,34 @@ class Function:
 
     def at(self, moved: Mapping[int, np.ndarray]) -> float:
         """Return f with some leaves replaced; NaN where it raises, which is noted in `edges`."""
+        value = self._moved(self._evaluate, moved)
+        return math.nan if value is None else self._number(value)
+
+    def outputs(self, moved: Mapping[int, np.ndarray]) -> PyTree | None:
+        """Return f as it is, with some leaves replaced; None where it raises."""
+
+        def run(leaves: list[Array]) -> PyTree:
+            self.count()
+            return self._whole_output(leaves, *self.args)
+
+        return self._moved(run, moved)
+
+    def _moved(self, run: Callable[[list[Array]], Any], moved: Mapping[int, np.ndarray]) -> Any:
         leaves = list(self._native)
         for position, leaf in moved.items():
             leaves[position] = self._moved_native(leaf)
         try:
             with np.errstate(all="ignore"):
-                value = self._evaluate(leaves)
+                return run(leaves)
         except (GradparityError, TimeoutError, MemoryError):
             raise
-        except Exception as error:  # the edge of a domain, or the user's own error: it is reported
-            self._note_edge(error)
-            return math.nan
-        return self._number(value)
-
-    def _note_edge(self, error: Exception) -> None:
-        text = f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
-        self.edges[text] = self.edges.get(text, 0) + 1
+        except Exception as error:
+            if not moved:
+                raise self._failure(error) from error
+            # The edge of a domain, or the user's own error: it is reported.
+            text = f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
+            self.edges[text] = self.edges.get(text, 0) + 1
+            return None
 
     def along(self, direction: Direction) -> Callable[[float], float]:
         """Return `shift -> f(point + shift * direction)`."""
@@ -343,23 +355,6 @@ class Function:
             return scale, OTHER_SCALE * scale
         # The edge of a domain may be as near as an entry is small, or f too flat to be seen there.
         return scale, OTHER_SCALE * 2 * own, OTHER_SCALE * scale
-
-    def outputs(self, moved: Mapping[int, np.ndarray]) -> PyTree | None:
-        """Return f as it is, with some leaves replaced; None where it raises."""
-        leaves = list(self._native)
-        for position, leaf in moved.items():
-            leaves[position] = self._moved_native(leaf)
-        self.count()
-        try:
-            with np.errstate(all="ignore"):
-                return self._whole_output(leaves, *self.args)
-        except (GradparityError, TimeoutError, MemoryError):
-            raise
-        except Exception as error:
-            if not moved:
-                raise self._failure(error) from error
-            self._note_edge(error)
-            return None
 
     @functools.cached_property
     def _whole_output(self) -> Callable[..., PyTree]:

@@ -37,8 +37,9 @@ def reference_of(function: Function, load: bool = False) -> Reference | None:
     load: whether engines may be imported that nobody has used yet
     """
     for backend in _engines(function, load):
-        slopes = gradient_by(function, backend)
-        if slopes is not None and all(np.isfinite(leaf).all() for leaf in slopes):
+        slopes = gradient_by(function, backend) or ()
+        # Zeros are what an engine says of a function that it cannot follow, such as float(...).
+        if any(leaf.any() for leaf in slopes) and all(np.isfinite(leaf).all() for leaf in slopes):
 
             def moved(
                 rounding: float, seed: int, backend: Backend = backend
