@@ -324,6 +324,19 @@ BY_ORDER = {
 }
 
 
+@pytest.mark.parametrize("factor", [0.0, 1.0, -1.0, 2.0])
+@pytest.mark.parametrize("seed", range(3))
+def test_values_of_a_smaller_dtype_hide_slopes_however_they_are_held(factor, seed):
+    rng = np.random.default_rng([seed, 5])
+    x, weights = rng.normal(size=4), rng.normal(size=4) / 300
+
+    def f(x):
+        return float(np.float16(np.sum(weights * np.tanh(x)) + 2.375))
+
+    check = check_gradient(f, x, gradient=factor * weights / np.cosh(x) ** 2)
+    assert check.verdict == "cannot tell", str(check)
+
+
 @pytest.mark.parametrize("name", BY_ORDER)
 def test_a_gradient_of_another_structure_is_judged_by_order_with_a_remark(name):
     check = check_gradient(of_two, NAMED, gradient=BY_ORDER[name])
