@@ -11,8 +11,8 @@ from gradparity.backends.errors import ImpureFunction, InvalidParameters, NonSca
 from gradparity.compare import Verdict, check_gradient
 from gradparity.compare.checking.candidate import rounding_bounds
 from gradparity.compare.checking.checker import GradientChecker
-from gradparity.compare.checking.disputes import certify
 from gradparity.compare.checking.function import FunctionFailed, typical_size
+from gradparity.compare.checking.reference import certify
 from gradparity.compare.scenarios.functions import SCENARIOS
 from gradparity.models.two_layer_net import TwoLayerNet
 

@@ -21,10 +21,9 @@ from ..verdicts import Verdict
 from .account import CONFIRMING_ROUNDS, Account, Found, LegalEntry, WrongEntry
 from .candidate import NO_GRADIENT, Candidate, accepted, read_candidate, rounding_bounds
 from .conclusion import Case, Judged, conclude
-from .disputes import Certificate, certify, compare
 from .function import Function, Span
 from .patterns import Witness
-from .reference import Reference, reference_of
+from .reference import Certificate, Reference, certify, compare, reference_of
 from .result import GradientCheck
 from .rounding import judge_measured, measure_for
 from .score import Claim, Directions, Score, norm

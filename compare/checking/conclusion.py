@@ -10,7 +10,6 @@ import numpy as np
 from ..verdicts import Suspect, Verdict
 from .account import Found, WrongEntry
 from .candidate import NO_GRADIENT, Candidate, Problem
-from .disputes import Certificate
 from .function import Function
 from .patterns import (
     Witness,
@@ -20,6 +19,7 @@ from .patterns import (
     is_rounded_to,
     stray_repairs,
 )
+from .reference import Certificate
 from .report import place, sentence
 from .result import GradientCheck, Kink, LeafCheck
 from .rounding import Measured

@@ -1,9 +1,10 @@
-"""The gradient of an engine in float64: believed only where slopes of f certify it."""
+"""The gradient of an engine: certified by slopes of f, a claim is compared with it by entries."""
 
+import math
 import sys
 import warnings
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -12,7 +13,10 @@ from gradparity.backends.precision import dtype_name
 from gradparity.backends.pytrees import is_array, private_numpy, tree_map
 from gradparity.backends.rounding import Lifted
 
-from .function import Function, float64_backend, native_args
+from .account import CONFIRMING_FACTORS, Account, Found, WrongEntry, unknown
+from .function import Function, Span, float64_backend, native_args
+from .score import Claim, norm
+from .thresholds import CONFIRMED, DIGITS, LISTED, MOST_LEGAL, WRONG
 
 # A value that an engine computes otherwise than f does is another function's.
 SAME_VALUE = 1e-9
@@ -101,3 +105,187 @@ def _engines(function: Function, load: bool) -> Iterator[Backend]:
                 yield float64_backend(name)
             except BackendUnavailable:
                 continue
+
+
+# Directions along the signs of what is disputed, apart from all others. In even rounds small
+# entries move as far as the others, otherwise nothing would be seen of them; in odd ones by their
+# own size, otherwise those near the edge of a domain would drown all others.
+DISPUTE_ROUNDS = ((30, 32), (31, 33))
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """A reference and how well slopes of f have confirmed each of its leaves.
+
+    spread: by leaf, how much of its slope along a direction of the leaf's scale may be wrong
+    """
+
+    claim: Claim
+    spread: Mapping[int, float]
+    resolution: Mapping[int, float]
+
+    def bar(self, leaf: int, scale: float) -> float:
+        """Return by how much a single entry may be off; weights are at least half the scale."""
+        return 2 * self.spread[leaf] / scale
+
+
+def certify(account: Account, claim: Claim) -> Certificate:
+    """Put a reference before the slopes of f, leaf by leaf; it convicts nobody by itself."""
+    found = replace(account, entries=False).of(claim.balanced)
+    sure = {
+        leaf: rho
+        for leaf, rho in found.resolution.items()
+        if rho <= DIGITS and leaf not in found.unknown_leaves | found.wrong_leaves
+    }
+    spread = {leaf: rho * claim.size(leaf) for leaf, rho in sure.items()}
+    return Certificate(claim, spread, sure)
+
+
+def compare(account: Account, claim: Claim, certificate: Certificate) -> Found:
+    """Judge the leaves of a claim that the certificate covers."""
+    known, known_of_one, disputed = {}, {}, {}
+    for leaf, spread in certificate.spread.items():
+        reference, mask = certificate.claim.slopes[leaf], claim.open[leaf]
+        scale = account.directions.function.leaves[leaf].scale
+        gaps = claim.slopes[leaf] - reference
+        gaps = gaps if mask is None else np.where(mask, gaps, 0.0)
+        granted = claim.tolerance[leaf] + claim.accepted[leaf]
+        beyond = np.abs(gaps) > granted
+        unseen = norm(gaps)
+        # What is within the certificate's own bar cannot be seen by slopes of f.
+        seen = unseen > claim.rtol * norm(reference) and not unseen * scale <= spread
+        if seen and beyond.any():
+            disputed[leaf] = np.where(beyond, gaps, 0.0)
+            unseen = norm(np.where(beyond, 0.0, gaps))
+        # What a fault of the leaf, and of a typical entry, must exceed to be seen.
+        rho, size = certificate.resolution[leaf], certificate.claim.size(leaf) / scale
+        known[leaf] = known_of_one[leaf] = math.inf if granted.any() else rho
+        if size:
+            known[leaf] = rho + max(norm(granted) / size, unseen / size, claim.rtol)
+            root = math.sqrt(reference.size)
+            known_of_one[leaf] = (root * certificate.bar(leaf, scale) + norm(granted)) / size
+    found = Found(known, known_of_one)
+    return found + Dispute(account, claim, certificate, disputed).settled() if disputed else found
+
+
+@dataclass(frozen=True)
+class Dispute:
+    """What a claim and a certified reference say otherwise, and what slopes of f make of it.
+
+    gaps: by leaf, by how much entries differ that are not within what is granted; else 0
+    """
+
+    account: Account
+    claim: Claim
+    certificate: Certificate
+    gaps: Mapping[int, np.ndarray]
+
+    def settled(self) -> Found:
+        """Measure slopes along the signs of what is disputed, in all leaves at once if they can."""
+        some = [
+            (leaf, int(k)) for leaf, gaps in self.gaps.items() for k in np.flatnonzero(gaps)[:2]
+        ]
+        if len(some) == 1:
+            found = self.account.entry(self.claim, *some[0])
+            if found.wrong or found.legal:
+                return found
+        directions = self.account.directions
+        region = tuple(Span(leaf, 0, gaps.size) for leaf, gaps in self.gaps.items())
+        signs = [np.sign(self.gaps.get(leaf, ())) for leaf in range(len(self.claim.slopes))]
+        wrong: set[int] = set()
+        for rounds in DISPUTE_ROUNDS:
+            wrong = set(self.gaps)
+            for round_, factor in zip(rounds, CONFIRMING_FACTORS, strict=True):
+                weights = directions.weights(round_)
+                shares = {
+                    leaf: float(np.abs(gaps) @ np.abs(weights[leaf]))
+                    for leaf, gaps in self.gaps.items()
+                }
+                total = sum(shares.values())
+                score = directions.score(self.claim, region, round_, factor, signs, known=total)
+                if score.slope.kind != "smooth" or not score.slope.known:
+                    return self._by_parts()
+                bar = score.slope.bar + score.rounding
+                if not score.slope.distance(score.got - total) <= bar:
+                    return self._without_reference()
+                wrong &= {leaf for leaf, share in shares.items() if share >= WRONG * bar}
+            if wrong:
+                break
+        found = self._convicted(wrong)
+        for leaf in [leaf for leaf in self.gaps if leaf not in wrong]:
+            alone = len(self.gaps) == 1
+            found += self._unseen(leaf) if alone else self._of((leaf,)).settled()
+        return found
+
+    def _of(self, leaves: Sequence[int]) -> "Dispute":
+        return replace(self, gaps={leaf: self.gaps[leaf] for leaf in leaves})
+
+    def _unseen(self, leaf: int) -> Found:
+        """Say that an error as large as the one that is disputed could not be seen."""
+        gaps = self.gaps[leaf]
+        scale = self.account.directions.function.leaves[leaf].scale
+        size = self.certificate.claim.size(leaf) / scale
+        rho = self.certificate.resolution[leaf] + (norm(gaps) / size if size else math.inf)
+        return Found({leaf: rho}, {leaf: rho * math.sqrt(gaps.size)})
+
+    def _by_parts(self) -> Found:
+        """Judge leaves apart, and the entries of a single leaf one by one: there are kinks."""
+        leaves, found = list(self.gaps), Found()
+        if len(leaves) > 1:
+            middle = len(leaves) // 2
+            return self._of(leaves[:middle]).settled() + self._of(leaves[middle:]).settled()
+        (leaf,) = leaves
+        for entry in self._worst(leaf, self.claim.tolerance[leaf])[:MOST_LEGAL]:
+            if found.wrong_in[leaf] >= CONFIRMED:
+                break
+            found += self.account.entry(self.claim, leaf, int(entry))
+        rest = self.gaps[leaf].copy()
+        rest[[entry for _, entry in found.decided]] = 0.0
+        if found.wrong or not rest.any():
+            return found
+        if found.legal:
+            claim = self.claim.without(found.decided_in)
+            return found + replace(self, claim=claim, gaps={leaf: rest}).settled()
+        number = np.count_nonzero(rest)
+        why = f"{number} more entries differ from the reference where f has kinks"
+        return found + unknown([leaf], why)
+
+    def _without_reference(self) -> Found:
+        """Judge the claim by slopes alone: the reference is not what f says here."""
+        masks: list[np.ndarray | None] = [
+            np.zeros(slopes.size, bool) for slopes in self.claim.slopes
+        ]
+        for leaf in self.gaps:
+            masks[leaf] = self.claim.open[leaf]
+        return self.account.of(replace(self.claim, open=tuple(masks)))
+
+    def _convicted(self, wrong: set[int]) -> Found:
+        """List the wrong entries of leaves that are known to be wrong; the worst is measured."""
+        found = Found(wrong_leaves=frozenset(wrong))
+        slopes, reference = self.claim.slopes, self.certificate.claim.slopes
+
+        def excess(leaf: int) -> float:
+            return norm(self.gaps[leaf]) / (norm(slopes[leaf]) or 1.0)
+
+        for number, leaf in enumerate(sorted(sorted(wrong), key=excess, reverse=True)):
+            bar = self.certificate.bar(leaf, self.account.directions.function.leaves[leaf].scale)
+            order = self._worst(leaf, self.claim.tolerance[leaf] + bar)
+            measured: set[int] = set()
+            if number == 0:
+                one = self.account.entry(self.claim, leaf, int(order[0]))
+                found += Found(wrong=one.wrong, legal=one.legal)
+                measured = {int(order[0])} if one.wrong or one.legal else set()
+            for entry in map(int, order[:LISTED]):
+                got, expected = float(slopes[leaf][entry]), float(reference[leaf][entry])
+                clear = WRONG * (bar + float(self.claim.tolerance[leaf][entry]))
+                if abs(got - expected) >= clear and entry not in measured:
+                    listed = WrongEntry(leaf, entry, got, expected, bar, measured=False)
+                    found += Found(wrong=(listed,))
+        return found
+
+    def _worst(self, leaf: int, unit: np.ndarray) -> np.ndarray:
+        """Return the entries that are disputed, by their distance over what is granted."""
+        entries = np.flatnonzero(self.gaps[leaf])
+        gaps = np.abs(self.gaps[leaf][entries])
+        with np.errstate(divide="ignore"):
+            return entries[np.lexsort((-gaps, -gaps / unit[entries]))]

@@ -16,8 +16,8 @@ from ..low_precision.judging import SMALL, Judgement, LeafJudgement, judge
 from ..verdicts import Verdict
 from .account import Found, WrongEntry
 from .candidate import Candidate
-from .disputes import Certificate
 from .function import Function, framework_of
+from .reference import Certificate
 from .score import norm
 from .thresholds import LISTED
 

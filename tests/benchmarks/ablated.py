@@ -71,12 +71,12 @@ RULES: dict[str, tuple[str, str, Callable[..., Any]]] = {
     "a gradient that is rounding itself": (f"{CHECKING}.checker", "Checker._dust", always(0.0)),
     "witnesses of a pattern": (f"{CHECKING}.checker", "Checker._witnesses", always({})),
     "small entries by their own size, in disputes": (
-        f"{CHECKING}.disputes",
+        f"{CHECKING}.reference",
         "DISPUTE_ROUNDS",
         lambda was: was[:1],
     ),
     "small entries as far as others, in disputes": (
-        f"{CHECKING}.disputes",
+        f"{CHECKING}.reference",
         "DISPUTE_ROUNDS",
         lambda was: was[1:],
     ),
