@@ -461,7 +461,7 @@ def test_the_result_is_json_even_with_nan():
     assert content["suspects"][0]["got"] == "nan"
 
 
-def test_a_net_of_79510_parameters_is_cleared_in_16_calls_and_a_fault_named_in_15_log2():
+def test_a_net_of_79510_parameters_is_cleared_in_16_calls_and_a_fault_named_in_60_more():
     rng = np.random.default_rng(0)
     net = TwoLayerNet(784, 100, 10)
     params, x, t = net.init(0), rng.random((100, 784)), rng.integers(0, 10, 100)
@@ -473,7 +473,7 @@ def test_a_net_of_79510_parameters_is_cleared_in_16_calls_and_a_fault_named_in_1
     gradient["W1"][345, 67] += 1e-4 * np.sqrt(np.mean(gradient["W1"] ** 2))
     check = check_gradient(net.loss, params, x, t, gradient=gradient)
     assert named(check) == {("W1", (345, 67))}
-    assert check.evaluations <= 15 * math.log2(79_510)
+    assert check.evaluations <= cleared.evaluations + 60
 
 
 def test_an_engine_that_cannot_follow_f_costs_one_call_of_it():
