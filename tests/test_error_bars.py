@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gradparity.backends.error_bars import derivative_along, derivative_at_zero
-from gradparity.backends.error_bars.noise import difference_table_noise
+from gradparity.backends.error_bars.samples import difference_table_noise
 from gradparity.backends.errors import (
     InvalidParameters,
     InvalidSetting,

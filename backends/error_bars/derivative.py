@@ -11,11 +11,10 @@ import numpy as np
 
 from ..errors import InvalidSetting
 from ..pytrees import PyTree
-from .conclusion import conclude, undefined
-from .estimate import Estimate, along_the_sum
+from .estimate import Estimate, along_the_sum, conclude, undefined
 from .exploration import explore
+from .extrapolation import Reading
 from .line import Line
-from .one_sided import Reading
 from .samples import Samples
 
 NO_CHANGE = Estimate(0.0, 0.0, 1, "smooth", (0.0, 0.0), (0.0, 0.0), 0.0)
@@ -34,9 +33,9 @@ def derivative_along(f: Callable[..., Any], x: PyTree, tangent: PyTree, *args: A
     where leaves differ by so many orders of magnitude that they cannot share a step
     raises: InvalidParameters and ShapeMismatch naming the leaf, NonScalarLoss; what f raises at x
 
-    Differences at many steps are extrapolated to 0 (see `extrapolation`) in the light of the noise
-    (see `noise`), from each side and from both (see `one_sided`); where they contradict each other
-    or their bar is long, more steps are tried (see `exploration`).
+    Differences at many steps are extrapolated to 0 in the light of the noise, from each side and
+    from both (see `extrapolation`); where they contradict each other or their bar is long, more
+    steps are tried (see `exploration`).
 
     >>> estimate = gp.derivative_along(lambda x: (x**3).sum(), np.ones(2), np.asarray([1.0, 0.0]))
     >>> abs(estimate.value - 3) <= estimate.error < 1e-9
@@ -73,24 +72,18 @@ def derivative_at_zero(
     in itself
     raises: what phi raises at 0
     """
-    samples, unit = _samples(phi, scale, resolution)
-
-    def answers(reading: Reading) -> bool:
-        return enough is not None and enough(conclude(samples, reading).in_units(1 / unit))
-
-    with _quiet():
-        if not math.isfinite(samples.start()):
-            return undefined(samples)
-        return conclude(samples, explore(samples, answers)).in_units(1 / unit)
-
-
-def _samples(
-    phi: Callable[[float], float], scale: float, resolution: float
-) -> tuple[Samples, float]:
     if not 0 < scale < math.inf:
         raise InvalidSetting(f"got scale {scale!r}, expected a positive, finite number")
     unit = 2.0 ** round(math.log2(scale))  # a power of two, which rounds nothing
-    return Samples(lambda t: phi(unit * t), resolution / unit), unit
+    with _quiet():
+        samples = Samples(lambda t: phi(unit * t), resolution / unit)
+
+        def answers(reading: Reading) -> bool:
+            return enough is not None and enough(conclude(samples, reading).in_units(1 / unit))
+
+        if not math.isfinite(samples.origin):
+            return undefined(samples)
+        return conclude(samples, explore(samples, answers)).in_units(1 / unit)
 
 
 @contextmanager

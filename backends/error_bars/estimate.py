@@ -1,11 +1,34 @@
-"""A derivative with an error bar."""
+"""A derivative with an error bar, concluded from samples of a function."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+import numpy as np
+
+from ..precision import EPSILON
+from .exploration import POOR, RESOLVED
+from .extrapolation import STANDARD_DEVIATIONS, Reading, read
+from .samples import NEIGHBOURS, PLATEAU, Samples, difference_table_noise
+
 Smoothness = Literal["smooth", "kink", "jump", "not finite"]
+
+# Stairs that are wider than this part of the scale may be meant as such, with a slope of 0; others
+# come from a function that computes with few digits.
+STAIRS = 2.0**-20
+# Ripples this much smaller than the function's own change may be noise to the one who calls.
+RIPPLE = 2.0**-9
+# Less change than this many times the noise at every look is no more than noise.
+DROWNED = 16.0
+# Within this part of the scale a trend shows, if its bar is no longer than this part of it.
+PLAIN = 0.2
+TREND = 0.05
+# Slopes at three looks, 12 octaves apart, change by r and then by r**2 when they converge like a
+# power of the step: 0.87 for a power of 1/60, 1 for a logarithm, which does not converge.
+SLOWEST = 0.85
+# A jump changes them by 2**12, the steepest infinite slope that is told from it by 2**11.
+JUMP = 2.0**11
 
 
 @dataclass(frozen=True)
@@ -69,3 +92,143 @@ def along_the_sum(parts: Sequence[Estimate]) -> Estimate:
         both("one_sided_error") if additive else (math.inf, math.inf),
         max(part.noise for part in parts),
     )
+
+
+def undefined(samples: Samples) -> Estimate:
+    """Return the estimate for a function that is not finite at 0."""
+    nothing, unknown = (math.nan, math.nan), (math.inf, math.inf)
+    return Estimate(math.nan, math.inf, samples.evaluations, "not finite", nothing, unknown)
+
+
+def conclude(samples: Samples, reading: Reading) -> Estimate:
+    """Return the estimate in the units of the samples."""
+    left, right = (_settle(samples, reading, sign) for sign in (-1, 1))
+    value, error, smoothness = _conclude(samples, reading, left, right)
+    one_sided, bars = (left.value, right.value), (left.error, right.error)
+    if smoothness == "smooth" and "absent" not in (left.kind, right.kind):
+        one_sided, bars = (value, value), (error, error)
+    noises = (look.noise for look in samples.looks)
+    noise = next((one for one in noises if not math.isnan(one)), math.nan)
+    return Estimate(value, error, samples.evaluations, smoothness, one_sided, bars, noise)
+
+
+@dataclass(frozen=True)
+class _Side:
+    """The derivative on one side: infinite for an infinite slope or a jump, NaN off the domain.
+
+    settled: it was found from the slopes at three looks, not from a window of steps
+    """
+
+    value: float
+    error: float
+    kind: Literal["finite", "infinite", "jump", "absent"] = "finite"
+    settled: bool = False
+
+
+def _settle(samples: Samples, reading: Reading, sign: int) -> _Side:
+    """Return the one-sided derivative, from the slopes at three looks where a limit is doubtful.
+
+    Three values of a geometric sequence give its limit (A. C. Aitken, "On Bernoulli's numerical
+    solution of algebraic equations", Proc. Roy. Soc. Edinburgh 46, 1926).
+    """
+    limit = reading.right if sign > 0 else reading.left
+    if limit is None:
+        return _Side(math.nan, math.inf, "absent")
+    known = reading.error <= POOR * abs(reading.value) and not reading.kink
+    side = _Side(limit.value, limit.error)
+    if known or limit.error <= POOR * abs(limit.value):
+        return side
+    slopes = _slopes(samples, sign)
+    if len(slopes) < 3:
+        return side
+    finest, middle, coarse = slopes[:3]
+    last, former = finest - middle, middle - coarse
+    gain = last / former if former else 0.0
+    if gain > SLOWEST and abs(finest) > abs(middle) > abs(coarse):
+        infinite = math.copysign(math.inf, last)
+        return _Side(infinite, math.inf, "jump" if gain > JUMP else "infinite")
+    if abs(gain) > SLOWEST:
+        return side
+    correction = last * gain / (1 - gain)
+    return _Side(finest + correction, abs(last) + 2 * abs(correction), settled=True)
+
+
+def _slopes(samples: Samples, sign: int) -> list[float]:
+    """Return the slopes at the looks, finest first; none if they are no more than noise."""
+    values, steps = samples.side(sign), samples.steps()
+    found: list[float] = []
+    for look in samples.looks:
+        start = int(np.searchsorted(steps, look.step))
+        near = slice(start, start + len(NEIGHBOURS))
+        if near.stop > len(values):
+            continue
+        # phi(0) is left out of the noise: it may lie on the other side of a jump.
+        noise = difference_table_noise(steps[near], values[near])
+        rises = values[near] - samples.origin
+        growth = np.diff(np.abs(rises))
+        steady = (np.all(growth >= 0) or np.all(growth <= 0)) and len(set(np.sign(rises))) == 1
+        if not steady or abs(rises[0]) <= STANDARD_DEVIATIONS * noise:
+            return []
+        found.append(sign * float(rises[0]) / look.step)
+    return found
+
+
+def _conclude(
+    samples: Samples, reading: Reading, left: _Side, right: _Side
+) -> tuple[float, float, Smoothness]:
+    sides = [side for side in (left, right) if side.kind != "absent"]
+    kinds = {side.kind for side in sides}
+    if not sides:
+        return math.nan, math.inf, "not finite"
+    if "jump" in kinds:
+        finite = [side.value for side in sides if side.kind == "finite"]
+        return finite[0] if finite else math.nan, math.inf, "jump"
+    if "infinite" in kinds:
+        values = {side.value for side in sides}
+        return values.pop() if len(values) == 1 else math.nan, math.inf, "not finite"
+    if len(sides) == 1:
+        return sides[0].value, sides[0].error, "smooth"
+    if not (left.settled or right.settled):
+        error = max(_with_ripples(samples, reading), _hidden(samples, reading.value))
+        return reading.value, error, "kink" if reading.kink else "smooth"
+    gap = abs(right.value - left.value)
+    error = gap / 2 + max(left.error, right.error)
+    kink = gap > left.error + right.error
+    return left.value / 2 + right.value / 2, error, "kink" if kink else "smooth"
+
+
+def _with_ripples(samples: Samples, reading: Reading) -> float:
+    """Return a bar that covers the slope of the trend under fine ripples, too.
+
+    Whether they are noise or meant is for the caller to know: "cannot tell" is the right answer.
+    An oscillation too fast for the finest look drowns the trend; its slope is unknown.
+    """
+    noises = [look.noise for look in samples.looks]
+    finest = next((noise for noise in noises if not math.isnan(noise)), 0.0)
+    rise = samples.rise(PLAIN)
+    if samples.is_noisy(finest) and rise < DROWNED * finest:
+        return math.inf
+    for look in samples.looks[:0:-1]:
+        ripple = samples.is_noisy(look.noise) and look.noise > RESOLVED * finest
+        if ripple and look.noise < RIPPLE * rise:
+            trend = read(samples, PLAIN, beyond=look.step)
+            if trend.error < TREND * abs(trend.value):
+                return abs(trend.value - reading.value) + max(trend.error, reading.error)
+    return reading.error
+
+
+def _hidden(samples: Samples, value: float) -> float:
+    """Return how much of a slope may be hidden by a plateau, or be only the slope of stairs."""
+    if not samples.on_plateaus():
+        return 0.0
+    left, right = (samples.plateau(sign) for sign in (-1, 1))
+    if min(left, right) >= PLATEAU:
+        return EPSILON  # a saturated function has a slope that rounds to nothing
+    if max(left, right) >= PLATEAU:
+        return 0.0
+    for sign, flat in ((1, right), (-1, left)):
+        beyond = samples.steps()[samples.steps() > flat]
+        if flat and len(beyond) and samples.jump_after(sign, flat, float(beyond[0])) > STAIRS:
+            # Stairs: they are flat where f rounds, and rise where it does not.
+            return max(abs(value), samples.steepest())
+    return abs(value) if min(left, right) > STAIRS else 0.0

@@ -1,10 +1,13 @@
-"""Extrapolate a sequence to step size zero, with an error bar that holds."""
+"""Extrapolate difference quotients to step size zero, with an error bar that holds."""
 
 import functools
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+
+from .samples import Samples
 
 # Richardson's gain is exhausted here: seven steps remove every error up to the 13th power.
 WIDEST_WINDOW = 7
@@ -12,171 +15,146 @@ WIDEST_WINDOW = 7
 STANDARD_DEVIATIONS = 5.0
 # A sequence that gains less than this factor from one step to the next is not trusted further.
 SLOWEST_CONVERGENCE = 0.9
-
-
-@dataclass(frozen=True)
-class Windows:
-    """What each run of neighbouring steps says about the limit; all fields have shape (w,).
-
-    limit: the sequence extrapolated to step size 0
-    truncation: by how much the limit moves when the window loses one of its ends
-    noise: at most the standard deviation of the limit, due to that of the sequence
-    misfit: by how much more than noise the window's polynomial misses the sequence at finer steps
-    finest, coarsest: indices of the ends of the window
-    """
-
-    limit: np.ndarray
-    truncation: np.ndarray
-    noise: np.ndarray
-    misfit: np.ndarray
-    finest: np.ndarray
-    coarsest: np.ndarray
+# A step that shortens the bar by less does not belong to the window, however little it harms.
+SHORTER = 1.05
 
 
 @dataclass(frozen=True)
 class Limit:
-    """A limit with its error bar, the noise's share of the bar, and the steps it came from.
-
-    detached: the values at these steps do not tend to the value at 0
-    """
+    """A limit with its error bar, the noise's share of the bar, and the steps it came from."""
 
     value: float
     error: float
     noise: float
     finest: float
     coarsest: float
-    detached: bool = False
 
 
-def extrapolate(
-    sequence: np.ndarray, deviations: np.ndarray, steps: np.ndarray, power: int
-) -> Windows:
+@dataclass(frozen=True)
+class Reading:
+    """What samples say about the derivative at 0.
+
+    value, error: the derivative and a bar that covers the one-sided derivatives, too
+    driver: the limit whose bar decides the error; None if there is none
+    left, right: the one-sided derivatives; None where phi is not finite on that side
+    kink: the one-sided derivatives differ by more than their bars
+    """
+
+    value: float
+    error: float
+    driver: Limit | None
+    left: Limit | None
+    right: Limit | None
+    kink: bool = False
+
+
+def read(
+    samples: Samples, reach: float, *, beyond: float = 0.0, until: float = math.inf
+) -> Reading:
+    """Differentiate at 0 as well as the samples allow.
+
+    reach: see `_best`; beyond, until: leave out samples at smaller and larger steps
+    """
+    first, last = np.searchsorted(samples.steps(), (beyond, until))
+    steps = samples.steps()[first:last]
+    sides = {sign: samples.side(sign)[first:last] for sign in (-1, 1)}
+    noise = {sign: samples.deviations(sign)[first:last] for sign in (-1, 1)}
+    central: Limit | None = None
+    covering: tuple[_Windows, ...] = ()
+    count = min(map(len, sides.values()))
+    if count > 1:
+        near, (left, right) = steps[:count], (sides[sign][:count] for sign in (-1, 1))
+        # The even part of a smooth function is a polynomial in t**2 times t**2. What it has of t
+        # itself is half the difference of the slopes on both sides: a kink, seen or hidden.
+        bends = ((right - samples.origin) + (left - samples.origin)) / (2 * near**2)
+        scatter = np.hypot(noise[-1][:count], noise[1][:count]) / (2 * near)
+        windows = _extrapolate((right - left) / (2 * near), scatter, near, 2, bends)
+        central, covering = _best(windows, (), reach), (windows,)
+
+    def one_sided(sign: int) -> Limit | None:
+        if len(sides[sign]) < 2:
+            return None
+        near = steps[: len(sides[sign])]
+        quotients = sign * (sides[sign] - samples.origin) / near
+        scatter = np.hypot(noise[sign], noise[sign][0])  # phi(0) is as noisy as the first
+        return _best(_extrapolate(quotients, scatter / near, near, 1), covering, reach)
+
+    below, above = one_sided(-1), one_sided(1)
+    if below is None or above is None:
+        side = below or above
+        if side is None:
+            return Reading(math.nan, math.inf, None, None, None)
+        return Reading(side.value, side.error, side, below, above)
+    gap = abs(above.value - below.value)
+    driver = max(below, above, key=lambda side: side.error)
+    middle, error = below.value / 2 + above.value / 2, gap / 2 + driver.error
+    if gap > below.error + above.error:
+        return Reading(middle, error, driver, below, above, kink=True)
+    candidates = [(error, middle, driver)]
+    # The derivative of one side is that of both, give or take by how much they differ.
+    candidates += [(side.error + gap, side.value, driver) for side in (below, above)]
+    if central is not None:
+        candidates.insert(0, (central.error, central.value, central))
+    error, value, driver = min(candidates, key=lambda one: one[0])
+    return Reading(value, error, driver, below, above)
+
+
+class _Windows(NamedTuple):
+    """What each run of neighbouring steps says about the limit; all fields have shape (w,)."""
+
+    limit: np.ndarray
+    error: np.ndarray
+    noise: np.ndarray
+    finest: np.ndarray
+    coarsest: np.ndarray
+
+
+def _extrapolate(
+    sequence: np.ndarray,
+    deviations: np.ndarray,
+    steps: np.ndarray,
+    power: int,
+    bends: np.ndarray | None = None,
+) -> _Windows:
     """Extrapolate a sequence that is a polynomial in step**power to step 0.
 
     sequence, deviations, steps: shape (n,), float64, steps ascending and positive; `deviations`
     are the standard deviations of the noise in the sequence
     power: 1 for one-sided differences, 2 for symmetric ones (L. F. Richardson, "The deferred
     approach to the limit", Phil. Trans. Roy. Soc. A 226, 1927)
+    bends: another sequence, whose pole at step 0 is to be doubted
 
-    The tableau is Neville's; the truncation error is estimated as by C. J. F. Ridders, "Accurate
-    computation of F'(x) and F'(x)F''(x)", Adv. Eng. Softw. 4, 1982: the larger of the changes from
-    the two next lower orders. It is the error of those, and thus too large where things converge.
+    The truncation error is estimated as by C. J. F. Ridders, "Accurate computation of F'(x) and
+    F'(x)F''(x)", Adv. Eng. Softw. 4, 1982: the larger of the changes from the two next lower
+    orders. It is the error of those, and thus too large where things converge.
     """
-    tableau = _tableau(steps.tobytes(), power)
-    change = np.array([])
-    # The polynomials of all windows, a column each, at step 0 and at every step.
-    polynomials = np.tile(sequence, (len(steps) + 1, 1))
-    found = []
-    for width in tableau.widths:
-        limit = polynomials[0]
-        polynomials = (
-            width.from_far * polynomials[:, :-1] - width.from_near * polynomials[:, 1:]
-        ) / width.gap
-        longer = polynomials[0]
-        shorter = change
-        change = np.maximum(np.abs(longer - limit[:-1]), np.abs(longer - limit[1:]))
-        # Compare with the same window less one step, or at first with the next coarser one.
-        before = np.maximum(shorter[:-1], shorter[1:]) if len(shorter) else change[width.coarser]
-        noise = width.weights @ deviations  # squares of small deviations would underflow
-        # Where one more step gains a factor r, all further ones add 1 / (1 - r) times its change.
-        slow = change > STANDARD_DEVIATIONS * noise
-        gain = np.where(slow, np.minimum(change / before, SLOWEST_CONVERGENCE), 0.0)
-        misses = np.abs(polynomials[1:].T - sequence) - STANDARD_DEVIATIONS * deviations
-        misfit = np.where(width.finer, misses, 0.0).max(axis=1)
-        found.append((longer, change / (1 - gain), noise, misfit))
-    limits, truncations, noises, misfits = (
-        np.concatenate(field) for field in zip(*found, strict=True)
+    table = _tableau(steps.tobytes(), power)
+    polynomials = table.polynomials @ sequence
+    limits = polynomials[:, 0]
+    noise = np.abs(table.polynomials[:, 0]) @ deviations  # squares of small ones would underflow
+    lower = table.lower
+    change = np.abs(limits - limits[lower]).max(axis=0)
+    before = change[lower].max(axis=0)
+    # Where one more step gains a factor r, all further ones add 1 / (1 - r) times its change.
+    slow = change > STANDARD_DEVIATIONS * noise
+    gain = np.where(slow, np.minimum(change / before, SLOWEST_CONVERGENCE), 0.0)
+    error = change / (1 - gain) + STANDARD_DEVIATIONS * noise
+    if bends is not None:
+        error += np.abs(table.poles @ bends)
+    # No window's polynomial may miss the sequence at finer steps by more than noise.
+    misses = np.abs(polynomials[:, 1:] - sequence) - STANDARD_DEVIATIONS * deviations
+    error = np.maximum(error, np.where(table.finer, misses, 0.0).max(axis=1))
+    error[~np.isfinite(error) | ~np.isfinite(limits)] = np.inf
+    wide = slice(len(steps), None)
+    return _Windows(
+        limits[wide], error[wide], noise[wide], steps[table.first[wide]], steps[table.last[wide]]
     )
-    return Windows(limits, truncations, noises, misfits, tableau.finest, tableau.coarsest)
 
 
-def pole(sequence: np.ndarray, steps: np.ndarray, power: int) -> np.ndarray:
-    """Return the coefficient of 1/step in a sequence, as each window of `extrapolate` has it.
-
-    It is 0 where the sequence has a finite limit.
-    """
-    divided, residues = sequence, []
-    for width in _tableau(steps.tobytes(), power).widths:
-        # Divided differences of full width see only what is not a polynomial: the pole.
-        divided = (divided[1:] - divided[:-1]) / width.gap
-        residues.append(divided / width.pole * steps[-1])
-    return np.concatenate(residues)
-
-
-class Width(NamedTuple):
-    """What windows of one width have in common, whatever the sequence; a column for each.
-
-    from_near, from_far: how far step 0 and every step are from the ends of the window
-    gap: the distance of these; weights: how large a part each step has in the limit
-    pole: divided differences of 1/step; coarser: the next window; finer: steps finer than it
-    """
-
-    from_near: np.ndarray
-    from_far: np.ndarray
-    gap: np.ndarray
-    weights: np.ndarray
-    pole: np.ndarray
-    coarser: np.ndarray
-    finer: np.ndarray
-
-
-class Tableau(NamedTuple):
-    """The windows of all widths, narrow ones first, and the indices of their ends."""
-
-    widths: tuple[Width, ...]
-    finest: np.ndarray
-    coarsest: np.ndarray
-
-
-@functools.lru_cache(maxsize=256)
-def _tableau(steps: bytes, power: int) -> Tableau:
-    # Most functions are sampled at the same steps, in units of their scale.
-    own = np.frombuffer(steps)
-    ratio = own / own[-1]  # squares of the smallest steps would underflow
-    nodes = ratio**power
-    places = np.concatenate([[0.0], nodes])[:, None]
-    weights, pole = np.eye(len(nodes)), 1 / ratio
-    widths, ends = [], []
-    for width in range(1, min(len(nodes), WIDEST_WINDOW)):
-        near, far = nodes[:-width], nodes[width:]
-        gap = far - near
-        weights = (far[:, None] * weights[:-1] - near[:, None] * weights[1:]) / gap[:, None]
-        pole = np.diff(pole) / gap
-        starts = np.arange(len(gap))
-        finer = np.tri(len(gap), len(nodes), -1, dtype=bool)
-        widths.append(
-            Width(
-                near - places, far - places, gap, np.abs(weights), pole, np.roll(starts, -1), finer
-            )
-        )
-        ends.append((starts, starts + width))
-    finest, coarsest = (np.concatenate(end) for end in zip(*ends, strict=True))
-    return Tableau(tuple(widths), finest, coarsest)
-
-
-@dataclass(frozen=True)
-class Bars:
-    """Where each window puts the limit, give or take its bar, and its finest step."""
-
-    limit: np.ndarray
-    error: np.ndarray
-    finest: np.ndarray
-
-
-def bars(windows: Windows, steps: np.ndarray, doubt: np.ndarray | float = 0.0) -> Bars:
-    """Return the windows' error bars: truncation, noise, and what else there is to doubt."""
-    error = windows.truncation + STANDARD_DEVIATIONS * windows.noise + doubt
-    error = np.maximum(error, windows.misfit)
-    error[~np.isfinite(error) | ~np.isfinite(windows.limit)] = np.inf
-    return Bars(windows.limit, error, steps[windows.finest])
-
-
-def best_limit(
-    windows: Windows, own: Bars, others: tuple[Bars, ...], steps: np.ndarray, reach: float
-) -> Limit:
+def _best(own: _Windows, others: tuple[_Windows, ...], reach: float) -> Limit:
     """Choose the window with the shortest bar that all finer windows leave standing.
 
-    own: the bars of the windows; others: what else must not contradict them
+    others: what else must not contradict them
     reach: the finest step of the window may not lie beyond it. Very far away every bounded
     function has slopes near 0, and no finer window can tell when noise drowns it
 
@@ -187,17 +165,68 @@ def best_limit(
     error = own.error
     for other in (own, *others):
         contradiction = np.abs(own.limit[:, None] - other.limit) - other.error
-        finer = other.finest < own.finest[:, None]
-        contradiction[~finer | np.isnan(contradiction)] = 0.0
-        error = np.maximum(error, contradiction.max(axis=1, initial=0.0))
+        counts = (other.finest < own.finest[:, None]) & ~np.isnan(contradiction)
+        error = np.maximum(error, np.where(counts, contradiction, 0.0).max(axis=1))
     error = np.where(own.finest > reach, np.inf, error)
-    # A step that adds nothing does not belong to the window, however little it harms.
-    close = error <= 1.05 * error.min()
-    best = int(np.argmin(np.where(close, windows.coarsest, np.inf)))
+    close = error <= SHORTER * error.min()
+    best = int(np.argmin(np.where(close, own.coarsest, np.inf)))
     return Limit(
-        float(windows.limit[best]),
+        float(own.limit[best]),
         float(error[best]),
-        float(STANDARD_DEVIATIONS * windows.noise[best]),
-        float(steps[windows.finest[best]]),
-        float(steps[windows.coarsest[best]]),
+        float(STANDARD_DEVIATIONS * own.noise[best]),
+        float(own.finest[best]),
+        float(own.coarsest[best]),
     )
+
+
+class _Tableau(NamedTuple):
+    """The windows of n steps, single steps first, then wider and wider ones; w in all.
+
+    polynomials: shape (w, n + 1, n), the weights that the values have in each window's polynomial,
+    at step 0 and at every step; poles: (w, n), those that they have in the coefficient of 1/step
+    lower: (2, w), the windows that lack one end; first, last: (w,), the steps at the ends
+    finer: (w, n), which steps are finer than the window
+    """
+
+    polynomials: np.ndarray
+    poles: np.ndarray
+    lower: np.ndarray
+    first: np.ndarray
+    last: np.ndarray
+    finer: np.ndarray
+
+
+@functools.lru_cache(maxsize=64)
+def _tableau(steps: bytes, power: int) -> _Tableau:
+    # Most functions are sampled at the same steps, in units of their scale.
+    own = np.frombuffer(steps)
+    ratio = own / own[-1]  # squares of the smallest steps would underflow
+    nodes = ratio**power
+    count = len(nodes)
+    places = np.concatenate([[0.0], nodes])[:, None]
+    # Neville's recursion for the polynomials; divided differences of full width see only what is
+    # not a polynomial, the pole, and those of 1/step itself are its measure.
+    polynomials = np.repeat(np.eye(count)[:, None], count + 1, axis=1)
+    divided, measure = np.eye(count), 1 / ratio
+    every = np.arange(count)
+    beside = np.where(every + 1 < count, every + 1, every - 1)
+    found = [(polynomials, np.zeros((count, count)), np.stack([beside, beside]), every, every)]
+    start = 0
+    for width in range(1, min(count, WIDEST_WINDOW)):
+        gap = (nodes[width:] - nodes[:-width])[:, None]
+        near, far = nodes[:-width, None, None], nodes[width:, None, None]
+        polynomials = ((far - places) * polynomials[:-1] - (near - places) * polynomials[1:]) / gap[
+            :, None
+        ]
+        divided = np.diff(divided, axis=0) / gap
+        measure = np.diff(measure) / gap[:, 0]
+        own_first = every[: len(gap)]
+        lower = np.stack([start + own_first, start + own_first + 1])
+        found.append((polynomials, divided / measure[:, None], lower, own_first, own_first + width))
+        start += len(gap) + 1
+    polynomials, poles, firsts, lasts = (
+        np.concatenate([field[k] for field in found]) for k in (0, 1, 3, 4)
+    )
+    lowers = np.concatenate([field[2] for field in found], axis=1)
+    finer = every < firsts[:, None]
+    return _Tableau(polynomials, poles * own[-1], lowers, firsts, lasts, finer)

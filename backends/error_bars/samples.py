@@ -1,32 +1,44 @@
 """Values of a function of one variable around 0, and the noise measured in them."""
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from .noise import difference_table_noise
+from ..precision import EPSILON
 
-EPSILON = float(np.finfo(np.float64).eps)
 # Four neighbours on each side: differences of order 3 and 4 on one side, up to 8 on both. Round-off
 # in equally spaced numbers can be as regular as the function, so the spacing is not.
 NEIGHBOURS = (1.0, 2.31, 3.43, 4.87)
-# Enough for steps without a pattern, few enough for x + t to be exact at the usual steps.
-STEP_BITS = 26
-# With fewer numbers than these within a step, round-off is no longer random.
-NUMBERS_WITHIN = 64
-FINEST_LEVEL = 60
+# Differences of lower order still hold the function itself, not only its noise.
+LOWEST_ORDER = 3
+# Moré and Wild: noise is what three orders in a row agree on, within this factor.
+AGREEMENT = 4.0
 # Noise that differences across 0 see and those of one side do not is a kink or a jump at 0.
 ACROSS = 8.0
 # Noise that vanishes to this degree when phi(0) is left out is a jump there.
 AT_ORIGIN = 2.0**-10
+# More noise than so many roundings of the largest value near 0 needs an explanation.
+ROUNDINGS = 128
+NEAR = 2.0**-5
+# The standard deviation of an error that is evenly spread over one unit.
+EVEN = 12**-0.5
+# Enough for steps without a pattern, few enough for x + t to be exact at the usual steps.
+STEP_BITS = 26
+# With fewer numbers than these within a step, round-off is no longer random.
+NUMBERS_WITHIN = 64
+FINEST_STEP = 2.0**-60
 # A side that is constant this far out, in units of the scale, is a plateau and not a staircase.
 PLATEAU = 2.0**-7
-# The standard deviation of an error that is evenly spread over one unit.
-ROUNDING = 12**-0.5
 # The round-off of float32.
 SINGLE = 2.0**-24
+# The end of a straight piece is found to a fiftieth; a jump there is longer than so many bars of
+# the line, and than this part of what there is at twice the step.
+NARROW = 1.02
+STEEP = 16.0
+SUDDEN = 1 / 8
 
 
 @dataclass(frozen=True)
@@ -37,18 +49,13 @@ class Look:
     """
 
     step: float
-    left: float
-    right: float
+    sides: tuple[float, float]
     size: float
 
     @property
-    def flat(self) -> bool:
-        return math.isnan(self.left) and math.isnan(self.right)
-
-    @property
     def noise(self) -> float:
-        """The lesser of both: a kink on one side looks like noise there."""
-        return float(np.fmin(self.left, self.right))
+        """The lesser of both, as a kink on one side looks like noise there; NaN if all is flat."""
+        return float(np.fmin(*self.sides))
 
 
 class Samples:
@@ -63,19 +70,12 @@ class Samples:
         self._phi = phi
         # x may be at the end of its binade, and beyond, numbers are twice as far apart.
         self._grain = 2.0 ** (math.ceil(math.log2(resolution)) + 2) if resolution > 0 else 0.0
-        self.finest_step = max(NUMBERS_WITHIN * self._grain, 2.0**-FINEST_LEVEL)
+        self.finest_step = max(NUMBERS_WITHIN * self._grain, FINEST_STEP)
         self.evaluations = 0
         self.looks: list[Look] = []
-        self._discarded = 0.0
         self._values: dict[float, float] = {}
-        self._steps = np.zeros(0)
         self._sides: dict[int, np.ndarray] = {}
-        self.origin = math.nan
-
-    def start(self) -> float:
-        """Return phi(0); must come first."""
         self.origin = self._value(0.0)
-        return self.origin
 
     def step(self, level: float) -> float:
         """Return about 2**-level, irregular so that no period can hide between the steps."""
@@ -92,16 +92,15 @@ class Samples:
         """Evaluate phi at the multiples of a small step, and measure the noise there."""
         step = self.step(level)
         steps = np.array([0.0, *(self._rounded(k * step) for k in NEIGHBOURS)])
-        sides = [np.array([self._value(sign * t) for t in steps]) for sign in (-1, 1)]
-        left, right = (_side_noise(steps, side) for side in sides)
-        if left >= 0 and right >= 0:  # neither is NaN
+        below, above = (np.array([self._value(sign * t) for t in steps]) for sign in (-1, 1))
+        sides = _side_noise(steps, below), _side_noise(steps, above)
+        if not any(map(math.isnan, sides)):
             nodes = np.concatenate([-steps[:0:-1], steps])
-            across = difference_table_noise(nodes, np.concatenate([sides[0][:0:-1], sides[1]]))
-            if across <= ACROSS * min(left, right):
-                left = right = across
-        size = float(np.nanmax(np.abs(np.concatenate(sides))))
-        self.looks.append(Look(step, left, right, size))
-        self.looks.sort(key=lambda look: look.step)
+            across = difference_table_noise(nodes, np.concatenate([below[:0:-1], above]))
+            if across <= ACROSS * min(sides):
+                sides = across, across
+        size = float(np.nanmax(np.abs([below, above])))
+        self.looks = sorted([*self.looks, Look(step, sides, size)], key=lambda look: look.step)
 
     def at(self, t: float) -> float:
         """Evaluate phi at t, without keeping the value as a sample."""
@@ -115,70 +114,68 @@ class Samples:
         return value if math.isfinite(value) else math.nan
 
     def steps(self) -> np.ndarray:
-        self._collect()
-        return self._steps
+        return self._lined_up()[0]
 
     def side(self, sign: int) -> np.ndarray:
         """Return phi at sign * steps, up to the first step that is not finite."""
-        self._collect()
-        return self._sides[sign]
+        return self._lined_up()[sign]
 
-    def _collect(self) -> None:
-        """Line up what was evaluated since the last time."""
-        if self._sides:
-            return
-        steps = sorted(t for t in self._values if t > 0 and t >= self._discarded)
-        self._steps = np.array(steps)
-        for sign in (-1, 1):
-            values = np.array([self._values[sign * t] for t in steps])
-            finite = np.isfinite(values)
-            self._sides[sign] = values if finite.all() else values[: int(np.argmin(finite))]
-
-    def deviations(self, sign: int, quantum: float) -> np.ndarray:
-        """Return the standard deviation of each value of a side, from the look next below it."""
-        values = self.side(sign)
-        steps = self.steps()[: len(values)]
-        floor = np.maximum(EPSILON * np.abs(values), quantum * ROUNDING)
-        deviations: np.ndarray = floor
-        seen = 0.0
-        for look in self.looks:
-            noise = look.right if sign > 0 else look.left
-            if not math.isnan(noise):
-                # What is noise at fine steps is noise at all coarser ones.
-                lowest, seen = seen == 0, max(seen, noise)
-                growth = np.maximum(1.0, np.abs(values) / (look.size or np.inf))
-                above = (steps >= look.step) | lowest
-                deviations = np.where(above, np.maximum(seen * growth, floor), deviations)
-        return deviations
+    def _lined_up(self) -> dict[int, np.ndarray]:
+        if not self._sides:
+            steps = sorted(t for t in self._values if t > 0)
+            self._sides[0] = np.array(steps)
+            for sign in (-1, 1):
+                values = np.array([self._values[sign * t] for t in steps])
+                finite = np.isfinite(values)
+                self._sides[sign] = values if finite.all() else values[: int(np.argmin(finite))]
+        return self._sides
 
     def discard_below(self, step: float) -> None:
         """Forget what was seen at finer steps, and stay away from there."""
-        self._discarded = self.finest_step = step
-        self._sides.clear()
+        self.finest_step = step
         self.looks = [look for look in self.looks if look.step >= step]
+        self._values = {t: one for t, one in self._values.items() if abs(t) >= step or t == 0}
+        self._sides = {}
+
+    # What the values say together.
+
+    def deviations(self, sign: int) -> np.ndarray:
+        """Return the standard deviation of each value of a side, from the look next below it."""
+        values = self.side(sign)
+        steps = self.steps()[: len(values)]
+        floor = np.maximum(EPSILON * np.abs(values), self.quantum() * EVEN)
+        telling = [look for look in self.looks if not math.isnan(look.sides[sign > 0])]
+        deviations: np.ndarray = floor
+        seen = 0.0
+        for look in telling:
+            # What is noise at fine steps is noise at all coarser ones.
+            seen = max(seen, look.sides[sign > 0])
+            growth = np.maximum(1.0, np.abs(values) / (look.size or np.inf))
+            above = steps >= (look.step if look is not telling[0] else 0.0)
+            deviations = np.where(above, np.maximum(seen * growth, floor), deviations)
+        return deviations
+
+    def is_noisy(self, noise: float) -> bool:
+        """Tell whether there is more noise than round-off explains."""
+        return noise > ROUNDINGS * EPSILON * max(abs(self.origin), self.rise(NEAR))
 
     def rise(self, reach: float) -> float:
         """Return the largest change of phi within the reach."""
-        steps = self.steps()
-        changes = [np.abs(self.side(sign) - self.origin) for sign in (-1, 1)]
-        return max(float(c[steps[: len(c)] <= reach].max(initial=0.0)) for c in changes)
+        near = int(np.searchsorted(self.steps(), reach, side="right"))
+        changes = (np.abs(self.side(sign)[:near] - self.origin) for sign in (-1, 1))
+        return max(float(change.max(initial=0.0)) for change in changes)
 
     def steepest(self) -> float:
         """Return the largest slope of phi from 0 to any step."""
-        steps = self.steps()
-        slopes = [
-            np.abs(self.side(sign) - self.origin) / steps[: len(self.side(sign))]
-            for sign in (-1, 1)
-        ]
-        return max(float(side.max(initial=0.0)) for side in slopes)
+        sides = {sign: np.abs(self.side(sign) - self.origin) for sign in (-1, 1)}
+        slopes = (rises / self.steps()[: len(rises)] for rises in sides.values())
+        return max(float(slope.max(initial=0.0)) for slope in slopes)
 
     def plateau(self, sign: int) -> float:
         """Return how far phi is constant on a side; 0 if not even at the two finest steps."""
         side = self.side(sign)
-        same = np.logical_and.accumulate(side == side[:1])
-        if not same[1:2].any():
-            return 0.0
-        return float(self.steps()[: len(side)][same].max())
+        same = int(np.argmin(np.append(side == side[:1], False)))
+        return float(self.steps()[same - 1]) if same > 1 else 0.0
 
     def on_plateaus(self) -> bool:
         """Tell whether phi is constant around 0."""
@@ -191,13 +188,46 @@ class Samples:
         That is the height of the stairs of a staircase, and of the roundings of a function that
         computes in float32 or subtracts what it has added before.
         """
-        values = sorted({*self.side(-1).tolist(), *self.side(1).tolist(), self.origin})
-        quantum = min((_last_bit(value) for value in values if value), default=0.0)
-        if len(values) > 1 and self.on_plateaus() and all(look.flat for look in self.looks):
+        values = np.unique(np.concatenate([self.side(-1), self.side(1), [self.origin]]))
+        quantum = _last_bit(values)
+        if len(values) > 1 and self.on_plateaus() and all(map(_is_flat, self.looks)):
             quantum = max(quantum, float(np.diff(values).min()))
         stairs = quantum > SINGLE * max(abs(self.origin), 1.0)
         on_plateau = stairs and max(self.plateau(sign) for sign in (-1, 1)) >= PLATEAU
         return 0.0 if on_plateau else quantum
+
+    def jump_after(
+        self,
+        sign: int,
+        straight: float,
+        bent: float,
+        slope: float = 0.0,
+        error: float = 0.0,
+        noise: float = 0.0,
+    ) -> float:
+        """Return the step at which phi leaves a line by a jump; 0 if it does not, or by a bend.
+
+        straight, bent: steps where it is on the line, and where it is not
+        slope, error, noise: of the line, by how much that may be wrong, and that of the values
+        """
+
+        def departure(t: float) -> float:
+            return abs(self.at(sign * t) - self.origin - sign * slope * t)
+
+        def bar(t: float) -> float:
+            return error * t + noise
+
+        if departure(straight) > bar(straight):
+            return 0.0  # it is curved already, and not by a jump
+        while bent > NARROW * straight:
+            middle = math.sqrt(straight * bent)
+            if departure(middle) <= bar(middle):
+                straight = middle
+            else:
+                bent = middle
+        # A bend rises from nothing: near its edge it has a small part of what it has farther out.
+        jump = departure(bent) > max(STEEP * bar(bent), SUDDEN * departure(2 * bent))
+        return bent if jump else 0.0
 
     def _rounded(self, step: float) -> float:
         """Return the step with few enough bits for x + t to be exact where it can be."""
@@ -207,15 +237,50 @@ class Samples:
     def _value(self, t: float) -> float:
         if t not in self._values:
             self._values[t] = self.at(t)
-            self._sides.clear()
+            self._sides = {}
         return self._values[t]
 
 
-def _last_bit(value: float) -> float:
-    """Return the largest power of two that value is a multiple of."""
-    mantissa, exponent = math.frexp(value)
-    integer = int(math.ldexp(mantissa, 53))
-    return math.ldexp(float(integer & -integer), exponent - 53)
+def difference_table_noise(nodes: np.ndarray, values: np.ndarray) -> float:
+    """Return the standard deviation of the noise in values of a smooth function.
+
+    nodes, values: shape (n,), n >= 4, float64, finite; nodes ascending, of similar spacing
+    returns: in units of the values; 0 for a polynomial of low degree without noise, and too much
+    rather than too little where the nodes are so wide apart that no three orders agree
+
+    The k-th differences of a smooth function vanish as the k-th power of the spacing; those of
+    independent noise keep its variance times the sum of the squared weights, (2k)! / (k!)**2 for
+    equal spacing (J. J. Moré and S. M. Wild, "Estimating computational noise", SIAM J. Sci.
+    Comput. 33, 2011). Divided differences do the same for unequal spacing, whose round-off
+    cannot follow a pattern. Unlike there, the largest of the orders is taken from where three of
+    them agree: an error bar suffers less from too much noise than from too little.
+    """
+    weights, starts = _difference_table(nodes.tobytes())
+    size = float(np.abs(values).max()) or 1.0
+    squares = (weights @ (values / size)) ** 2  # those of large values overflow
+    counts = np.diff(starts, append=len(weights))
+    levels: list[float] = (size * np.sqrt(np.add.reduceat(squares, starts) / counts)).tolist()
+    for start in range(len(levels) - 2):
+        three = levels[start : start + 3]
+        if max(three) <= AGREEMENT * min(three):
+            return max(levels[start:])
+    return max(levels[-3:])
+
+
+@functools.lru_cache(maxsize=256)
+def _difference_table(nodes: bytes) -> tuple[np.ndarray, np.ndarray]:
+    """Return the weights of all differences, of norm 1, and where each order starts."""
+    own = np.frombuffer(nodes)
+    own = own / (own[-1] - own[0])
+    weights = np.eye(len(own))
+    found: list[np.ndarray] = []
+    starts = [0]
+    for order in range(1, len(own)):
+        weights = np.diff(weights, axis=0) / (own[order:] - own[:-order])[:, None]
+        if order >= LOWEST_ORDER:
+            found.append(weights / np.sqrt((weights**2).sum(axis=1, keepdims=True)))
+            starts.append(starts[-1] + len(weights))
+    return np.concatenate(found), np.array(starts[:-1])
 
 
 def _side_noise(steps: np.ndarray, values: np.ndarray) -> float:
@@ -226,3 +291,15 @@ def _side_noise(steps: np.ndarray, values: np.ndarray) -> float:
     noise = difference_table_noise(steps, values)
     beside = difference_table_noise(steps[1:], values[1:])
     return beside if beside < AT_ORIGIN * noise else noise
+
+
+def _is_flat(look: Look) -> bool:
+    return math.isnan(look.noise)
+
+
+def _last_bit(values: np.ndarray) -> float:
+    """Return the largest power of two that all values are multiples of, 0 for zeros."""
+    mantissas, exponents = np.frexp(values[values != 0])
+    integers = np.ldexp(mantissas, 53).astype(np.int64)
+    bits = np.ldexp((integers & -integers).astype(np.float64), exponents - 53)
+    return float(bits.min()) if len(bits) else 0.0

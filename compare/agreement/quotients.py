@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from gradparity.backends.error_bars.noise import difference_table_noise
+from gradparity.backends.error_bars.samples import difference_table_noise
 from gradparity.backends.precision import EPSILON, UNIT_ROUNDOFF
 
 from ..checking.function import Function, Span

@@ -9,7 +9,7 @@ import numpy as np
 
 from gradparity.backends import Backend
 from gradparity.backends.displayed import Displayed
-from gradparity.backends.error_bars.noise import difference_table_noise
+from gradparity.backends.error_bars.samples import difference_table_noise
 from gradparity.backends.precision import EPSILON
 from gradparity.backends.pytrees import PyTree
 

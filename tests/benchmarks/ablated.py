@@ -84,18 +84,17 @@ RULES: dict[str, tuple[str, str, Callable[..., Any]]] = {
     "values: a difference persists": (f"{AGREEMENT}.values", "_is_systematic", always(True)),
     "quotients across a kink": (f"{AGREEMENT}.comparing", "is_a_quotient", always(False)),
     "quotients: noise beside": (f"{AGREEMENT}.quotients", "_noise_beside", always(0.0)),
-    "bars: a slope hidden by a plateau": (f"{BARS}.conclusion", "_hidden", always(0.0)),
-    "bars: stairs end in a jump": (f"{BARS}.conclusion", "_ends_in_a_jump", always(False)),
-    "bars: only the finest look says so": (f"{BARS}.exploration", "_contradicted", always(False)),
-    "bars: a straight piece reaches far": (f"{BARS}.exploration", "_straight", always(0.0)),
-    "bars: inside of a rounding": (f"{BARS}.exploration", "discard_roundings", always(False)),
+    "bars: a slope hidden by a plateau": (f"{BARS}.estimate", "_hidden", always(0.0)),
+    "bars: straight pieces end in a jump": (f"{BARS}.samples", "Samples.jump_after", always(0.0)),
+    "bars: inside of a rounding": (f"{BARS}.exploration", "_discard_roundings", always(None)),
+    "bars: farther steps lessen noise": (f"{BARS}.exploration", "_farther", always([])),
     "bars: ripples": (
-        f"{BARS}.conclusion",
-        "with_ripples",
-        lambda was: lambda samples, reading: (reading.value, reading.error),
+        f"{BARS}.estimate",
+        "_with_ripples",
+        lambda was: lambda samples, reading: reading.error,
     ),
-    "bars: limits from three looks": (f"{BARS}.singularities", "_slopes", always([])),
-    "bars: looks that are apart": (f"{BARS}.singularities", "_apart", lambda was: list),
+    "bars: limits from three looks": (f"{BARS}.estimate", "_slopes", always([])),
+    "bars: the spacing of the values": (f"{BARS}.samples", "Samples.quantum", always(0.0)),
 }
 
 
