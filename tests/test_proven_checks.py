@@ -9,7 +9,7 @@ pytest.importorskip("flint")
 
 from gradparity.backends.errors import InvalidSetting  # noqa: E402
 from gradparity.compare import check_gradient, prove_gradient  # noqa: E402
-from gradparity.compare.checking.proven import with_proof  # noqa: E402
+from gradparity.compare.checking.check import with_proof  # noqa: E402
 from gradparity.compare.scenarios.random_programs import planted_faults, random_program  # noqa: E402
 from gradparity.compare.verdicts import Verdict  # noqa: E402
 

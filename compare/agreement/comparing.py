@@ -17,8 +17,7 @@ from gradparity.backends.rounding import lift
 from ..checking.checker import GradientChecker
 from ..checking.function import LIFTING, Function
 from ..checking.reference import Reference, reference_of
-from ..checking.report import percent, place
-from ..checking.result import GradientCheck, LeafCheck
+from ..checking.result import GradientCheck, LeafCheck, percent, place
 from ..checking.score import norm
 from ..checking.slope import KINDS
 from ..checking.spending import BudgetSpent, Spending

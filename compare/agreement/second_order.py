@@ -12,8 +12,7 @@ from gradparity.backends.pytrees import PyTree, flatten
 
 from ..checking.function import name_of
 from ..checking.maps import SecondDerivatives
-from ..checking.report import percent
-from ..checking.result import GradientCheck
+from ..checking.result import GradientCheck, percent
 from ..checking.slope import KINDS
 from ..checking.spending import Budget, spending
 from ..engines.engines import Engine, Point

@@ -1,5 +1,6 @@
 """Check derivatives of any kind against error-barred differences, and name what is wrong."""
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -9,9 +10,11 @@ from gradparity.backends.errors import InvalidSetting
 from gradparity.backends.framework_trees import hint_at_models
 from gradparity.backends.pytrees import PyTree
 
+from ..proof.proof import Proof, ProofVerdict
+from ..verdicts import Verdict
 from .checker import GradientChecker
 from .function import name_of
-from .result import GradientCheck
+from .result import GradientCheck, LeafCheck
 from .spending import Budget, spending
 
 __all__ = ["GradientCheck", "check_gradient"]
@@ -74,7 +77,38 @@ def check_gradient(
             "got proof=True with a cotangent; a proof takes an f that returns one real number: "
             "multiply its output by the cotangent and sum, inside f"
         )
-    from .proven import proven
+    from ..proof.proving import prove_gradient
 
     accepted = rtol is not None or tolerance is not None
-    return proven(found, f, params, args, gradient, accepted=accepted)
+    return with_proof(found, prove_gradient(f, params, *args, gradient=gradient), accepted)
+
+
+def with_proof(check: GradientCheck, proof: Proof, accepted: bool) -> GradientCheck:
+    """Return the check with a proof beside it.
+
+    "proved wrong" is `differ`, whatever differences could resolve, unless errors were `accepted`;
+    "proved right" is `agree` where differences could not tell. A proof that contradicts what was
+    measured leaves neither standing.
+    """
+    said = f"{proof.verdict}: {proof.reason}"
+    check = replace(check, proof=proof, notes=(said, *check.notes))
+    if proof.verdict is ProofVerdict.WRONG and not accepted and check.verdict is not Verdict.DIFFER:
+        leaves = tuple(_with_error(leaf, proof) for leaf in check.leaves)
+        return replace(
+            check, verdict=Verdict.DIFFER, reason=said, suspects=proof.suspects, leaves=leaves
+        )
+    if proof.verdict is ProofVerdict.RIGHT:
+        if check.verdict is Verdict.DIFFER:
+            reason = f"differences of f say {check.reason}; but the gradient is {said}"
+            return replace(check, verdict=Verdict.CANNOT_TELL, reason=reason)
+        if check.verdict is Verdict.CANNOT_TELL:
+            return replace(check, verdict=Verdict.AGREE, reason=said)
+    return check
+
+
+def _with_error(leaf: LeafCheck, proof: Proof) -> LeafCheck:
+    if leaf.leaf not in {suspect.leaf for suspect in proof.suspects}:
+        return leaf
+    found = [one.relative_error for one in proof.leaves if one.leaf == leaf.leaf]
+    error = found[0] if found and not math.isnan(found[0]) else leaf.error
+    return replace(leaf, verdict=Verdict.DIFFER, error=error)

@@ -20,8 +20,7 @@ from .patterns import (
     stray_repairs,
 )
 from .reference import Certificate
-from .report import place, sentence
-from .result import GradientCheck, Kink, LeafCheck
+from .result import GradientCheck, Kink, LeafCheck, place, sentence
 from .rounding import Measured
 from .score import Claim, norm
 from .slope import Directional

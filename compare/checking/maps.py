@@ -35,8 +35,7 @@ from .function import (
     real_parts,
     typical_size,
 )
-from .report import sentence
-from .result import GradientCheck
+from .result import GradientCheck, sentence
 from .spending import Budget, BudgetSpent, Spending, spending
 from .thresholds import CONFIRMED, OTHER_SCALE
 
