@@ -193,6 +193,20 @@ def test_an_entry_near_the_edge_hides_no_fault_of_all_entries(fault, load_backen
     assert check_gradient(f, x, gradient=right * (1 + fault)).verdict == "differ"
 
 
+def test_faults_of_entries_that_are_next_to_zero_are_seen_beside_the_others(load_backend):
+    load_backend("torch")
+    x, weights = np.array([1e-14, -2e-14, 0.5, 0.3]), np.array([1.0, 2.0, 3.0, -1.0])
+
+    def f(p):
+        xp = array_namespace(p)
+        return xp.sum(xp.sin(p) * xp.asarray(weights))
+
+    right = weights * np.cos(x)
+    assert check_gradient(f, x, gradient=right).verdict == "agree"
+    check = check_gradient(f, x, gradient=right * np.array([1.01, 0.99, 1, 1]))
+    assert {suspect.index for suspect in check.suspects} == {(0,), (1,)}, str(check)
+
+
 @pytest.mark.parametrize("tiny", [1e-4, 1e-6, 1e-9])
 def test_one_large_entry_buys_no_rounding_for_its_leaf(tiny):
     x = np.array([tiny, 0.5, 0.3, 0.7])

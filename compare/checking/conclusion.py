@@ -11,14 +11,7 @@ from ..verdicts import Suspect, Verdict
 from .account import Found, WrongEntry
 from .candidate import NO_GRADIENT, Candidate, Problem
 from .function import Function
-from .patterns import (
-    Witness,
-    explain,
-    fits_reference,
-    fits_witnesses,
-    is_rounded_to,
-    stray_repairs,
-)
+from .patterns import EXPLAINED, Witness, explain, rounded_to, stray_repairs
 from .reference import Certificate
 from .result import GradientCheck, Kink, LeafCheck, place, sentence
 from .rounding import Measured
@@ -209,63 +202,65 @@ def _leaf_check(case: Case, judged: Judged, position: int) -> LeafCheck:
     )
 
 
+def _right(case: Case, judged: Judged, position: int) -> np.ndarray | None:
+    """Return what a leaf should be, if a certificate says so, or all wrong entries were measured."""
+    reference = judged.reference(position)
+    if reference is not None or case.function.leaves[position].size > LISTED:
+        return reference
+    return _with_measured(case, judged, position)
+
+
+def _with_measured(case: Case, judged: Judged, position: int) -> np.ndarray:
+    """Return a leaf as it was given, but with its wrong entries as they were measured."""
+    given = case.candidate.slopes[position]
+    right = np.where(np.isfinite(given), given, 0.0)
+    for one in judged.found.wrong:
+        if one.leaf == position:
+            right[one.entry] = one.expected
+    return right
+
+
 def _error(case: Case, judged: Judged, position: int) -> tuple[float, int]:
     """Return how far off a leaf is, relative to its norm, and in how many entries; 0 if unknown."""
-    if judged.claim is None:
+    reference, number = judged.reference(position), 0
+    if judged.claim is None or reference is None and not judged.found.wrong_in[position]:
         return math.nan, 0
-    given, reference = case.candidate.slopes[position], judged.reference(position)
-    wrong = [one for one in judged.found.wrong if one.leaf == position]
+    given = case.candidate.slopes[position]
+    right = _with_measured(case, judged, position) if reference is None else reference
+    gaps = np.where(np.isfinite(given), given - right, np.inf)
     if reference is not None:
-        size = norm(reference)
-        gaps = np.where(np.isfinite(given), given - reference, np.inf)
         number = int(np.count_nonzero(np.abs(gaps) > judged.claim.tolerance[position]))
-        off = norm(gaps)
-        return (off / size if size else (math.inf if off else 0.0)), number
-    if not wrong:
-        return math.nan, 0
-    off = norm(np.array([one.got - one.expected for one in wrong]))
-    right = given.copy()
-    right[[one.entry for one in wrong]] = [one.expected for one in wrong]
-    size = norm(np.where(np.isfinite(right), right, 0.0))
-    return (off / size if size else math.inf), 0
+    size, off = norm(right), norm(gaps)
+    return (off / size if size else (math.inf if off else 0.0)), number
 
 
 def _pattern(case: Case, judged: Judged, position: int, number: int) -> str:
     """Describe a wrong leaf by a fault that explains it, or by the entries it is in."""
-    leaf, found = case.function.leaves[position], judged.found
+    leaves, flat = case.function.leaves, _right(case, judged, position)
+    leaf, given = leaves[position], case.candidate.slopes[position]
     if leaf.is_complex:
-        return _complex_pattern(case, judged, position)
-    shaped = [
-        slopes.reshape(one.shape)
-        for slopes, one in zip(case.candidate.slopes, case.function.leaves, strict=True)
-    ]
-    flat = judged.reference(position)
-    wrong = [one for one in found.wrong if one.leaf == position]
-    if flat is None and leaf.size <= LISTED:  # all wrong entries were measured
-        flat = np.where(
-            np.isfinite(case.candidate.slopes[position]), case.candidate.slopes[position], 0.0
-        )
-        flat[[one.entry for one in wrong]] = [one.expected for one in wrong]
-    reference = None if flat is None else flat.reshape(leaf.shape)
-    if reference is not None:
-        fits = fits_reference(shaped[position], reference)
-    else:
-        fits = functools.partial(fits_witnesses, judged.witnesses.get(position, ()))
+        return _complex_pattern(given, flat, case.candidate.convention)
+    wrong = [one for one in judged.found.wrong if one.leaf == position]
     if number != 1 or leaf.size == 1:
-        others = [
-            (case.function.leaves[k].name, other) for k, other in enumerate(shaped) if k != position
+        shaped = [
+            slopes.reshape(one.shape)
+            for slopes, one in zip(case.candidate.slopes, leaves, strict=True)
         ]
-        witnesses = judged.witnesses.get(position, ())
-        predicted = float(shaped[position].reshape(-1) @ witnesses[0].weights) if witnesses else 0.0
-        factor = witnesses[0].slope / predicted if predicted else 0.0
         pattern = explain(
-            shaped[position], reference, leaf.array, others, case.counts, fits, factor
+            shaped[position],
+            None if flat is None else flat.reshape(leaf.shape),
+            judged.witnesses.get(position, ()),
+            leaf.array,
+            [(leaves[k].name, other) for k, other in enumerate(shaped) if k != position],
+            case.counts,
         )
         if pattern:
             return pattern
-    if flat is None and (dtype := _rounded_to(shaped[position], wrong)):
-        return f"rounded to {dtype}"
-    if wrong and all(one.got == 0 for one in wrong) and len(wrong) > 1:
+    if flat is None and wrong:
+        got, expected = (np.array([getattr(one, k) for one in wrong]) for k in ("got", "expected"))
+        if dtype := rounded_to(given, got, expected):
+            return f"rounded to {dtype}"
+    if len(wrong) > 1 and all(one.got == 0 for one in wrong):
         return "detached (zero) in part"
     if not number and len(wrong) == CONFIRMED < leaf.size:
         return "many entries"  # the search ended there
@@ -277,33 +272,15 @@ def _pattern(case: Case, judged: Judged, position: int, number: int) -> str:
     return f"{number:,} entries" if number else "spread over many entries"
 
 
-def _rounded_to(given: np.ndarray, wrong: Sequence[WrongEntry]) -> str:
-    """Return the dtype that a leaf's numbers are of, if its spacing explains what is wrong."""
-    for name, kind in (("float16", np.float16), ("float32", np.float32)):
-        epsilon = float(np.finfo(kind).eps)
-        if wrong and is_rounded_to(given, kind):
-            near = all(abs(one.got - one.expected) <= epsilon * abs(one.expected) for one in wrong)
-            return name if near else ""
-    return ""
-
-
-def _complex_pattern(case: Case, judged: Judged, position: int) -> str:
-    given, reference = case.candidate.slopes[position], judged.reference(position)
-    wrong = [one for one in judged.found.wrong if one.leaf == position]
-    if reference is None and given.size <= LISTED and np.isfinite(given).all():
-        reference = given.copy()  # all wrong entries were measured
-        reference[[one.entry for one in wrong]] = [one.expected for one in wrong]
-    if reference is None:
+def _complex_pattern(given: np.ndarray, right: np.ndarray | None, convention: str) -> str:
+    if right is None:
         return ""
-    fits = fits_reference(given, reference)
-    conjugated = given * np.tile([1.0, -1.0], given.size // 2)
-    if fits(conjugated):
-        return f"conjugated: expected the convention of {case.candidate.convention}"
-    turned = given.view(np.complex128)
-    factor = complex(
-        np.vdot(turned, reference.view(np.complex128)) / (np.vdot(turned, turned) or 1)
-    )
-    if factor and fits((turned * factor).view(np.float64)):
+    wrong = norm(given - right)
+    if norm(given * np.tile([1.0, -1.0], given.size // 2) - right) <= EXPLAINED * wrong:
+        return f"conjugated: expected the convention of {convention}"
+    turned, straight = given.view(np.complex128), right.view(np.complex128)
+    factor = complex(np.vdot(turned, straight) / (np.vdot(turned, turned) or 1))
+    if factor and norm(turned * factor - straight) <= EXPLAINED * wrong:
         return f"constant factor {1 / factor:.6g}"
     return "detached (zero)" if not given.any() else ""
 

@@ -13,22 +13,12 @@ from .score import norm
 MOST_AXES = 4
 # A repair has to explain nearly all of what is wrong.
 EXPLAINED = 1e-2
+# What measurements and sums lose of a factor, at the least.
+EXACT = 1e-6
 # Factors that are written as fractions, as a mean over seven is.
 LARGEST_DENOMINATOR = 1000
 # Numbers of so few bits are round ones, and show no dtype.
 ROUND_BITS = 8
-
-Fits = Callable[[np.ndarray], bool]
-
-
-def fits_reference(given: np.ndarray, reference: np.ndarray) -> Fits:
-    """Return whether a repaired leaf is what the reference says."""
-    wrong = norm(np.where(np.isfinite(given), given - reference, reference))
-
-    def fits(repaired: np.ndarray) -> bool:
-        return bool(norm(repaired - reference) <= EXPLAINED * wrong)
-
-    return fits
 
 
 @dataclass(frozen=True)
@@ -40,100 +30,98 @@ class Witness:
     bar: float
     wrong: float
 
-
-def fits_witnesses(witnesses: Sequence[Witness], repaired: np.ndarray) -> bool:
-    """Tell whether a repaired leaf explains what is wrong along all directions."""
-
-    def explains(witness: Witness) -> bool:
-        left = abs(float(repaired.reshape(-1) @ witness.weights) - witness.slope)
-        return left <= EXPLAINED * witness.wrong and left <= 2 * witness.bar
-
-    return bool(witnesses) and all(map(explains, witnesses))
+    def explains(self, repaired: np.ndarray) -> bool:
+        left = abs(float(repaired.reshape(-1) @ self.weights) - self.slope)
+        return left <= EXPLAINED * self.wrong and left <= 2 * self.bar
 
 
 def explain(
     given: np.ndarray,
     reference: np.ndarray | None,
+    witnesses: Sequence[Witness],
     parameter: np.ndarray,
     others: Sequence[tuple[str, np.ndarray]],
     counts: Iterable[int],
-    fits: Fits,
-    factor: float = 0.0,
 ) -> str:
     """Return the first pattern whose repair fits, or "".
 
     given, reference, parameter: one leaf; others: name and claim of the other leaves
+    witnesses: where there is no reference
     counts: lengths that a mean may have been taken over, such as the batch size
-    factor: that a witness suggests to multiply the leaf with; 0 for none
     """
     if not np.isfinite(given).all():
         return "not a number in part" if np.isfinite(given).any() else "not a number"
     if not given.any():
         return "detached (zero)"
-    if given.size == 1 and reference is None:
+    if reference is None and (given.size == 1 or not witnesses):
         return ""
+    unsure = EXACT
     if reference is not None:
-        for pattern in _against(given, reference, parameter, counts):
-            return pattern
-    for pattern, repaired in repairs(given, others, counts):
-        if fits(repaired):
-            return pattern
+        wrong = norm(given - reference)
+        factor = float((given * reference).sum()) / (float((given * given).sum()) or 1.0)
+    else:
+        (first, *_) = witnesses
+        predicted = float(given.reshape(-1) @ first.weights)
+        factor = first.slope / predicted if predicted else 0.0
+        unsure = max(unsure, 2 * first.bar / abs(predicted or 1.0))
+
+    def fits(repaired: np.ndarray) -> bool:
+        if reference is None:
+            return all(witness.explains(repaired) for witness in witnesses)
+        return norm(repaired - reference) <= EXPLAINED * wrong
+
     if factor and fits(given * factor):
-        return factor_name(1 / factor, counts)
-    return ""
+        return factor_name(1 / factor, counts, unsure)
+    if reference is not None and given.size > 1:
+        for pattern in _beside(given, reference, parameter, fits):
+            return pattern
+    return next((pattern for pattern, one in repairs(given, others) if fits(one)), "")
 
 
-def _against(
-    given: np.ndarray, reference: np.ndarray, parameter: np.ndarray, counts: Iterable[int]
+def _beside(
+    given: np.ndarray,
+    reference: np.ndarray,
+    parameter: np.ndarray,
+    fits: Callable[[np.ndarray], bool],
 ) -> Iterator[str]:
     """Yield patterns that show only beside the right leaf."""
     wrong = given - reference
-    fits = fits_reference(given, reference)
-    square = float((given * given).sum())
-    factor = float((given * reference).sum()) / square if square else 0.0
-    if factor and fits(given * factor):
-        yield factor_name(1 / factor, counts)
-    for name, kind in (("float32", np.float32), ("float16", np.float16)):
-        with np.errstate(over="ignore", under="ignore"):
-            rounded = reference.astype(kind).astype(np.float64)
-        spacing = np.finfo(kind).eps * np.abs(reference)
-        if (
-            given.size > 1
-            and np.all(np.abs(given - rounded) <= spacing)
-            and np.any(given.astype(kind).astype(np.float64) == given)
-            and is_rounded_to(given, kind)
-        ):
-            yield f"rounded to {name}"
+
+    def explains(fault: np.ndarray) -> bool:
+        return norm(wrong - fault) <= EXPLAINED * norm(wrong)
+
+    if dtype := rounded_to(given, given, reference):
+        yield f"rounded to {dtype}"
     decay = float((wrong * parameter).sum()) / (float((parameter * parameter).sum()) or 1.0)
-    if given.size > 1 and decay and norm(wrong - decay * parameter) <= EXPLAINED * norm(wrong):
+    if decay and explains(decay * parameter):
         yield f"{decay:.4g} times the parameter is added (weight decay?)"
     if given.ndim == 2 and given.shape[0] == given.shape[1]:
-        if fits((given + given.T) / 2) or fits(np.triu(given) + np.triu(given, 1).T):
+        mirrored = (np.triu(given) + np.triu(given, 1).T, np.tril(given) + np.tril(given, -1).T)
+        if fits((given + given.T) / 2) or any(map(fits, mirrored)):
             yield "not symmetric, as f's slope is"
-        if norm((reference + reference.T) / 2 - given) <= EXPLAINED * norm(wrong):
+        if explains((reference.T - reference) / 2):
             yield "symmetrised: right for symmetric changes of a symmetric matrix"
-    limit = float(np.abs(given).max())
-    if given.size > 2 and norm(np.clip(reference, -limit, limit) - given) <= EXPLAINED * norm(
-        wrong
-    ):
+    limit, shrunk, total = float(np.abs(given).max()), norm(given), norm(reference)
+    if given.size > 2 and explains(np.clip(reference, -limit, limit) - reference):
         yield f"clipped at ±{limit:.4g}"
-    total = norm(reference)
-    shrunk = norm(given)
-    if (
-        given.size > 1
-        and total
-        and abs(shrunk - round(shrunk, 6)) < 1e-12
-        and fits(given * total / shrunk)
-    ):
+    if total and abs(shrunk - round(shrunk, 6)) < 1e-12 and fits(given * total / shrunk):
         yield f"clipped to the norm {shrunk:.4g}"
     for axis, step in itertools.product(range(given.ndim), (1, -1)):
         if given.shape[axis] > 2:
             body = [slice(None)] * given.ndim
             body[axis] = slice(1, None) if step == 1 else slice(None, -1)
-            if np.allclose(
-                np.roll(reference, step, axis)[tuple(body)], given[tuple(body)], 1e-6, 0
-            ):
+            shifted = np.roll(reference, step, axis)[tuple(body)]
+            if np.allclose(shifted, given[tuple(body)], EXACT, 0):
                 yield f"shifted by one along axis {axis}"
+
+
+def rounded_to(leaf: np.ndarray, got: np.ndarray, expected: np.ndarray) -> str:
+    """Return the dtype that a leaf's numbers are of, if its spacing explains what is wrong."""
+    for kind in (np.float16, np.float32):
+        if is_rounded_to(leaf, kind):
+            near = np.abs(got - expected) <= np.finfo(kind).eps * np.abs(expected)
+            return kind.__name__ if near.all() else ""
+    return ""
 
 
 def is_rounded_to(leaf: np.ndarray, kind: type) -> bool:
@@ -143,40 +131,33 @@ def is_rounded_to(leaf: np.ndarray, kind: type) -> bool:
         return bool(rounded and (np.ldexp(np.frexp(leaf)[0], ROUND_BITS) % 1).any())
 
 
-def factor_name(factor: float, counts: Iterable[int] = ()) -> str:
+def factor_name(factor: float, counts: Iterable[int] = (), unsure: float = EXACT) -> str:
     """Name what a leaf is multiplied with: "sign", "factor 2", "missing 1/N (N = 7)", ..."""
-    if abs(factor + 1) < 1e-6:
+
+    def near(number: float) -> bool:
+        return abs(factor - number) < unsure * abs(number)
+
+    if near(-1):
         return "sign"
     for count in sorted({count for count in counts if count > 2}):
-        if abs(factor - count) < 1e-6 * count:
-            return f"missing 1/N (N = {count})"
-        if abs(factor * count - 1) < 1e-6:
-            return f"1/N too many (N = {count})"
+        if near(count) or near(1 / count):
+            return f"{'missing 1/N' if factor > 1 else '1/N too many'} (N = {count})"
     fraction = fractions.Fraction(factor).limit_denominator(LARGEST_DENOMINATOR)
     small = min(abs(fraction.numerator), fraction.denominator) == 1
-    if small and abs(float(fraction) - factor) <= 1e-6 * abs(factor) and fraction != 1:
+    if small and near(float(fraction)) and fraction != 1:
         return f"factor {fraction}"
-    return (
-        f"constant factor {factor:.6g}"
-        if f"{factor:.6g}" != "1"
-        else (f"constant factor 1 {'+' if factor > 1 else '-'} {abs(factor - 1):.2g}")
-    )
+    if f"{factor:.6g}" != "1":
+        return f"constant factor {factor:.6g}"
+    return f"constant factor 1 {'+' if factor > 1 else '-'} {abs(factor - 1):.2g}"
 
 
 def repairs(
-    leaf: np.ndarray, others: Sequence[tuple[str, np.ndarray]], counts: Iterable[int]
+    leaf: np.ndarray, others: Sequence[tuple[str, np.ndarray]]
 ) -> Iterator[tuple[str, np.ndarray]]:
     """Yield (pattern, the leaf with that fault undone), the likeliest first.
 
     others: name and gradient of the other leaves
-    counts: lengths that a mean may have been taken over, such as the batch size
     """
-    yield "sign", -leaf
-    yield "factor 2", leaf / 2
-    yield "factor 1/2", leaf * 2
-    for count in sorted({count for count in counts if count > 2}):
-        yield f"missing 1/N (N = {count})", leaf / count
-        yield f"1/N too many (N = {count})", leaf * count
     yield from _rearranged(leaf)
     for name, other in others:
         if other.shape == leaf.shape:
