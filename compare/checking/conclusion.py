@@ -203,7 +203,7 @@ def _leaf_check(case: Case, judged: Judged, position: int) -> LeafCheck:
 
 
 def _right(case: Case, judged: Judged, position: int) -> np.ndarray | None:
-    """Return what a leaf should be, if a certificate says so, or all wrong entries were measured."""
+    """Return what a leaf should be, certified or because all wrong entries were measured."""
     reference = judged.reference(position)
     if reference is not None or case.function.leaves[position].size > LISTED:
         return reference

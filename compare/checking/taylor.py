@@ -16,7 +16,7 @@ from gradparity.backends.pytrees import PyTree
 from ..strict_json import strict
 from ..verdicts import Verdict, VerdictText
 from .candidate import Candidate, read_candidate, rounding_bounds
-from .function import Direction, Function, Span
+from .function import Function, Span
 from .score import Directions, norm
 from .thresholds import DIGITS
 
@@ -100,59 +100,45 @@ def taylor_test(
     (<Verdict.AGREE: 'agree'>, 2)
     """
     function = Function(f, params, args, backend)
-    if callable(gradient):
-        gradient = function.call(gradient)
-    candidate = read_candidate(gradient, function.leaves)
-    if candidate.problems:
-        problem = candidate.problems[0][1]
-        where = f"{problem.leaf}: " if problem.leaf else ""
-        return _untested(function, seed, Verdict.DIFFER, f"{where}{problem.text}")
+    given = function.call(gradient) if callable(gradient) else gradient
+    candidate = read_candidate(given, function.leaves)
+    unfit = [(Verdict.DIFFER, f"{one.leaf}: {one.text}") for _, one in candidate.problems]
     if not all(np.isfinite(leaf).all() for leaf in candidate.slopes):
-        reason = "the gradient holds numbers that are not finite"
-        return _untested(function, seed, Verdict.CANNOT_TELL, reason)
+        unfit.append((Verdict.CANNOT_TELL, "the gradient holds numbers that are not finite"))
     if function.blocked:
-        return _untested(function, seed, Verdict.CANNOT_TELL, function.blocked)
+        unfit.append((Verdict.CANNOT_TELL, function.blocked))
+    for verdict, reason in unfit:
+        nan, reason = math.nan, reason.removeprefix(": ")
+        calls = function.evaluations
+        return TaylorTest(verdict, reason, nan, (), (), (), None, nan, nan, calls, seed)
     return _measure(function, candidate, seed)
-
-
-def _untested(function: Function, seed: int, verdict: VerdictText, reason: str) -> TaylorTest:
-    nan, calls = math.nan, function.evaluations
-    return TaylorTest(verdict, reason, nan, (), (), (), None, nan, nan, calls, seed)
 
 
 def _measure(function: Function, candidate: Candidate, seed: int) -> TaylorTest:
     weights = Directions(function, seed).weights(0)
-    direction: Direction = {
-        Span(leaf, 0, flat.size): weights[leaf]
-        for leaf, flat in enumerate(candidate.slopes)
-        if flat.size
-    }
-    terms = [flat * weights[leaf] for leaf, flat in enumerate(candidate.slopes)]
-    granted = rounding_bounds(candidate.slopes, candidate.units)
-    allowance = norm(np.concatenate([g * w for g, w in zip(granted, weights, strict=True)]))
-    phi = function.along(direction)
+    phi = function.along({Span(k, 0, v.size): v for k, v in enumerate(weights) if v.size})
+    terms, v = np.concatenate(candidate.slopes), np.concatenate(weights)
+    granted = np.concatenate(rounding_bounds(candidate.slopes, candidate.units))
+    allowance, size, slope_of_g = norm(granted * v), norm(terms * v), float(terms @ v)
     steps = np.array([2.0**-level for level in range(FIRST_LEVEL, LAST_LEVEL + 1)])
     values = np.array([phi(step) for step in steps])
-    inside = np.isfinite(values)
-    steps, values = steps[inside], values[inside]
+    steps, values = steps[np.isfinite(values)], values[np.isfinite(values)]
     noise = _noise(phi, values, function.value)
-    slope_of_g = float(sum(term.sum() for term in terms))
     changes = values - function.value
     remainders = np.abs(changes - steps * slope_of_g)
     # Round-off in the gradient's own dtype is no fault; nor is what it adds to the remainder.
     clear = remainders > CLEAR * noise + 2 * steps * allowance
     chosen = np.flatnonzero(clear)[-FITTED:]
-    size = norm(np.concatenate(terms))
+    slope, fitted = math.nan, None
     if len(chosen) >= FEWEST:
-        slope, bend = _slope(steps[chosen], remainders[chosen])
-        seen = remainders[chosen[-1]] / steps[chosen[-1]]
-        verdict, reason = _judge(slope, phi, function.value, steps[chosen], remainders[chosen])
-        if bend > STRAIGHT:
-            verdict = Verdict.CANNOT_TELL
-            reason = "the remainder follows no single power of the step: two terms cancel in it"
-        fitted = (float(steps[chosen[-1]]), float(steps[chosen[0]]))
+        h, left = steps[chosen], remainders[chosen]
+        seen, fitted = left[-1] / h[-1], (float(h[-1]), float(h[0]))
+        slope, intercept = map(float, np.polyfit(np.log(h), np.log(left), 1))
+        bend = np.abs(np.log(left) - slope * np.log(h) - intercept).max()
+        # At a kink no gradient does better: there f leaves every tangent on one of its sides.
+        both = phi(float(h[-1])) + phi(-float(h[-1])) - 2 * function.value if slope <= WRONG else 0
+        verdict, reason = _judge(slope, bend > STRAIGHT, abs(both) > left[-1] / CLEAR)
     else:
-        slope, fitted = math.nan, None
         seen = CLEAR * noise / steps[0] if len(steps) else math.inf
         verdict, reason = _judge_noise(seen, size, bool(clear.any()), len(steps))
     return TaylorTest(
@@ -178,28 +164,16 @@ def _noise(phi: Callable[[float], float], values: np.ndarray, origin: float) -> 
     return max(ROUNDINGS * EPSILON * largest, measured)
 
 
-def _slope(steps: np.ndarray, remainders: np.ndarray) -> tuple[float, float]:
-    """Return the slope of the logarithms, and by how much they leave their line."""
-    x, y = np.log(steps), np.log(remainders)
-    slope, intercept = np.polyfit(x, y, 1)
-    return float(slope), float(np.abs(y - slope * x - intercept).max())
-
-
-def _judge(
-    slope: float,
-    phi: Callable[[float], float],
-    origin: float,
-    steps: np.ndarray,
-    remainders: np.ndarray,
-) -> tuple[VerdictText, str]:
+def _judge(slope: float, is_bent: bool, has_kink: bool) -> tuple[VerdictText, str]:
     text = f"the remainder shrinks with the power {slope:.2f} of the step"
+    if is_bent:
+        reason = "the remainder follows no single power of the step: two terms cancel in it"
+        return Verdict.CANNOT_TELL, reason
     if slope >= RIGHT:
         return Verdict.AGREE, f"{text}, as that of a right gradient does (2)"
     if slope > WRONG:
         return Verdict.CANNOT_TELL, f"{text}, between that of a right gradient (2) and a wrong (1)"
-    # At a kink no gradient does better: there f leaves every tangent on one of its sides.
-    ahead, behind = phi(float(steps[-1])), phi(-float(steps[-1]))
-    if abs(ahead - origin + (behind - origin)) > remainders[-1] / CLEAR:
+    if has_kink:
         return Verdict.CANNOT_TELL, f"{text}, but f has a kink there"
     return Verdict.DIFFER, f"{text}, as that of a wrong gradient does (1)"
 
