@@ -476,6 +476,20 @@ def test_a_net_of_79510_parameters_is_cleared_in_16_calls_and_a_fault_named_in_6
     assert check.evaluations <= cleared.evaluations + 60
 
 
+@pytest.mark.parametrize("factor", [1.001, -1.0, 12.0])
+@pytest.mark.parametrize("entries", [1, 1000])
+def test_an_error_is_that_of_the_whole_leaf_or_says_that_it_is_a_lower_bound(factor, entries):
+    p = np.random.default_rng(0).normal(size=1000)
+    right = 1 / (1 + np.exp(-p))
+    wrong = np.concatenate([factor * right[:entries], right[entries:]])
+    check = check_gradient(lambda p: float(np.log1p(np.exp(p)).sum()), p, gradient=wrong)
+    truth = np.linalg.norm(wrong - right) / np.linalg.norm(right)
+    (leaf,) = check.leaves
+    assert leaf.at_least == (entries > 1)
+    assert leaf.error < truth / 2 if leaf.at_least else leaf.error == pytest.approx(truth)
+    assert ("at least" in check.reason) == leaf.at_least
+
+
 def test_an_engine_that_cannot_follow_f_costs_one_call_of_it():
     pytest.importorskip("torch")
     p = np.linspace(0.5, 2.0, 6)

@@ -17,7 +17,7 @@ from gradparity.backends.rounding import lift
 from ..checking.checker import GradientChecker
 from ..checking.function import LIFTING, Function
 from ..checking.reference import Reference, reference_of
-from ..checking.result import GradientCheck, LeafCheck, percent, place
+from ..checking.result import GradientCheck, LeafCheck, how_far_off, place
 from ..checking.score import norm
 from ..checking.slope import KINDS
 from ..checking.spending import BudgetSpent, Spending
@@ -578,15 +578,15 @@ def _who_is_wrong(report: _Draft) -> str:
         leaves |= dict.fromkeys(leaf.leaf for leaf in checks if leaf.verdict is Verdict.DIFFER)
     where = f" in {listed([leaf or 'params' for leaf in leaves])}" if leaves else ""
     text = f"{listed(wrong)} {'is' if len(wrong) == 1 else 'are'} wrong{where}"
-    errors = [
-        (leaf.error, leaf.leaf)
+    off = [
+        leaf
         for label in wrong
         for leaf in report.opinions[label].worst.leaves
         if leaf.verdict is Verdict.DIFFER and not math.isnan(leaf.error)
     ]
-    if errors:
-        error, leaf = max(errors)
-        text += f": {leaf or 'params'} is {percent(error)}"
+    if off:
+        worst = max(off, key=lambda leaf: leaf.error)
+        text += f": {worst.leaf or 'params'} is {how_far_off(worst)}"
     return text
 
 

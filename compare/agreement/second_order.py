@@ -12,7 +12,7 @@ from gradparity.backends.pytrees import PyTree, flatten
 
 from ..checking.function import name_of
 from ..checking.maps import SecondDerivatives
-from ..checking.result import GradientCheck, percent
+from ..checking.result import GradientCheck, how_far_off
 from ..checking.slope import KINDS
 from ..checking.spending import Budget, spending
 from ..engines.engines import Engine, Point
@@ -101,8 +101,8 @@ def compare_second_order(
 
 
 def _how_wrong(check: GradientCheck) -> str:
-    known = [leaf.error for leaf in check.leaves if not math.isnan(leaf.error)]
-    return percent(max(known, default=math.nan))
+    known = [leaf for leaf in check.leaves if not math.isnan(leaf.error)]
+    return how_far_off(max(known, key=lambda leaf: leaf.error)) if known else "wrong"
 
 
 def _suspects(checks: dict[tuple[str, str], GradientCheck]) -> Iterator[Suspect]:

@@ -198,8 +198,9 @@ def _leaf_check(case: Case, judged: Judged, position: int) -> LeafCheck:
     said = judged.measured.leaves.get(position) if judged.measured else None
     share = said.standing.share if said else math.nan
     return LeafCheck(
-        leaf.name, leaf.shape, verdict, error, resolution, one_entry, pattern, more, share
-    )
+        leaf.name, leaf.shape, verdict, error, resolution, one_entry, pattern, more, share,
+        at_least=more and judged.reference(position) is None,
+    )  # fmt: skip
 
 
 def _right(case: Case, judged: Judged, position: int) -> np.ndarray | None:

@@ -47,6 +47,7 @@ class LeafCheck:
     pattern: a guess at what is wrong, "" if nothing is
     more: whether more entries are wrong than are listed among the suspects
     share: the error over the measured rounding of eager's own gradient; NaN where none was measured
+    at_least: whether the error is that of the suspects alone, where more entries are wrong
     """
 
     leaf: str
@@ -58,6 +59,7 @@ class LeafCheck:
     pattern: str = ""
     more: bool = False
     share: float = math.nan
+    at_least: bool = False
 
 
 @dataclass(frozen=True)
@@ -145,15 +147,18 @@ def place(leaf: str, index: Sequence[int]) -> str:
     return (leaf or "params") + (f"[{', '.join(map(str, index))}]" if index else "")
 
 
-def percent(error: float) -> str:
-    """Write a relative error as a person says it: "5 %", "1e-06 of its size"."""
+def how_far_off(leaf: LeafCheck) -> str:
+    """Write the error of a leaf as a person says it: "5 % off", "off by 1e-06 of its size"."""
+    error, least = leaf.error, "at least " * leaf.at_least
     if math.isnan(error):
         return "wrong"
     if math.isinf(error):
         return "not finite, or not zero where it should be"
     if error >= 10:
-        return f"off by {error:.3g} times its size"
-    return f"{100 * error:.3g} % off" if error >= 1e-3 else f"off by {error:.1e} of its size"
+        return f"off by {least}{error:.3g} times its size"
+    if error >= 1e-3:
+        return f"{least}{100 * error:.3g} % off"
+    return f"off by {least}{error:.1e} of its size"
 
 
 def sentence(check: GradientCheck, accepted: str = "") -> str:
@@ -177,7 +182,7 @@ def sentence(check: GradientCheck, accepted: str = "") -> str:
     if not wrong or (foreign and not check.suspects):
         return (foreign or [check.problems[0].text])[0]
     worst = max(wrong, key=lambda leaf: -1.0 if math.isnan(leaf.error) else leaf.error)
-    text = f"{worst.leaf or f'the {check.claim}'} is {percent(worst.error)}"
+    text = f"{worst.leaf or f'the {check.claim}'} is {how_far_off(worst)}"
     if suspect := next((one for one in check.suspects if one.leaf == worst.leaf), None):
         text += f" (worst entry {_suspect(suspect)})"
     if len(wrong) > 1:
@@ -238,7 +243,7 @@ def _leaves(leaves: Sequence[LeafCheck]) -> list[str]:
 
 
 def _wrong_leaf(leaf: LeafCheck) -> str:
-    return f"{leaf.leaf or 'params'}: {percent(leaf.error)}" + (
+    return f"{leaf.leaf or 'params'}: {how_far_off(leaf)}" + (
         f" ({leaf.pattern})" if leaf.pattern else ""
     )
 
