@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import re
 import sys
 from pathlib import Path
 
@@ -522,5 +523,5 @@ def test_a_slow_check_says_what_it_does(files, run, monkeypatch):
     check = ("check", "slow.py:loss", "--params", "x.npy", "--gradient", "rule")
     code, text = run(*check)
     assert code == 0
-    assert "check: rule of loss: call 8 of " in text
+    assert re.search(r"check: rule of loss: call \d+ of ", text)
     assert "so far" not in run(*check, "--quiet")[1]
