@@ -254,14 +254,12 @@ def test_backends_of_one_name_get_labels_of_their_own():
 
 
 def test_a_backend_that_is_missing_is_left_out_of_the_default_only(monkeypatch):
-    from gradparity.compare.engines import entrants
-
     def without_torch(name, **settings):
         if name == "torch":
             raise BackendUnavailable("backend 'torch' needs torch, which is not installed")
         return get_backend(name, **settings)
 
-    monkeypatch.setattr(entrants, "get_backend", without_torch)
+    monkeypatch.setattr(engines, "get_backend", without_torch)
     comparison = compare_gradients(NETWORK.f, NETWORK.params, *NETWORK.args)
     assert "torch" not in comparison.backends
     reason = dict(comparison.left_out)["torch"]

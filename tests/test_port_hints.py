@@ -5,8 +5,7 @@ import pytest
 
 import gradparity as gp
 from gradparity.compare.agreement.port_hints import hints
-from gradparity.compare.engines.engines import point_for
-from gradparity.compare.engines.entrants import entrants
+from gradparity.compare.engines.engines import entrants, point_for
 
 torch = pytest.importorskip("torch")
 jax = pytest.importorskip("jax")

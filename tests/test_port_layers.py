@@ -7,8 +7,7 @@ import pytest
 
 import gradparity as gp
 from gradparity.compare.agreement.port_hints import hints
-from gradparity.compare.engines.engines import point_for
-from gradparity.compare.engines.entrants import DEFAULT_BACKENDS, entrants
+from gradparity.compare.engines.engines import DEFAULT_BACKENDS, entrants, point_for
 from gradparity.compare.ports.intermediates import layer_outputs
 from gradparity.compare.ports.repairs import changed_functions
 

@@ -15,8 +15,7 @@ from gradparity.backends.pytrees import PyTree
 from ..checking.checker import check_seed
 from ..checking.function import name_of
 from ..checking.spending import Budget, spending
-from ..engines.engines import point_for
-from ..engines.entrants import DEFAULT_BACKENDS, entrants
+from ..engines.engines import DEFAULT_BACKENDS, entrants, point_for
 from ..ports.layouts import Rename, Transpose
 from ..verdicts import Verdict
 from .comparing import compare

@@ -1,9 +1,10 @@
 """One comparison, step by step: ask, compare the values, check every gradient, conclude."""
 
+import functools
 import itertools
 import math
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,71 +12,98 @@ import numpy as np
 
 from gradparity.backends import GradparityError
 from gradparity.backends.numerical_difference import NumericalDifference
-from gradparity.backends.pytrees import PyTree, flatten, private_numpy
-from gradparity.backends.rounding import lift
+from gradparity.backends.precision import EPSILON, UNIT_ROUNDOFF
+from gradparity.backends.pytrees import PyTree, flatten
+from gradparity.backends.step_size import LONGEST_STEP
 
+from ..checking import thresholds
+from ..checking.candidate import rounding_bounds
 from ..checking.checker import GradientChecker
-from ..checking.function import LIFTING, Function
-from ..checking.reference import Reference, reference_of
-from ..checking.result import GradientCheck, LeafCheck, how_far_off, place
+from ..checking.function import Function, Span
+from ..checking.reference import Reference, gradient_by
+from ..checking.result import GradientCheck, LeafCheck, percent, place
 from ..checking.score import norm
 from ..checking.slope import KINDS
 from ..checking.spending import BudgetSpent, Spending
-from ..checking.thresholds import DIGITS
-from ..engines.engines import Answer, Engine, Point, answer
-from ..engines.entrants import Entrants
+from ..checking.thresholds import (
+    CONFIRMED,
+    DIGITS,
+    LAST_BITS,
+    NEARBY,
+    ROUNDINGS,
+    SETTLED,
+    WRONG,
+    ZERO,
+)
+from ..engines.engines import Answer, Engine, Entrants, Point, answer
 from ..verdicts import Suspect, Verdict, VerdictText
-from .comparison import Comparison, Convention, SecondOpinion
-from .differences import leaf_differences
+from .comparison import Comparison, Convention, LeafDifference, listed
 from .port_hints import different_parameters, hints
-from .quotients import is_a_quotient
-from .second_opinions import hear_other_ways
-from .values import alike_without_casts, odd_ones_out
+from .second_opinions import Heard, hear_other_ways
 
 MOST_CONVENTIONS = 100
-# Entries of one leaf in which differences are compared with what f itself gives for their step.
-MOST_QUOTIENTS = 8
-# Central differences are right to about eps**(2/3) times what cancels in f; a hundred thousand
-# times that is still four digits more than "agree" promises.
-USUAL_ERROR = 1e-6
+
+
+@dataclass(frozen=True)
+class Party:
+    """An engine with what it answered, and who judges that.
+
+    double: its answer in float64; None where it differences f, and has no better one
+    """
+
+    engine: Engine
+    given: Answer
+    double: Answer | None
+    checker: GradientChecker
+
+    @property
+    def label(self) -> str:
+        return self.engine.label
+
+    @property
+    def function(self) -> Function:
+        return self.checker.function
+
+    @functools.cached_property
+    def slopes(self) -> tuple[np.ndarray, ...]:
+        return self.given.read(self.function).slopes
+
+    @property
+    def value(self) -> float:
+        """What f is in float64 as the engine computes it, without casts to a lower precision."""
+        own = self._own
+        return self.function.value if own is None else own.value
+
+    def value_at(self, point: Point) -> float:
+        """Return the same at another point."""
+        if self._own is None:
+            f, backend = self.function.f, self.function.backend
+            return Function(f, point.params, point.args, backend).value
+        return answer(self.engine.in_dtype("float64"), point).value
+
+    @property
+    def _own(self) -> Answer | None:
+        return None if self.function.casts else self.double
 
 
 @dataclass(frozen=True)
 class Opinion:
-    """What was found out about one engine's gradient.
+    """What was found out about a derivative of one engine.
 
-    check: of what it returned; shadow: of the same in float64, where that was another dtype
-    explained: entries where differences are far from the slope for a reason of their own
+    check: what the verdict rests on; way: how the engine was asked, if there are several
+    note: what else there is to say
+    excuse: why differences are far from the slope, and no fault of who took them
     """
 
-    engine: Engine
+    label: str
     check: GradientCheck
-    shadow: GradientCheck | None = None
-    explained: tuple[str, ...] = ()
+    way: str = ""
+    note: str = ""
+    excuse: str = ""
 
     @property
     def is_wrong(self) -> bool:
-        return self.worst.verdict is Verdict.DIFFER and not self.explained
-
-    @property
-    def worst(self) -> GradientCheck:
-        """The check that the verdict rests on: of the shadow, if that is wrong already."""
-        if self.shadow is not None and self.shadow.verdict is not Verdict.AGREE:
-            return self.shadow
-        return self.check
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What the engines answered; failures: what those raised that could not."""
-
-    answers: Mapping[str, Answer]
-    failures: Mapping[str, Exception]
-    notes: tuple[str, ...]
-
-    @property
-    def values(self) -> dict[str, float]:
-        return {label: given.value for label, given in self.answers.items()}
+        return self.check.verdict is Verdict.DIFFER and not self.excuse
 
 
 def compare(
@@ -84,68 +112,69 @@ def compare(
     """Ask all engines, and judge each by slopes of its function; see `compare_gradients`."""
     shared = _shared_checker(taking_part, point, seed, spending)
     engines = tuple(_in_its_framework(engine, shared) for engine in taking_part.engines)
-    asked = _ask(engines, point, seed)
-    answered = [engine for engine in engines if engine.label in asked.answers]
-    dropped = {} if taking_part.by_name else dict(asked.failures)
-    left_out = tuple((name, f"it raised {_line(error)}") for name, error in dropped.items())
-    report = _Draft(taking_part, point, dtype, seed, engines, asked, left_out)
-    shadows = [*asked.values.values()]
-    if not alike_without_casts(shadows):
-        shadows = [_without_casts(one, point, asked.values[one.label]) for one in answered]
-    agree, odd = odd_ones_out(answered, shadows, point, seed)
-    different = tuple(different_parameters(engines, taking_part.own, point))
-    if different or asked.failures or not agree:
-        failed = [*asked.failures]
-        report.notes += [*different, *_hints(engines, failed, point)]
+    answers, failures, notes = _ask(engines, point, seed)
+    if shared is None and not any(engine.layout for engine in engines):
+        notes.append("each engine evaluates f for itself: NumPy cannot")
+    dropped = {} if taking_part.by_name else failures
+    draft = Comparison(
+        Verdict.CANNOT_TELL,
+        (),
+        (),
+        "",
+        tuple(engine.label for engine in engines),
+        dtype,
+        seed,
+        point.size,
+        tuple((label, given.value) for label, given in answers.items()),
+        notes=(*notes, *(f"{label} raised {line_of(error)}" for label, error in failures.items())),
+        left_out=(
+            *taking_part.left_out,
+            *((label, f"it raised {line_of(error)}") for label, error in dropped.items()),
+        ),
+        aliases=tuple(
+            (engine.label, tuple(zip(point.names, engine.layout.names, strict=True)))
+            for engine in engines
+            if engine.layout is not None
+        ),
+    )
+    different = [*different_parameters(engines, taking_part.own, point)]
     if different:
-        return report.finish(Verdict.DIFFER, "the parameters are not the same numbers")
-    if not all(map(math.isfinite, asked.values.values())):
-        if agree:
-            reason = "f is not finite here, in every backend"
-            return report.finish(Verdict.CANNOT_TELL, reason)
-        return report.finish(Verdict.DIFFER, _values_apart(asked.values, odd), odd)
+        notes = (*draft.notes, *different, *hints(engines, failures, point))
+        reason = "the parameters are not the same numbers"
+        return replace(draft, verdict=Verdict.DIFFER, reason=reason, notes=notes)
+    parties = [
+        _party(engine, answers[engine.label], point, seed, shared, spending)
+        for engine in engines
+        if engine.label in answers
+    ]
+    opinions: list[Opinion] = []
+    heard: list[Heard] = []
+    apart, odd, spent = "", (), ""
     try:
-        report.checkers = _checkers(answered, point, seed, shared, spending, report)
-        report.opinions = _opinions(answered, asked, report.checkers, point, seed)
-        report.seconds = tuple(_second_opinions(answered, asked, report.checkers, point, seed))
+        apart, odd = _values_apart(parties, point, seed)
+        if failures or apart:
+            draft = replace(draft, notes=(*draft.notes, *hints(engines, failures, point)))
+        if all(math.isfinite(party.value) for party in parties):
+            _choose_references(parties)
+            for party in parties:
+                opinions.append(_opinion(party))
+            for party in parties:
+                # Other ways go through the same casts, and nobody has measured their rounding.
+                if party.double is not None and not party.function.casts:
+                    double = party.engine.in_dtype("float64")
+                    heard += hear_other_ways(double, party.checker, party.double, point, seed)
     except BudgetSpent:
-        if agree and not report.wrong:
-            return report.finish(Verdict.CANNOT_TELL, spending.why)
-    if not agree:
-        return report.finish(Verdict.DIFFER, _values_apart(asked.values, odd), odd)
-    return _conclude(report)
-
-
-def _hints(engines: Sequence[Engine], failed: Sequence[str], point: Point) -> Iterator[str]:
-    natives = [engine for engine in engines if engine.layout is not None]
-    return hints(natives, failed, point) if natives else iter(())
-
-
-def _values_apart(values: Mapping[str, float], odd: Sequence[str]) -> str:
-    numbers = list(values.values())
-    if all(map(math.isfinite, numbers)):
-        apart = (max(numbers) - min(numbers)) / max(map(abs, numbers))
-        far = f"by {apart:.1g} (relative)"
-    else:
-        far = f"and not all are finite ({', '.join(f'{n} {v:g}' for n, v in values.items())})"
-    reason = f"the values differ {far}, which is no dispute about gradients"
-    return f"{reason}; {listed(odd)} against the others" if odd else reason
-
-
-def _without_casts(engine: Engine, point: Point, value: float) -> float:
-    """Return an engine's value, or what it is without the casts of f to a lower precision."""
-    if engine.backend.name not in LIFTING or not math.isfinite(value):
-        return value
-    lifted = lift(engine.value_of, engine.backend.name)
-    try:
-        params, args = engine.native(point)
-        # JAX tells from a trace whether there is any, without running f.
-        if engine.backend.name == "jax" and not lifted.lowers(params, *args):
-            return value
-        shadow = float(np.asarray(private_numpy(lifted.on_native(params, *args))))
-    except Exception:  # f cannot be run that way: its own value has to do
-        return value
-    return shadow if lifted.casts else value
+        spent = spending.why
+    draft = _about(draft, parties, opinions, heard)
+    if apart:
+        blamed = tuple(one for one in draft.backends if one in {*odd, *draft.blamed})
+        return replace(draft, verdict=Verdict.DIFFER, reason=apart, blamed=blamed)
+    if draft.blamed:
+        return replace(draft, verdict=Verdict.DIFFER, reason=_who_is_wrong(draft, opinions))
+    if spent or not opinions:
+        return replace(draft, reason=spent or "f is not finite here, in every backend")
+    verdict, reason = _conclusion(draft, parties, opinions, {} if dropped else failures)
+    return replace(draft, verdict=verdict, reason=reason)
 
 
 # Asking.
@@ -180,7 +209,10 @@ def _in_its_framework(engine: Engine, shared: GradientChecker | None) -> Engine:
     return replace(engine, function=through, backend=backend)
 
 
-def _ask(engines: Sequence[Engine], point: Point, seed: int) -> Asked:
+def _ask(
+    engines: Sequence[Engine], point: Point, seed: int
+) -> tuple[dict[str, Answer], dict[str, Exception], list[str]]:
+    """Return what engines answered, what those raised that could not, and what was noticed."""
     answers: dict[str, Answer] = {}
     failures: dict[str, Exception] = {}
     notes: list[str] = []
@@ -203,420 +235,376 @@ def _ask(engines: Sequence[Engine], point: Point, seed: int) -> Asked:
         ]
     if not answers:
         raise next(iter(failures.values()))
-    for label, given in answers.items():
-        if given.entries is not None:
-            asked = sum(map(len, given.entries))
-            notes.append(
-                f"{label} was asked for {asked} of {point.size:,} entries, drawn at random: each "
-                "costs it two evaluations of f"
-            )
-    return Asked(answers, failures, tuple(notes))
+    notes += [
+        f"{label} was asked for {sum(map(len, given.entries))} of {point.size:,} entries, drawn at "
+        "random: each costs it two evaluations of f"
+        for label, given in answers.items()
+        if given.entries is not None
+    ]
+    return answers, failures, notes
 
 
-def _line(error: Exception) -> str:
+def line_of(error: Exception) -> str:
+    """Return what an exception says, in one short line."""
     return f"{type(error).__name__}: {' '.join(str(error).split()):.200}"
+
+
+def _party(
+    engine: Engine,
+    given: Answer,
+    point: Point,
+    seed: int,
+    shared: GradientChecker | None,
+    spending: Spending,
+) -> Party:
+    """Return who is judged by whom: native implementations by values of their own."""
+    double = engine.in_dtype("float64")
+    fine = None if engine.differences else given if double is engine else answer(double, point)
+    checker = shared or GradientChecker(
+        engine.value_of,
+        point.params,
+        *point.args,
+        seed=seed,
+        backend=double.backend,
+        spending=spending,
+    )
+    return Party(engine, given, fine, checker)
+
+
+# Values.
+
+
+def _values_apart(parties: Sequence[Party], point: Point, seed: int) -> tuple[str, tuple[str, ...]]:
+    """Say by how much values differ, and who stands against a majority; "" where they agree."""
+    alike = np.eye(len(parties), dtype=bool)
+    for i, j in itertools.combinations(range(len(parties)), 2):
+        alike[i, j] = alike[j, i] = _alike(parties[i], parties[j], point, seed)
+    if alike.all():
+        return "", ()
+    values = {party.label: party.value for party in parties}
+    numbers = list(values.values())
+    if all(map(math.isfinite, numbers)):
+        far = f"by {(max(numbers) - min(numbers)) / max(map(abs, numbers)):.1g} (relative)"
+    else:
+        far = f"and not all are finite ({', '.join(f'{n} {v:g}' for n, v in values.items())})"
+    reason = f"the values differ {far}, which is no dispute about gradients"
+    majority = alike[int(alike.sum(axis=1).argmax())]
+    odd = tuple(label for label, joins in zip(values, majority, strict=True) if not joins)
+    if not 0 < 2 * len(odd) < len(parties):
+        return reason, ()
+    return f"{reason}; {listed(odd)} against the others", odd
+
+
+def _alike(one: Party, other: Party, point: Point, seed: int) -> bool:
+    """Tell whether two values of f in float64 differ by no more than rounding.
+
+    At neighbouring points a rounding error scatters around zero; a difference between two
+    functions stays what it is.
+    """
+    values = one.value, other.value
+    if not all(map(math.isfinite, values)):
+        return np.array_equal(values[0], values[1], equal_nan=True)
+    if abs(values[0] - values[1]) <= LAST_BITS * max(map(abs, values)):
+        return True
+    rng = np.random.default_rng(seed)
+    gaps = [values[0] - values[1]]
+    for near in (point.beside(math.sqrt(EPSILON), rng) for _ in range(NEARBY)):
+        gaps.append(one.value_at(near) - other.value_at(near))
+    finite = np.array([gap for gap in gaps if math.isfinite(gap)])
+    spread = float(np.std(finite, ddof=1)) if len(finite) > 1 else 0.0
+    return abs(float(np.mean(finite))) <= WRONG * spread
 
 
 # Judging.
 
 
-def _checkers(
-    engines: Sequence[Engine],
-    point: Point,
-    seed: int,
-    shared: GradientChecker | None,
-    spending: Spending,
-    report: "_Draft",
-) -> dict[str, GradientChecker]:
-    """Return who checks each engine: native implementations are judged by their own values."""
-    if shared is not None:
-        return {engine.label: shared for engine in engines}
-    if not any(engine.layout for engine in engines):
-        report.notes.append("each engine evaluates f for itself: NumPy cannot")
-    return {
-        engine.label: GradientChecker(
-            engine.value_of,
-            point.params,
-            *point.args,
-            seed=seed,
-            backend=engine.in_dtype("float64").backend,
-            spending=spending,
-        )
-        for engine in engines
-    }
+def _choose_references(parties: Sequence[Party]) -> None:
+    """Let every checker use the first gradient that fits its function, whoever gave it.
 
-
-def _opinions(
-    engines: Sequence[Engine],
-    asked: Asked,
-    checkers: Mapping[str, GradientChecker],
-    point: Point,
-    seed: int,
-) -> dict[str, Opinion]:
-    exact = [engine for engine in engines if not engine.differences]
-    shadows = {}
-    for engine in exact:
-        double = engine.backend.dtype == "float64"
-        shadows[engine.label] = (
-            asked.answers[engine.label]
-            if double
-            else answer(engine.in_dtype("float64"), point, seed)
-        )
-    for checker in {id(one): one for one in checkers.values()}.values():
-        if checker.function.casts:
-            continue  # what engines return went through them: it is no float64 reference
-        own = [engine for engine in exact if checkers[engine.label] is checker]
-        others = [engine for engine in exact if checkers[engine.label] is not checker]
-        _choose_reference(checker, own, others, shadows, point, seed)
-    opinions = {}
-    for engine in engines:
-        checker, given = checkers[engine.label], asked.answers[engine.label]
-        if engine.differences:
-            opinions[engine.label] = _of_differences(engine, checker, given)
-            continue
-        shadow = shadows[engine.label]
-        check = checker.check(shadow.gradient)
-        if shadow is given:
-            opinions[engine.label] = Opinion(engine, check)
-        else:
-            coarse = checker.check(given.gradient)
-            opinions[engine.label] = Opinion(engine, coarse, check)
-    return opinions
-
-
-def _choose_reference(
-    checker: GradientChecker,
-    own: Sequence[Engine],
-    others: Sequence[Engine],
-    shadows: Mapping[str, Answer],
-    point: Point,
-    seed: int,
-) -> None:
-    """Let the checker use the first gradient that is certified in every leaf, or in most.
-
-    To find out where a wrong one is certified takes a search: one that fits goes first, whoever
-    gave it, and with it no wrong one is looked at.
-
-    own: engines of the function that the checker is about; others: of implementations that may be
-        of the same function
+    To find out where a wrong one is certified takes a search. Those that are alike go first, and
+    those of implementations that may be of the same function last.
     """
-    if checker.function.blocked:
-        checker.search_references = False
-        return
-    offered = list(_references(checker.function, own, shadows, point, seed))
-    if len(offered) > 2:
-        alike = [sum(_are_alike(one, other) for other in offered) for one in offered]
-        offered = [offered[k] for k in sorted(range(len(alike)), key=lambda k: -alike[k])]
-    likely, wrong = None, []
-    for reference in offered:
-        score = checker.score_of(reference)
-        if score.fits:
-            likely = reference
-            break
-        wrong += [reference] if score.is_wrong else []
-    if likely is None and wrong:
-        for reference in (
-            *_references(checker.function, others, shadows, point, seed),
-            *_asked_besides(checker.function, own),
-        ):
-            if checker.score_of(reference).fits:
-                likely = reference
+    for checker in {id(party.checker): party.checker for party in parties}.values():
+        if checker.function.casts or checker.function.blocked:
+            continue
+        offered = [
+            (party.checker is not checker, reference)
+            for party in parties
+            if not party.function.casts and (reference := _reference(party)) is not None
+        ]
+        alike = {id(one): sum(_near(one, other) for _, other in offered) for _, one in offered}
+        undecided = None
+        for _, reference in sorted(offered, key=lambda pair: (pair[0], -alike[id(pair[1])])):
+            score = checker.score_of(reference)
+            if score.fits:
+                checker.reference = reference
                 break
-    if likely is not None:
-        offered = [likely, *(one for one in offered if one is not likely and one not in wrong)]
-    best = -1
-    for reference in offered:
-        certified = len(checker.certify(reference).spread)
-        if certified > best:
-            best, checker.reference = certified, reference
-        if certified == sum(1 for leaf in checker.function.leaves if leaf.size):
-            return
-    checker.search_references = False
+            undecided = undecided or (None if score.is_wrong else reference)
+        else:
+            checker.reference = undecided
 
 
-def _references(
-    function: Function,
-    engines: Sequence[Engine],
-    shadows: Mapping[str, Answer],
-    point: Point,
-    seed: int,
-) -> Iterator[Reference]:
-    """Yield the gradients of engines that have a finite number for every entry."""
-    for engine in engines:
-        candidate = shadows[engine.label].read(function)
-        if not candidate.problems and all(np.isfinite(leaf).all() for leaf in candidate.slopes):
-            moved = _moved_by(engine, function, point, seed)
-            yield Reference(engine.label, candidate.slopes, moved)
+def _reference(party: Party) -> Reference | None:
+    """Return the gradient of an engine that has a finite number for every entry."""
+    if party.double is None:
+        return None
+    candidate = party.double.read(party.function)
+    if candidate.problems or not all(np.isfinite(leaf).all() for leaf in candidate.slopes):
+        return None
+    backend = party.engine.in_dtype("float64").backend
+    moved = functools.partial(gradient_by, party.function, backend)
+    return Reference(party.label, candidate.slopes, moved)
 
 
-def _asked_besides(function: Function, engines: Sequence[Engine]) -> Iterator[Reference]:
-    """Yield the gradient of an engine that nobody has named, if one can differentiate f."""
-    if not any(engine.layout for engine in engines):
-        reference = reference_of(function, load=True)
-        if reference is not None:
-            yield replace(reference, engine=f"{reference.engine}, asked besides")
-
-
-def _are_alike(one: Reference, other: Reference) -> bool:
+def _near(one: Reference, other: Reference) -> bool:
     """Tell whether two gradients are as near as right ones are, leaf by leaf."""
     return all(
-        norm(a - b) <= USUAL_ERROR * max(norm(a), norm(b))
+        norm(a - b) <= SETTLED * max(norm(a), norm(b))
         for a, b in zip(one.slopes, other.slopes, strict=True)
     )
 
 
-def _moved_by(engine: Engine, function: Function, point: Point, seed: int) -> Any:
-    """Return the engine's gradient as a function of how far all inputs are moved."""
-    double = engine.in_dtype("float64")
-
-    def moved(rounding: float, draw: int) -> tuple[np.ndarray, ...] | None:
-        rng = np.random.default_rng([seed, draw])
-        leaves = [leaf * (1 + rounding * rng.uniform(-1, 1, leaf.shape)) for leaf in point.leaves]
-        try:
-            return answer(double, point.moved(leaves), seed).read(function).slopes
-        except Exception:  # the edge of a domain
-            return None
-
-    return moved
+def _opinion(party: Party) -> Opinion:
+    """Check what an engine returned, after the same in float64, if that was in another dtype."""
+    if party.double is None:
+        return _of_differences(party)
+    check = party.checker.check(party.double.gradient)
+    if party.double is party.given or check.verdict is not Verdict.AGREE:
+        return Opinion(party.label, check)
+    check = party.checker.check(party.given.gradient)
+    note = "in float64 it is right: only float32 is at fault"
+    return Opinion(party.label, check, note=note * (check.verdict is Verdict.DIFFER))
 
 
-def _of_differences(engine: Engine, checker: GradientChecker, given: Answer) -> Opinion:
+def _of_differences(party: Party) -> Opinion:
     """Check an engine that differences f: it is granted what "agree" promises, and no more."""
-    sizes = [leaf.size for leaf in checker.function.leaves]
-    known = [given.known(leaf, size) for leaf, size in enumerate(sizes)]
-    for rounding in (USUAL_ERROR, DIGITS):
-        check = checker.check(given.gradient, rounding=rounding, only=known)
+    known = [party.given.known(k, leaf.size) for k, leaf in enumerate(party.function.leaves)]
+    for rounding in (SETTLED, DIGITS):
+        check = party.checker.check(party.given.gradient, rounding=rounding, only=known)
         if check.verdict is Verdict.AGREE:
-            return Opinion(engine, check)
-    explained = []
-    step = getattr(engine.backend, "step_size", None)
-    fixed = float(step) if isinstance(step, float | int) else None
-    names = [leaf.name for leaf in checker.function.leaves]
-    for suspect in check.suspects[:MOST_QUOTIENTS]:
-        leaf = names.index(suspect.leaf)
-        shape = checker.function.leaves[leaf].shape
-        entry = int(np.ravel_multi_index(suspect.index, shape)) if shape else 0
-        got = float(np.real(suspect.got))
-        if not is_a_quotient(checker.function, leaf, entry, got, fixed, engine.backend.dtype):
-            return Opinion(engine, check)
-        explained.append(
-            f"{engine.label} differences f across a kink, a jump or noise at leaf "
-            f"{place(suspect.leaf, suspect.index)}: {got:.6g}, not {suspect.expected:.6g}"
-        )
-    return Opinion(engine, check, explained=tuple(explained))
+            return Opinion(party.label, check)
+    worst = check.suspects[:CONFIRMED]
+    if not worst or not all(_is_a_quotient(party, suspect) for suspect in worst):
+        return Opinion(party.label, check)
+    excuse = (
+        f"{party.label} differences f across a kink, a jump or noise at leaf "
+        f"{place(worst[0].leaf, worst[0].index)}: {worst[0].got:.6g}, not {worst[0].expected:.6g}"
+    )
+    return Opinion(party.label, check, excuse=excuse)
 
 
-def _second_opinions(
-    engines: Sequence[Engine],
-    asked: Asked,
-    checkers: Mapping[str, GradientChecker],
-    point: Point,
-    seed: int,
-) -> Iterator[tuple[SecondOpinion, tuple[Suspect, ...]]]:
-    for engine in engines:
-        # Other ways go through the same casts, and nobody has measured their rounding.
-        if engine.differences or not engine.has_other_ways or checkers[engine.label].function.casts:
-            continue
-        shadow = engine.in_dtype("float64")
-        given = asked.answers[engine.label] if shadow is engine else answer(shadow, point, seed)
-        yield from hear_other_ways(shadow, checkers[engine.label], given, point, seed)
+def _is_a_quotient(party: Party, suspect: Suspect) -> bool:
+    """Tell whether a number is a central difference of f by one entry, whatever its step was.
+
+    At a kink or a jump within the step, and where f is noisy, a quotient is far from the
+    derivative and no error of who took it: it lies between quotients over steps of all lengths
+    that a backend chooses, or is the quotient over the step that it was told.
+    """
+    function, backend = party.function, party.engine.backend
+    leaf, entry = _place(function, suspect.leaf, suspect.index)
+    described = function.leaves[leaf]
+    size = max(abs(float(described.array.reshape(-1)[entry])), described.scale)
+    steps = np.array([getattr(backend, "step_size", "automatic")])
+    if steps.dtype.kind not in "fi":
+        longest = LONGEST_STEP * max(size, 1.0)
+        rungs = math.ceil(math.log2(longest / (size * LONGEST_STEP**2)))
+        steps = longest * 2.0 ** -np.arange(rungs + 1)
+    phi = function.along({Span(leaf, entry, entry + 1): np.ones(1)})
+    quotients = np.array([(phi(step) - phi(-step)) / (2 * step) for step in steps])
+    got = float(np.real(suspect.got))
+    if not math.isfinite(got):
+        return not np.isfinite(quotients).all()
+    # What the slope is known to over the checker's longest step is noise over a shorter one.
+    slack = suspect.error_bar * described.scale * thresholds.LONGEST_STEP / steps
+    slack += 2 * UNIT_ROUNDOFF[backend.dtype] * abs(got)
+    return bool(np.nanmin(quotients - slack) <= got <= np.nanmax(quotients + slack))
+
+
+def _place(function: Function, name: str, index: tuple[int, ...]) -> tuple[int, int]:
+    """Return the position of a leaf, and the flat index of one of its entries."""
+    leaf = [one.name for one in function.leaves].index(name)
+    shape = function.leaves[leaf].shape
+    return leaf, int(np.ravel_multi_index(index, shape)) if shape else 0
 
 
 # Concluding.
 
 
-class _Draft:
-    """What a report holds, as far as it is known."""
-
-    def __init__(
-        self,
-        taking_part: Entrants,
-        point: Point,
-        dtype: str,
-        seed: int,
-        engines: Sequence[Engine],
-        asked: Asked,
-        left_out: tuple[tuple[str, str], ...],
-    ) -> None:
-        self.taking_part, self.point, self.dtype, self.seed = taking_part, point, dtype, seed
-        self.engines, self.asked, self.left_out = engines, asked, left_out
-        self.notes = [*asked.notes]
-        self.notes += [f"{label} raised {_line(error)}" for label, error in asked.failures.items()]
-        self.checkers: Mapping[str, GradientChecker] = {}
-        self.opinions: Mapping[str, Opinion] = {}
-        self.seconds: tuple[tuple[SecondOpinion, tuple[Suspect, ...]], ...] = ()
-
-    @property
-    def wrong(self) -> tuple[str, ...]:
-        """The labels of engines that are wrong, in their order."""
-        second = {opinion.backend for opinion, _ in self.seconds if opinion.wrong}
-        return tuple(
-            label for label, opinion in self.opinions.items() if opinion.is_wrong or label in second
-        )
-
-    def suspects(self) -> tuple[Suspect, ...]:
-        found: dict[tuple[str | None, str, tuple[int, ...]], Suspect] = {}
-        for label, opinion in self.opinions.items():
-            for suspect in opinion.worst.suspects if opinion.is_wrong else ():
-                named = replace(suspect, backend=label)
-                found.setdefault((label, suspect.leaf, suspect.index), named)
-        for _, suspects in self.seconds:
-            for suspect in suspects:
-                found.setdefault((suspect.backend, suspect.leaf, suspect.index), suspect)
-        return tuple(found.values())
-
-    def finish(self, verdict: VerdictText, reason: str, blamed: Sequence[str] = ()) -> Comparison:
-        checks = [opinion.worst for opinion in self.opinions.values()]
-        functions = {id(c): c.function for c in self.checkers.values()}.values()
-        for opinion in self.opinions.values():
-            self.notes += [f"{opinion.engine.label}: {note}" for note in opinion.worst.notes]
-            self.notes += [
-                f"{opinion.engine.label}: leaf {problem.leaf or 'params'}: {problem.text}"
-                for problem in opinion.worst.problems
-            ]
-            self.notes += opinion.explained[:1]
-            if opinion.is_wrong and opinion.shadow and opinion.shadow.verdict is Verdict.AGREE:
-                note = "in float64 it is right: only float32 is at fault"
-                self.notes.append(f"{opinion.engine.label}: {note}")
-        patterns = [_pattern(o.worst) for o in self.opinions.values() if o.is_wrong]
-        known = [check.resolution for check in checks if not math.isnan(check.resolution)]
-        return Comparison(
-            verdict,
-            tuple(
-                engine.label for engine in self.engines if engine.label in {*blamed, *self.wrong}
-            ),
-            self.suspects(),
-            reason,
-            tuple(engine.label for engine in self.engines),
-            self.dtype,
-            self.seed,
-            self.point.size,
-            tuple(self.asked.values.items()),
-            leaves=_worst_leaves(checks),
-            differences=tuple(leaf_differences(self.opinions, self.asked.answers, self.checkers)),
-            conventions=tuple(self._conventions()),
-            second_opinions=tuple(opinion for opinion, _ in self.seconds),
-            notes=tuple(dict.fromkeys(self.notes)),
-            pattern="; ".join(dict.fromkeys(filter(None, patterns))),
-            evaluations=sum(function.evaluations for function in functions),
-            smoothness=max((c.smoothness for c in checks), key=KINDS.index, default="smooth"),
-            resolution=max(known, default=math.nan),
-            left_out=(*self.taking_part.left_out, *self.left_out),
-            aliases=tuple(
-                (engine.label, tuple(zip(self.point.names, engine.layout.names, strict=True)))
-                for engine in self.engines
-                if engine.layout is not None
-            ),
-        )
-
-    def _conventions(self) -> Iterator[Convention]:
-        kinks: dict[tuple[str, tuple[int, ...]], tuple[float, float]] = {}
-        for opinion in self.opinions.values():
-            for kink in opinion.worst.kinks:
-                kinks.setdefault((kink.leaf, kink.index), kink.interval)
-        for (leaf, index), interval in list(kinks.items())[:MOST_CONVENTIONS]:
-            values = []
-            for label, given in self.asked.answers.items():
-                function = self.checkers[label].function
-                position = [one.name for one in function.leaves].index(leaf)
-                shape = function.leaves[position].shape
-                entry = int(np.ravel_multi_index(index, shape)) if shape else 0
-                values.append((label, float(given.read(function).slopes[position][entry])))
-            yield Convention(leaf, index, interval, tuple(values))
-
-
-def _pattern(check: GradientCheck) -> str:
-    """Return the check's guess; entries that are zero where f has a slope were cut off."""
-    cut_off = bool(check.suspects) and all(suspect.got == 0 for suspect in check.suspects)
-    if cut_off and "detached" not in check.pattern:
-        return f"detached (zero): {check.pattern}"
-    return check.pattern
-
-
-def _worst_leaves(checks: Sequence[GradientCheck]) -> tuple[LeafCheck, ...]:
-    order = (Verdict.AGREE, Verdict.CANNOT_TELL, Verdict.DIFFER)
-
-    def badness(leaf: LeafCheck) -> tuple[int, float]:
-        return order.index(leaf.verdict), leaf.resolution if leaf.resolution >= 0 else -1.0
-
-    return tuple(
-        max(versions, key=badness) for versions in zip(*(c.leaves for c in checks), strict=True)
+def _about(
+    draft: Comparison,
+    parties: Sequence[Party],
+    opinions: Sequence[Opinion],
+    heard: Sequence[Heard],
+) -> Comparison:
+    """Return a comparison with all that was found out, and who is wrong."""
+    judged = with_opinions(draft, opinions)
+    blamed = {*judged.blamed, *(opinion.backend for opinion, _ in heard if opinion.wrong)}
+    suspects = itertools.chain(judged.suspects, *(found for _, found in heard))
+    functions = {id(party.checker): party.function for party in parties}.values()
+    return replace(
+        judged,
+        blamed=tuple(label for label in draft.backends if label in blamed),
+        suspects=_distinct(suspects),
+        differences=tuple(_differences(parties)) if opinions else (),
+        conventions=tuple(_conventions(parties, opinions)),
+        second_opinions=tuple(opinion for opinion, _ in heard),
+        evaluations=sum(function.evaluations for function in functions) if opinions else 0,
     )
 
 
-def _conclude(report: _Draft) -> Comparison:
-    """Return the verdict of a comparison whose values agree."""
-    if report.wrong:
-        return report.finish(Verdict.DIFFER, _who_is_wrong(report))
-    agree = [label for label, o in report.opinions.items() if o.worst.verdict is Verdict.AGREE]
-    if _functions_differ(report):
-        reason = "each gradient is right for its own implementation: they are not one function"
-        return report.finish(Verdict.DIFFER, reason)
-    for opinion in report.opinions.values():
-        if opinion.explained:
-            return report.finish(Verdict.CANNOT_TELL, opinion.explained[0])
-    if report.asked.failures and not report.left_out:
-        label, error = next(iter(report.asked.failures.items()))
-        return report.finish(Verdict.CANNOT_TELL, f"{label} raised {_line(error)}")
-    for label, opinion in report.opinions.items():
-        if label not in agree:
-            return report.finish(Verdict.CANNOT_TELL, f"{label}: {opinion.worst.reason}")
-    reason = f"{listed(agree)} {'give' if len(agree) > 1 else 'gives'} the derivative of f"
-    if all(o.worst.resolution == 0 for o in report.opinions.values()):
-        reason += ", which does not depend on params here: this proves nothing"
-    if any(opinion.worst.kinks for opinion in report.opinions.values()):
-        reason += ", each by its convention at kinks"
-    return report.finish(Verdict.AGREE, reason)
+def with_opinions(draft: Comparison, opinions: Sequence[Opinion]) -> Comparison:
+    """Return a comparison with what opinions say of each leaf, and of whom they find wrong."""
+    wrong = [opinion for opinion in opinions if opinion.is_wrong]
+    checks = [opinion.check for opinion in opinions]
+    notes = [*draft.notes]
+    for one in opinions:
+        problems = (f"leaf {bad.leaf or 'params'}: {bad.text}" for bad in one.check.problems)
+        own = (*one.check.notes, *problems, one.note)
+        notes += [f"{one.label}: {note}" for note in own if note]
+        notes += [one.excuse] * bool(one.excuse)
+    known = [check.resolution for check in checks if not math.isnan(check.resolution)]
+    by_leaf = zip(*(check.leaves for check in checks), strict=True)
+    return replace(
+        draft,
+        blamed=tuple(dict.fromkeys(opinion.label for opinion in wrong)),
+        suspects=_distinct(
+            replace(suspect, backend=one.label) for one in wrong for suspect in one.check.suspects
+        ),
+        leaves=tuple(max(versions, key=_badness) for versions in by_leaf),
+        notes=tuple(dict.fromkeys(notes)),
+        pattern="; ".join(dict.fromkeys(filter(None, map(_pattern, wrong)))),
+        smoothness=max((check.smoothness for check in checks), key=KINDS.index, default="smooth"),
+        resolution=max(known, default=math.nan),
+    )
 
 
-def _who_is_wrong(report: _Draft) -> str:
-    wrong = report.wrong
-    suspects = report.suspects()
-    leaves = dict.fromkeys(suspect.leaf for suspect in suspects)
-    for label in wrong:
-        checks = report.opinions[label].worst.leaves
-        leaves |= dict.fromkeys(leaf.leaf for leaf in checks if leaf.verdict is Verdict.DIFFER)
-    where = f" in {listed([leaf or 'params' for leaf in leaves])}" if leaves else ""
-    text = f"{listed(wrong)} {'is' if len(wrong) == 1 else 'are'} wrong{where}"
-    off = [
+def _pattern(opinion: Opinion) -> str:
+    """Return the check's guess; entries that are zero where f has a slope were cut off."""
+    check = opinion.check
+    cut_off = bool(check.suspects) and all(suspect.got == 0 for suspect in check.suspects)
+    return "detached (zero): " * (cut_off and "detached" not in check.pattern) + check.pattern
+
+
+def _distinct(suspects: Iterable[Suspect]) -> tuple[Suspect, ...]:
+    """Return the first suspect of every backend and entry."""
+    found: dict[tuple[str | None, str, tuple[int, ...]], Suspect] = {}
+    for one in suspects:
+        found.setdefault((one.backend, one.leaf, one.index), one)
+    return tuple(found.values())
+
+
+def _badness(leaf: LeafCheck) -> tuple[int, float]:
+    order = (Verdict.AGREE, Verdict.CANNOT_TELL, Verdict.DIFFER)
+    return order.index(leaf.verdict), leaf.resolution if leaf.resolution >= 0 else -1.0
+
+
+def _conventions(parties: Sequence[Party], opinions: Sequence[Opinion]) -> Iterator[Convention]:
+    """Yield what every engine returned where some of them met a kink."""
+    kinks: dict[tuple[str, tuple[int, ...]], tuple[float, float]] = {}
+    for kink in itertools.chain(*(opinion.check.kinks for opinion in opinions)):
+        kinks.setdefault((kink.leaf, kink.index), kink.interval)
+    for (leaf, index), interval in itertools.islice(kinks.items(), MOST_CONVENTIONS):
+        values = []
+        for party in parties:
+            position, entry = _place(party.function, leaf, index)
+            values.append((party.label, float(party.slopes[position][entry])))
+        yield Convention(leaf, index, interval, tuple(values))
+
+
+def _differences(parties: Sequence[Party]) -> Iterator[LeafDifference]:
+    """Yield the largest difference of every pair of engines in every leaf that is not empty."""
+    for first, second in itertools.combinations(parties, 2):
+        unit = ROUNDINGS * max(UNIT_ROUNDOFF[one.engine.backend.dtype] for one in (first, second))
+        by_rule = first.double is not None and second.double is not None
+        total = max(float(np.nanmax(np.abs(one), initial=0.0)) for one in first.slopes)
+        for position, leaf in enumerate(first.function.leaves):
+            asked = [one.given.entries[position] for one in (first, second) if one.given.entries]
+            known = functools.reduce(np.intersect1d, asked) if asked else slice(None)
+            a, b = first.slopes[position][known], second.slopes[position][known]
+            if not a.size:
+                continue
+            distance, sizes = np.abs(a - b), np.fmax(np.abs(a), np.abs(b))
+            if not math.isfinite(distance.max()):
+                # Infinities of one sign are equal, and two NaN.
+                distance[(a == b) | (np.isnan(a) & np.isnan(b))] = 0.0
+            # Where one of two is NaN so is the distance, and argmax finds it first.
+            worst = int(np.argmax(distance))
+            largest, size = float(distance[worst]), float(sizes.max())
+            # A leaf that is zero but for rounding is measured against the whole gradient.
+            whole = max(total, abs(first.given.value) / leaf.scale)
+            is_dust = size <= max(ZERO, unit) * whole
+            size = whole if is_dust else size
+            (granted,) = rounding_bounds([sizes], [unit if by_rule else DIGITS])
+            yield LeafDifference(
+                first.label,
+                second.label,
+                leaf.name,
+                a.size,
+                largest,
+                largest / size if largest and size else math.nan if largest else 0.0,
+                leaf.index(int(np.arange(leaf.size)[known][worst])),
+                not (largest <= granted[worst] or is_dust),
+            )
+
+
+def _who_is_wrong(found: Comparison, opinions: Sequence[Opinion]) -> str:
+    """Return the reason of "differ": whose gradient, in which leaves, and how far off it is."""
+    wrong = [
         leaf
-        for label in wrong
-        for leaf in report.opinions[label].worst.leaves
-        if leaf.verdict is Verdict.DIFFER and not math.isnan(leaf.error)
+        for opinion in opinions
+        if opinion.label in found.blamed
+        for leaf in opinion.check.leaves
+        if leaf.verdict is Verdict.DIFFER
     ]
-    if off:
-        worst = max(off, key=lambda leaf: leaf.error)
-        text += f": {worst.leaf or 'params'} is {how_far_off(worst)}"
+    leaves = dict.fromkeys(one.leaf for one in (*found.suspects, *wrong))
+    where = f" in {listed([leaf or 'params' for leaf in leaves])}" if leaves else ""
+    text = f"{listed(found.blamed)} {'is' if len(found.blamed) == 1 else 'are'} wrong{where}"
+    errors = [(leaf.error, leaf.leaf) for leaf in wrong if not math.isnan(leaf.error)]
+    if errors:
+        error, leaf = max(errors)
+        text += f": {leaf or 'params'} is {percent(error)}"
     return text
 
 
-def _functions_differ(report: _Draft) -> bool:
+def _conclusion(
+    found: Comparison,
+    parties: Sequence[Party],
+    opinions: Sequence[Opinion],
+    failures: Mapping[str, Exception],
+) -> tuple[VerdictText, str]:
+    """Return the verdict and its reason where values agree and no gradient is wrong."""
+    if _functions_differ(found, parties, opinions):
+        reason = "each gradient is right for its own implementation: they are not one function"
+        return Verdict.DIFFER, reason
+    doubts = [opinion.excuse for opinion in opinions if opinion.excuse]
+    doubts += [f"{label} raised {line_of(error)}" for label, error in failures.items()]
+    doubts += [
+        f"{opinion.label}: {opinion.check.reason}"
+        for opinion in opinions
+        if opinion.check.verdict is not Verdict.AGREE
+    ]
+    if doubts:
+        return Verdict.CANNOT_TELL, doubts[0]
+    labels = [opinion.label for opinion in opinions]
+    reason = f"{listed(labels)} {'give' if len(labels) > 1 else 'gives'} the derivative of f"
+    if found.resolution == 0:
+        reason += ", which does not depend on params here: this proves nothing"
+    return Verdict.AGREE, reason + ", each by its convention at kinks" * bool(found.conventions)
+
+
+def _functions_differ(
+    found: Comparison, parties: Sequence[Party], opinions: Sequence[Opinion]
+) -> bool:
     """Tell whether native implementations each have the gradient of another function."""
-    if len({id(checker) for checker in report.checkers.values()}) < 2:
-        return False
-    known = []
-    for label, opinion in report.opinions.items():
-        if opinion.worst.verdict is Verdict.AGREE and not opinion.worst.kinks:
-            if not opinion.engine.differences:
-                known.append((label, opinion))
-    for first, second in itertools.pairwise(known):
-        one, other = (
-            report.asked.answers[label].read(report.checkers[label].function).slopes
-            for label, _ in (first, second)
-        )
-        resolution = max(DIGITS, first[1].worst.resolution, second[1].worst.resolution)
-        for a, b, leaf_a in zip(one, other, first[1].worst.leaves, strict=True):
-            limit = max(resolution * max(norm(a), norm(b)), 0.0)
-            total = max(norm(np.concatenate(one)), norm(np.concatenate(other)))
-            if (
-                norm(a - b) > limit
-                and norm(a - b) > resolution * 1e-3 * total
-                and leaf_a.shape != (0,)
-            ):
+    right = {
+        party.label: (party.checker, opinion.check.resolution)
+        for party, opinion in zip(parties, opinions, strict=True)
+        if opinion.check.verdict is Verdict.AGREE
+        and not (opinion.check.kinks or party.double is None)
+    }
+    for one in found.differences:
+        if one.first in right and one.second in right:
+            (checker, known), (other, known_of_other) = right[one.first], right[one.second]
+            if checker is not other and one.relative > max(DIGITS, known + known_of_other):
                 return True
     return False
-
-
-def listed(names: Sequence[str]) -> str:
-    few = [*names[:4], *([f"{len(names) - 4} more"] if len(names) > 4 else [])]
-    return few[0] if len(few) == 1 else f"{', '.join(few[:-1])} and {few[-1]}"

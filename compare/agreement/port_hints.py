@@ -8,31 +8,28 @@ from typing import Any
 
 import numpy as np
 
-from gradparity.backends.precision import EPSILON
+from gradparity.backends.precision import UNIT_ROUNDOFF
 from gradparity.backends.pytrees import PyTree, private_numpy
 
+from ..checking.thresholds import LAST_BITS
 from ..engines.engines import Engine, Point
 from ..ports.intermediates import alike, layer_outputs
 from ..ports.native_trees import MODEL, NativeTree, is_module
 from ..ports.repairs import changed_functions, repaired, with_model
 
-# Sums of a network's terms in another order: some hundreds of roundings of the largest entry.
-ROUNDINGS = 1_000
-
 MOST_PERMUTATIONS = 200
-# Ported parameters have often been through float32.
-FLOAT32 = 2.0**-23
 
 
 def hints(engines: Sequence[Engine], failed: Collection[str], point: Point) -> Iterator[str]:
     """Yield where the values of native implementations part, and what makes them agree.
 
-    engines: native implementations; the first one is what the others are measured by
+    engines: of which the first native implementation is what the others are measured by
     failed: labels of those that raised an error
     """
-    first, *others = (engine.in_dtype("float64") for engine in engines)
-    if first.label in failed:
+    natives = [engine.in_dtype("float64") for engine in engines if engine.layout is not None]
+    if not natives or natives[0].label in failed:
         return
+    first, *others = natives
     expected = first.value(point)
     for other in others:
         if other.label not in failed:
@@ -73,9 +70,9 @@ def different_parameters(
 
 
 def _close(first: np.ndarray, second: np.ndarray) -> bool:
-    return first.shape == second.shape and bool(
-        np.all(np.abs(first - second) <= FLOAT32 * np.abs(second))
-    )
+    # Ported parameters have often been through float32.
+    rounding = 2 * UNIT_ROUNDOFF["float32"] * np.abs(second)
+    return first.shape == second.shape and bool(np.all(np.abs(first - second) <= rounding))
 
 
 def _first_difference(first: Engine, other: Engine, point: Point) -> Iterator[str]:
@@ -97,7 +94,7 @@ def _first_difference(first: Engine, other: Engine, point: Point) -> Iterator[st
             return
         distance = np.abs(mine[name] - second)
         size = float(np.abs(mine[name]).max(initial=0.0))
-        if not np.all(distance <= ROUNDINGS * EPSILON * size):
+        if not np.all(distance <= LAST_BITS * size):
             worst = tuple(map(int, np.unravel_index(np.argmax(distance), distance.shape)))
             yield (
                 f"values differ first in {called}{last}: at {list(worst)} {first.label} has "
@@ -142,7 +139,7 @@ def _repairs(first: Engine, other: Engine, point: Point) -> Iterator[str]:
                 value = replace(engine, function=function).value(point)
             except Exception:  # this change does not fit
                 continue
-            if abs(value - expected) <= ROUNDINGS * EPSILON * abs(expected):
+            if abs(value - expected) <= LAST_BITS * abs(expected):
                 yield f"the values agree if in {engine.label} {words}"
                 return
 
@@ -163,6 +160,6 @@ def _forgotten(engine: Engine, expected: float, point: Point) -> str:
             value = replace(engine, layout=layout).value(point)
         except Exception:  # these axes do not fit
             continue
-        if math.isfinite(value) and abs(value - expected) <= ROUNDINGS * EPSILON * abs(expected):
+        if math.isfinite(value) and abs(value - expected) <= LAST_BITS * abs(expected):
             return words
     return ""

@@ -1,7 +1,6 @@
 """Compare second derivatives: each engine's Hessian-vector products before slopes of a gradient."""
 
 import math
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -12,20 +11,15 @@ from gradparity.backends.pytrees import PyTree, flatten
 
 from ..checking.function import name_of
 from ..checking.maps import SecondDerivatives
-from ..checking.result import GradientCheck, how_far_off
-from ..checking.slope import KINDS
+from ..checking.result import GradientCheck, percent
 from ..checking.spending import Budget, spending
-from ..engines.engines import Engine, Point
-from ..engines.entrants import Entrants
-from ..verdicts import Suspect, Verdict
+from ..engines.engines import Engine, Entrants, Point
+from ..verdicts import Verdict
+from .comparing import Opinion, line_of, with_opinions
 from .comparison import Comparison
 
 Product = Callable[..., PyTree]
-Ask = Callable[[], tuple[GradientCheck, bool]]
-
-FORWARD_OVER_REVERSE = "forward over reverse"
-REVERSE_OVER_REVERSE = "reverse over reverse"
-FORWARD_OVER_FORWARD = "forward over forward"
+Judge = Callable[[Product], GradientCheck]
 
 
 def compare_second_order(
@@ -36,109 +30,90 @@ def compare_second_order(
     Engines that difference f are left out: differences of differences judge nobody.
     """
     engines = [engine for engine in taking_part.engines if not engine.differences]
-    left_out = [
-        (engine.label, "differences of differences have too few digits")
-        for engine in taking_part.engines
-        if engine.differences
-    ]
-    checks: dict[tuple[str, str], GradientCheck] = {}
+    opinions: list[Opinion] = []
     notes: list[str] = []
-    all_zero = True
+    not_zero: list[bool] = []
     for engine in engines:
         double = engine.in_dtype("float64")
         with spending(budget, name_of(double.value_of)) as granted:
             second = SecondDerivatives(
                 double.value_of, point.params, point.args, seed, double.backend, granted
             )
-            for way, ask in _ways(double, second):
+            for way, judge, product in _ways(double, second):
                 try:
-                    checks[engine.label, way], is_zero = ask()
-                    all_zero &= is_zero
+                    check = judge(_watched(double.backend, product, not_zero))
+                    opinions.append(Opinion(engine.label, check, way=way))
                 except GradparityError:
                     raise
                 except Exception as error:  # a framework says in its own way that it cannot
-                    text = " ".join(str(error).split())
-                    notes.append(f"{engine.label}, {way}: {type(error).__name__}: {text:.160}")
-    wrong = [key for key, check in checks.items() if check.verdict is Verdict.DIFFER]
-    doubtful = [key for key, check in checks.items() if check.verdict is Verdict.CANNOT_TELL]
-    missing = [one.label for one in engines if not any(label == one.label for label, _ in checks)]
-    if wrong:
-        verdict, reason = (
-            Verdict.DIFFER,
-            "; ".join(
-                f"{label} is wrong, {way}: {_how_wrong(checks[label, way])}" for label, way in wrong
-            ),
-        )
-    elif doubtful:
-        label, way = doubtful[0]
-        verdict, reason = Verdict.CANNOT_TELL, f"{label}, {way}: {checks[label, way].reason}"
-    elif missing or not checks:
-        verdict, reason = Verdict.CANNOT_TELL, (notes or ["no engine could be asked"])[0]
-    else:
-        names = ", ".join(dict.fromkeys(label for label, _ in checks))
-        verdict, reason = Verdict.AGREE, f"{names}: right second derivatives of f"
-        if all_zero:
-            reason += ", all of them 0 here: this proves little"
-    known = [check.resolution for check in checks.values() if not math.isnan(check.resolution)]
-    return Comparison(
-        verdict,
-        tuple(dict.fromkeys(label for label, _ in wrong)),
-        tuple(_suspects(checks)),
-        reason,
+                    notes.append(f"{engine.label}, {way}: {line_of(error)}")
+    known = {opinion.label: opinion.check for opinion in opinions}
+    draft = Comparison(
+        Verdict.CANNOT_TELL,
+        (),
+        (),
+        "",
         tuple(engine.label for engine in engines),
         dtype,
         seed,
         point.size,
-        tuple({label: check.value for (label, _), check in checks.items()}.items()),
-        leaves=next(iter(checks.values())).leaves if checks else (),
-        notes=tuple(dict.fromkeys([*notes, *(n for c in checks.values() for n in c.notes)])),
-        pattern="; ".join(dict.fromkeys(checks[key].pattern for key in wrong)),
-        evaluations=sum(check.evaluations for check in checks.values()),
-        smoothness=max((c.smoothness for c in checks.values()), key=KINDS.index, default="smooth"),
-        resolution=max(known, default=math.nan),
-        left_out=(*taking_part.left_out, *left_out),
+        tuple((label, check.value) for label, check in known.items()),
+        notes=tuple(notes),
+        evaluations=sum(opinion.check.evaluations for opinion in opinions),
+        left_out=(
+            *taking_part.left_out,
+            *(
+                (engine.label, "differences of differences have too few digits")
+                for engine in taking_part.engines
+                if engine.differences
+            ),
+        ),
     )
+    found = with_opinions(draft, opinions)
+    doubts = [
+        f"{one.label}, {one.way}: {one.check.reason}"
+        for one in opinions
+        if one.check.verdict is Verdict.CANNOT_TELL
+    ]
+    if found.blamed:
+        wrong = (
+            f"{one.label} is wrong, {one.way}: {_how_wrong(one.check)}"
+            for one in opinions
+            if one.is_wrong
+        )
+        return replace(found, verdict=Verdict.DIFFER, reason="; ".join(wrong))
+    if doubts or len(known) < len(engines) or not known:
+        return replace(found, reason=[*doubts, *notes, "no engine could be asked"][0])
+    reason = f"{', '.join(known)}: right second derivatives of f"
+    reason += ", all of them 0 here: this proves little" * (not any(not_zero))
+    return replace(found, verdict=Verdict.AGREE, reason=reason)
 
 
 def _how_wrong(check: GradientCheck) -> str:
-    known = [leaf for leaf in check.leaves if not math.isnan(leaf.error)]
-    return how_far_off(max(known, key=lambda leaf: leaf.error)) if known else "wrong"
+    known = [leaf.error for leaf in check.leaves if not math.isnan(leaf.error)]
+    return percent(max(known, default=math.nan))
 
 
-def _suspects(checks: dict[tuple[str, str], GradientCheck]) -> Iterator[Suspect]:
-    seen = set()
-    for (label, _), check in checks.items():
-        for suspect in check.suspects:
-            if (label, suspect.leaf, suspect.index) not in seen:
-                seen.add((label, suspect.leaf, suspect.index))
-                yield replace(suspect, backend=label)
-
-
-def _ways(engine: Engine, second: SecondDerivatives) -> Iterator[tuple[str, Ask]]:
+def _ways(engine: Engine, second: SecondDerivatives) -> Iterator[tuple[str, Judge, Product]]:
     """Yield the ways in which an engine can be asked, with who judges its answers."""
     backend, f = engine.backend, engine.differentiated
     pullback = backend.pullback(backend._gradient(f))
-    yield FORWARD_OVER_REVERSE, _asked(second.products, backend, backend.hessian_vector_product(f))
+    yield "forward over reverse", second.products, backend.hessian_vector_product(f)
     yield (
-        REVERSE_OVER_REVERSE,
-        _asked(second.products, backend, lambda own, v, *rest: pullback(own, v, *rest)[1]),
+        "reverse over reverse",
+        second.products,
+        lambda own, v, *rest: pullback(own, v, *rest)[1],
     )
     if type(backend).pushforward is not Backend.pushforward:
-        yield FORWARD_OVER_FORWARD, _asked(second.curvature, backend, backend.curvature(f))
+        yield "forward over forward", second.curvature, backend.curvature(f)
 
 
-def _asked(judge: Callable[..., GradientCheck], backend: Backend, claimed: Product) -> Ask:
-    def ask() -> tuple[GradientCheck, bool]:
-        is_zero = True
+def _watched(backend: Backend, product: Product, not_zero: list[bool]) -> Product:
+    """Return a product in NumPy's arrays, which notes whether it has ever been other than zero."""
 
-        def answered(own: PyTree, v: PyTree, *rest: PyTree) -> PyTree:
-            nonlocal is_zero
-            given = backend.to_numpy(claimed(own, v, *rest))
-            is_zero &= not any(np.any(leaf) for leaf in flatten(given)[0])
-            return given
+    def answered(own: PyTree, v: PyTree, *rest: PyTree) -> PyTree:
+        given = backend.to_numpy(product(own, v, *rest))
+        not_zero.extend(bool(np.any(leaf)) for leaf in flatten(given)[0])
+        return given
 
-        with np.errstate(all="ignore"), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return judge(answered), is_zero
-
-    return ask
+    return answered

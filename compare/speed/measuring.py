@@ -13,8 +13,7 @@ from gradparity.backends.base import ModelFunction
 from gradparity.backends.errors import InvalidParameters, InvalidSetting
 from gradparity.backends.pytrees import Array, PyTree, flatten, is_array, tree_map
 
-from ..engines.engines import Engine
-from ..engines.entrants import DEFAULT_BACKENDS, entrants
+from ..engines.engines import DEFAULT_BACKENDS, Engine, entrants
 from .peak_memory import peak_memory
 from .table import SpeedRow, SpeedTable
 from .timed_gradient import TimedGradient, first_gradient, under_the_clock

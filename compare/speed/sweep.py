@@ -12,7 +12,7 @@ from gradparity.backends.errors import InvalidSetting
 from gradparity.backends.pytrees import PyTree
 from gradparity.models import Dataset, TwoLayerNet, shrink
 
-from ..engines.entrants import DEFAULT_BACKENDS
+from ..engines.engines import DEFAULT_BACKENDS
 from .measuring import Progress, measure_speed
 from .table import SpeedRow, format_rows, remarks
 

@@ -12,7 +12,7 @@ from worker_process import answer_questions
 
 from gradparity.backends import get_backend
 from gradparity.compare import measure_speed
-from gradparity.compare.engines.entrants import entrants
+from gradparity.compare.engines.engines import entrants
 from gradparity.compare.speed.measuring import prepare
 from gradparity.compare.speed.timing_blocks import BlockTimer, TimedCall
 from gradparity.models import TwoLayerNet, load_mnist, train
