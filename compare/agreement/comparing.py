@@ -137,8 +137,7 @@ def compare(
             if engine.layout is not None
         ),
     )
-    different = [*different_parameters(engines, taking_part.own, point)]
-    if different:
+    if taking_part.own and (different := [*different_parameters(engines, taking_part.own, point)]):
         notes = (*draft.notes, *different, *hints(engines, failures, point))
         reason = "the parameters are not the same numbers"
         return replace(draft, verdict=Verdict.DIFFER, reason=reason, notes=notes)
