@@ -138,9 +138,9 @@ def compare(
         ),
     )
     if taking_part.own and (different := [*different_parameters(engines, taking_part.own, point)]):
-        notes = (*draft.notes, *different, *hints(engines, failures, point))
         reason = "the parameters are not the same numbers"
-        return replace(draft, verdict=Verdict.DIFFER, reason=reason, notes=notes)
+        said = (*draft.notes, *different, *hints(engines, failures, point))
+        return replace(draft, verdict=Verdict.DIFFER, reason=reason, notes=said)
     parties = [
         _party(engine, answers[engine.label], point, seed, shared, spending)
         for engine in engines
@@ -148,7 +148,8 @@ def compare(
     ]
     opinions: list[Opinion] = []
     heard: list[Heard] = []
-    apart, odd, spent = "", (), ""
+    odd: tuple[str, ...] = ()
+    apart = spent = ""
     try:
         apart, odd = _values_apart(parties, point, seed)
         if failures or apart:
@@ -555,7 +556,7 @@ def _who_is_wrong(found: Comparison, opinions: Sequence[Opinion]) -> str:
         for leaf in opinion.check.leaves
         if leaf.verdict is Verdict.DIFFER
     ]
-    leaves = dict.fromkeys(one.leaf for one in (*found.suspects, *wrong))
+    leaves = dict.fromkeys([one.leaf for one in found.suspects] + [leaf.leaf for leaf in wrong])
     where = f" in {listed([leaf or 'params' for leaf in leaves])}" if leaves else ""
     text = f"{listed(found.blamed)} {'is' if len(found.blamed) == 1 else 'are'} wrong{where}"
     errors = [(leaf.error, leaf.leaf) for leaf in wrong if not math.isnan(leaf.error)]

@@ -46,7 +46,8 @@ def hear_other_ways(
         if way == FORWARD and not (finite and checker.directions.kinds <= {"smooth"}):
             # It adds up 0 * inf from an infinite slope at any other entry.
             found = {entry: slope for entry, slope in found.items() if not math.isnan(slope)}
-        wrong, suspects = [], []
+        wrong: list[str] = []
+        suspects: list[Suspect] = []
         for name, changed in (("its gradient", {}), (way, found)) if found else ():
             check = _check_entries(checker, candidate.slopes, found, changed)
             if check.verdict is Verdict.DIFFER:
