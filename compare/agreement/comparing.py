@@ -21,7 +21,7 @@ from ..checking.candidate import rounding_bounds
 from ..checking.checker import GradientChecker
 from ..checking.function import Function, Span
 from ..checking.reference import Reference, gradient_by
-from ..checking.result import GradientCheck, LeafCheck, percent, place
+from ..checking.result import GradientCheck, LeafCheck, how_far_off, place
 from ..checking.score import norm
 from ..checking.slope import KINDS
 from ..checking.spending import BudgetSpent, Spending
@@ -559,10 +559,10 @@ def _who_is_wrong(found: Comparison, opinions: Sequence[Opinion]) -> str:
     leaves = dict.fromkeys([one.leaf for one in found.suspects] + [leaf.leaf for leaf in wrong])
     where = f" in {listed([leaf or 'params' for leaf in leaves])}" if leaves else ""
     text = f"{listed(found.blamed)} {'is' if len(found.blamed) == 1 else 'are'} wrong{where}"
-    errors = [(leaf.error, leaf.leaf) for leaf in wrong if not math.isnan(leaf.error)]
-    if errors:
-        error, leaf = max(errors)
-        text += f": {leaf or 'params'} is {percent(error)}"
+    off = [leaf for leaf in wrong if not math.isnan(leaf.error)]
+    if off:
+        worst = max(off, key=lambda leaf: leaf.error)
+        text += f": {worst.leaf or 'params'} is {how_far_off(worst)}"
     return text
 
 

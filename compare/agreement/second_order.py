@@ -11,7 +11,7 @@ from gradparity.backends.pytrees import PyTree, flatten
 
 from ..checking.function import name_of
 from ..checking.maps import SecondDerivatives
-from ..checking.result import GradientCheck, percent
+from ..checking.result import GradientCheck, how_far_off
 from ..checking.spending import Budget, spending
 from ..engines.engines import Engine, Entrants, Point
 from ..verdicts import Verdict
@@ -90,8 +90,8 @@ def compare_second_order(
 
 
 def _how_wrong(check: GradientCheck) -> str:
-    known = [leaf.error for leaf in check.leaves if not math.isnan(leaf.error)]
-    return percent(max(known, default=math.nan))
+    known = [leaf for leaf in check.leaves if not math.isnan(leaf.error)]
+    return how_far_off(max(known, key=lambda leaf: leaf.error)) if known else "wrong"
 
 
 def _ways(engine: Engine, second: SecondDerivatives) -> Iterator[tuple[str, Judge, Product]]:
