@@ -120,3 +120,21 @@ def test_values_of_f_whole_and_call_by_call_are_not_mixed(compiled):
     function = Function(functions()["scan"], jax.numpy.asarray(POINT))
     assert function.unsteadiness == 0
     assert function.value == function.at({0: function.leaves[0].array.copy()})
+
+
+@pytest.mark.parametrize("is_large", [True, False])
+def test_a_function_of_a_million_entries_is_compiled_at_once(load_backend, monkeypatch, is_large):
+    from gradparity.compare.checking import function
+
+    load_backend("jax")
+    jax = pytest.importorskip("jax")
+    monkeypatch.setattr(function, "MANY", 8 if is_large else 9)
+    runs = []
+
+    def f(p):
+        runs.append(p)
+        return (p**2).sum()
+
+    check = check_gradient(f, jax.numpy.asarray(POINT), gradient=lambda p: 2 * p)
+    assert check.verdict == "agree"
+    assert (len(runs) < check.evaluations) == is_large

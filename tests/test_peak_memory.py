@@ -5,6 +5,7 @@ import gc
 import numpy as np
 import pytest
 
+from gradparity.compare import check_gradient
 from gradparity.compare.speed import peak_memory as module
 from gradparity.compare.speed.peak_memory import peak_memory
 
@@ -73,6 +74,23 @@ def test_memory_of_frameworks_counts(load_backend, backend_name):
     double = backend.compile(lambda x: x * 2)
     backend.wait(double(x))
     assert peak_memory(lambda: backend.wait(double(x))) == pytest.approx(SIZE, rel=0.1)
+
+
+@needs_linux
+def test_a_check_holds_few_arrays_of_the_size_of_the_parameters(load_backend):
+    """Two of the parameters, the candidate, the reference, its bounds, a direction, a point."""
+    backend = load_backend("torch")
+    params = backend.asarray(np.random.default_rng(0).random(2**21))
+
+    def check(gradient):
+        assert check_gradient(lambda p: p @ p, params, gradient=gradient).verdict == "agree"
+
+    gradient = 2 * params
+    check(gradient)
+    used = peak_memory(lambda: check(gradient))
+    assert used < 8.5 * 8 * 2**21
+    # A callable's two gradients are held besides, and compared.
+    assert peak_memory(lambda: check(lambda p: 2 * p)) > used
 
 
 def test_a_system_that_does_not_tell_gives_no_figure(monkeypatch, tmp_path):

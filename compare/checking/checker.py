@@ -236,7 +236,10 @@ class Checker:
         unread: Sequence[int],
     ) -> Claim:
         known = certificate.claim.slopes if certificate else ()
-        granted = list(rounding_bounds(known or candidate.slopes, candidate.units))
+        if certificate and set(candidate.units) == {DOUBLE}:
+            granted = list(certificate.claim.tolerance)  # the same numbers, held once
+        else:
+            granted = list(rounding_bounds(known or candidate.slopes, candidate.units))
         if terms.rounding:
             method = [terms.rounding / ROUNDINGS] * len(granted)
             granted = list(rounding_bounds(known or candidate.slopes, method))

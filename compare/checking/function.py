@@ -38,6 +38,9 @@ from .thresholds import CALLS_BEFORE_COMPILING, LAST_BITS, OTHER_SCALE, ROUND_BI
 # Backends that can run a function without its casts.
 LIFTING = ("torch", "jax", "numerical")
 MOST_CASTS = 3
+# From so many entries on f is compiled at once, as where each call compiles parts of it: of ten
+# million, an operation by itself takes as long as compiling all of a small f.
+MANY = 2**20
 # Entries that show the typical size of a leaf: their median is within 4 % of the leaf's, by rank.
 SAMPLED = 1000
 SINGLE_BITS = 24
@@ -108,7 +111,8 @@ class Function:
 
     Casts of f to a lower precision are ignored where its framework can run it without them.
 
-    leaves: what moves; value, again: f at the point, evaluated twice
+    leaves: what moves; native: these, in the arrays of `backend`
+    value, again: f at the point, evaluated twice
     casts: those that are ignored
     evaluations: how often f has been called; where JAX compiles f, this counts its runs
     spending: what calls are asked of, those at the point itself granted
@@ -139,15 +143,15 @@ class Function:
         self.casts: tuple[Cast, ...] = ()
         self.scalar: Callable[..., Any] = f
         self.value = self._first_value(named=backend is not None)
-        again, compiles = self.backend.watched(lambda: self._evaluate(self._native))
+        again, compiles = self.backend.watched(lambda: self._evaluate(self.native))
         self.again = self._number(again)
-        if compiles and self.again == self.value:  # it would do so at every call
-            self._compile()
-            self.value = self.again = self._number(self._evaluate(self._native))
+        pays = compiles or sum(leaf.size for leaf in self.leaves) > MANY
+        if pays and self.again == self.value and self._compile():
+            self.value = self.again = self._number(self._evaluate(self.native))
         is_numpy = self.backend.xp is np and not self.casts
         if is_numpy and self.value != self.again and not self.is_random:
             # On arrays that ignore casts, a number is an array, whose power is another's.
-            self.value, self.again = self.again, self._number(self._evaluate(self._native))
+            self.value, self.again = self.again, self._number(self._evaluate(self.native))
         self._is_read = True
 
     def _first_value(self, named: bool) -> float:
@@ -177,22 +181,22 @@ class Function:
         """Evaluate f for the first time, and keep it without its casts if it makes any."""
         self.casts = ()
         if self.backend.name not in LIFTING:
-            return self._evaluate(self._native)
+            return self._evaluate(self.native)
         lifted = lift(self.scalar, self.backend.name)
         try:
             # JAX tells from a trace, without running f; the others have to run it.
-            if self.backend.name == "jax" and not lifted.lowers(self._native, *self.args):
-                return self._evaluate(self._native)
-            value = lifted.on_native(self._native, *self.args)
+            if self.backend.name == "jax" and not lifted.lowers(self.native, *self.args):
+                return self._evaluate(self.native)
+            value = lifted.on_native(self.native, *self.args)
         except GradparityError:
             raise
         except Exception:  # f itself fails, which is better seen without the lifting
-            return self._evaluate(self._native)
+            return self._evaluate(self.native)
         self.count()
         lifted_alone = bool(lifted.casts)
         if lifted.widened and not lifted_alone:
             try:  # it may run in float64 with what it holds in a lower precision, such as masks
-                return self._evaluate(self._native)
+                return self._evaluate(self.native)
             except Exception:
                 lifted_alone = True
         if lifted_alone:
@@ -201,7 +205,7 @@ class Function:
         return value
 
     def _prepare(self) -> None:
-        self._native = [self._to_native(leaf.array) for leaf in self.leaves]
+        self.native = [self._to_native(leaf.array) for leaf in self.leaves]
         self.args = native_args(self.backend, self.given_args)
         self.scalar = self.scalar_for(self.backend)
         self._eager = self.backend._scoped(self.scalar)
@@ -240,9 +244,10 @@ class Function:
             self._compiled = self._eager
             return self._eager(leaves, *self.args)
 
-    def _compile(self) -> None:
+    def _compile(self) -> bool:
         compiled = self.backend.compile(self.scalar)
         self._compiled = self._eager if compiled is self.scalar else compiled
+        return self._compiled is not self._eager
 
     def _to_native(self, array: np.ndarray) -> Array:
         if self.backend.xp is np:
@@ -263,7 +268,7 @@ class Function:
         pairs = [
             *(
                 (leaf.name, native, leaf.array)
-                for leaf, native in zip(self.leaves, self._native, strict=True)
+                for leaf, native in zip(self.leaves, self.native, strict=True)
             ),
             *(
                 ("an argument", native, original)
@@ -310,7 +315,7 @@ class Function:
         return self._moved(run, moved)
 
     def _moved(self, run: Callable[[list[Array]], Any], moved: Mapping[int, np.ndarray]) -> Any:
-        leaves = list(self._native)
+        leaves = list(self.native)
         for position, leaf in moved.items():
             leaves[position] = self._moved_native(leaf)
         try:
@@ -372,10 +377,9 @@ class Function:
         epsilon = 2 * UNIT_ROUNDOFF.get(self.computes_in, EPSILON / 2)
         spacings = []
         for span, weights in direction.items():
-            moved = np.abs(self.leaves[span.leaf].array.reshape(-1)[span.start : span.stop])
-            weight = float(np.abs(weights).max(initial=0.0))
-            if weight:
-                spacings.append(epsilon * float(moved.max(initial=0.0)) / weight)
+            moved = self.leaves[span.leaf].array.reshape(-1)[span.start : span.stop]
+            if weight := largest(weights):
+                spacings.append(epsilon * largest(moved) / weight)
         return max(spacings, default=0.0)
 
     @property
@@ -442,7 +446,7 @@ class Function:
         """Return rule(params, *args) for private copies, in the dtype that was handed over."""
         native = [
             private_native(self.backend, leaf, kept)
-            for leaf, kept in zip(self.given, self._native, strict=True)
+            for leaf, kept in zip(self.given, self.native, strict=True)
         ]
         args = tuple(
             tree_map(lambda leaf: private_native(self.backend, leaf, leaf), arg)
@@ -531,6 +535,11 @@ def read_leaves(given: Sequence[Any], names: Sequence[str]) -> tuple[Leaf, ...]:
             "least one number to differentiate by"
         )
     return tuple(leaves)
+
+
+def largest(array: np.ndarray) -> float:
+    """Return the largest absolute value, without a copy; 0 of no numbers."""
+    return max(float(array.max(initial=0.0)), -float(array.min(initial=0.0)))
 
 
 def typical_size(leaf: np.ndarray) -> float:

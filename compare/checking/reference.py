@@ -74,7 +74,10 @@ def gradient_by(
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
-            leaves = [backend.asarray(moved(leaf.array)) for leaf in function.leaves]
+            if backend is function.backend and not rounding:
+                leaves = function.native
+            else:
+                leaves = [backend.asarray(moved(leaf.array)) for leaf in function.leaves]
             args = native_args(
                 backend, tuple(tree_map(moved_arg, arg) for arg in function.given_args)
             )
@@ -149,12 +152,13 @@ def compare(account: Account, claim: Claim, certificate: Certificate) -> Found:
         scale = account.directions.function.leaves[leaf].scale
         gaps = claim.slopes[leaf] - reference
         gaps = gaps if mask is None else np.where(mask, gaps, 0.0)
-        granted = claim.tolerance[leaf] + claim.accepted[leaf]
-        beyond = np.abs(gaps) > granted
+        granted, accepted = claim.tolerance[leaf], claim.accepted[leaf]
+        if isinstance(accepted, np.ndarray):
+            granted = granted + accepted
         unseen = norm(gaps)
         # What is within the certificate's own bar cannot be seen by slopes of f.
         seen = unseen > claim.rtol * norm(reference) and not unseen * scale <= spread
-        if seen and beyond.any():
+        if seen and (beyond := np.abs(gaps) > granted).any():
             disputed[leaf] = np.where(beyond, gaps, 0.0)
             unseen = norm(np.where(beyond, 0.0, gaps))
         # What a fault of the leaf, and of a typical entry, must exceed to be seen.

@@ -143,6 +143,7 @@ class Directions:
         """
         if self._drawn is None or self._drawn[0] != round_:
             rng = np.random.default_rng([self.seed, round_])
+            self._drawn = None  # the last one's memory is free before more is taken
             self._drawn = (round_, [_draw(rng, leaf, round_) for leaf in self.function.leaves])
         return self._drawn[1]
 

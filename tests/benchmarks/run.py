@@ -24,6 +24,7 @@ BENCHMARKS = (
     "error_bar_coverage",
     "speed_stability",
     "checker",
+    "large",
     "programs",
     "noisy",
     "blame",
