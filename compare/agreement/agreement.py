@@ -1,26 +1,32 @@
-"""Compare the gradients of several backends, and say whose are wrong."""
+"""Compare the first or second derivatives of several backends, and say whose are wrong."""
 
+import math
 import warnings
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, TypeAlias
 
 import numpy as np
 
-from gradparity.backends import Backend
+from gradparity.backends import Backend, GradparityError
 from gradparity.backends.base import ModelFunction
 from gradparity.backends.errors import InvalidSetting
 from gradparity.backends.framework_trees import settled
-from gradparity.backends.pytrees import PyTree
+from gradparity.backends.pytrees import PyTree, flatten
 
 from ..checking.checker import check_seed
 from ..checking.function import name_of
+from ..checking.maps import SecondDerivatives
+from ..checking.result import GradientCheck, how_far_off
 from ..checking.spending import Budget, spending
-from ..engines.engines import DEFAULT_BACKENDS, entrants, point_for
+from ..engines.engines import DEFAULT_BACKENDS, Engine, Entrants, Point, entrants, point_for
 from ..ports.layouts import Rename, Transpose
 from ..verdicts import Verdict
-from .comparing import compare
-from .comparison import Comparison, Disagreement
-from .second_order import compare_second_order
+from .comparing import compare, line_of
+from .comparison import Comparison, Disagreement, Opinion, with_opinions
+
+Product: TypeAlias = Callable[..., PyTree]
+Judge: TypeAlias = Callable[[Product], GradientCheck]
 
 
 def compare_gradients(
@@ -79,7 +85,7 @@ def compare_gradients(
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # those of the first calls are in the notes
         if order == 2:
-            return compare_second_order(taking_part, point, dtype, seed, budget)
+            return _compare_second_order(taking_part, point, dtype, seed, budget)
         with spending(budget, name_of(f) if callable(f) else "f") as granted:
             return compare(taking_part, point, dtype, seed, granted)
 
@@ -116,3 +122,103 @@ def assert_gradients_agree(
     )
     if comparison.verdict is not Verdict.AGREE:
         raise Disagreement(comparison)
+
+
+# Second derivatives: Hessian-vector products before slopes of a gradient.
+
+
+def _compare_second_order(
+    taking_part: Entrants, point: Point, dtype: str, seed: int, budget: Budget = None
+) -> Comparison:
+    """Judge what every engine says of second derivatives, in each way that it can be asked.
+
+    Engines that difference f are left out: differences of differences judge nobody.
+    """
+    engines = [engine for engine in taking_part.engines if not engine.differences]
+    opinions: list[Opinion] = []
+    notes: list[str] = []
+    not_zero: list[bool] = []
+    for engine in engines:
+        double = engine.in_dtype("float64")
+        with spending(budget, name_of(double.value_of)) as granted:
+            second = SecondDerivatives(
+                double.value_of, point.params, point.args, seed, double.backend, granted
+            )
+            for way, judge, product in _ways(double, second):
+                try:
+                    check = judge(_watched(double.backend, product, not_zero))
+                    opinions.append(Opinion(engine.label, check, way=way))
+                except GradparityError:
+                    raise
+                except Exception as error:  # a framework says in its own way that it cannot
+                    notes.append(f"{engine.label}, {way}: {line_of(error)}")
+    known = {opinion.label: opinion.check for opinion in opinions}
+    draft = Comparison(
+        Verdict.CANNOT_TELL,
+        (),
+        (),
+        "",
+        tuple(engine.label for engine in engines),
+        dtype,
+        seed,
+        point.size,
+        tuple((label, check.value) for label, check in known.items()),
+        notes=tuple(notes),
+        evaluations=sum(opinion.check.evaluations for opinion in opinions),
+        left_out=(
+            *taking_part.left_out,
+            *(
+                (engine.label, "differences of differences have too few digits")
+                for engine in taking_part.engines
+                if engine.differences
+            ),
+        ),
+    )
+    found = with_opinions(draft, opinions)
+    doubts = [
+        f"{one.label}, {one.way}: {one.check.reason}"
+        for one in opinions
+        if one.check.verdict is Verdict.CANNOT_TELL
+    ]
+    if found.blamed:
+        wrong = (
+            f"{one.label} is wrong, {one.way}: {_how_wrong(one.check)}"
+            for one in opinions
+            if one.is_wrong
+        )
+        return replace(found, verdict=Verdict.DIFFER, reason="; ".join(wrong))
+    if doubts or len(known) < len(engines) or not known:
+        return replace(found, reason=[*doubts, *notes, "no engine could be asked"][0])
+    reason = f"{', '.join(known)}: right second derivatives of f"
+    reason += ", all of them 0 here: this proves little" * (not any(not_zero))
+    return replace(found, verdict=Verdict.AGREE, reason=reason)
+
+
+def _how_wrong(check: GradientCheck) -> str:
+    known = [leaf for leaf in check.leaves if not math.isnan(leaf.error)]
+    return how_far_off(max(known, key=lambda leaf: leaf.error)) if known else "wrong"
+
+
+def _ways(engine: Engine, second: SecondDerivatives) -> Iterator[tuple[str, Judge, Product]]:
+    """Yield the ways in which an engine can be asked, with who judges its answers."""
+    backend, f = engine.backend, engine.differentiated
+    pullback = backend.pullback(backend._gradient(f))
+    yield "forward over reverse", second.products, backend.hessian_vector_product(f)
+    yield (
+        "reverse over reverse",
+        second.products,
+        lambda own, v, *rest: pullback(own, v, *rest)[1],
+    )
+    if type(backend).pushforward is not Backend.pushforward:
+        yield "forward over forward", second.curvature, backend.curvature(f)
+
+
+def _watched(backend: Backend, product: Product, not_zero: list[bool]) -> Product:
+    """Return a product in NumPy's arrays, which notes whether it has ever been other than zero."""
+
+    def answered(own: PyTree, v: PyTree, *rest: PyTree) -> PyTree:
+        given = backend.to_numpy(product(own, v, *rest))
+        not_zero.extend(bool(np.any(leaf)) for leaf in flatten(given)[0])
+        return given
+
+    return answered

@@ -4,16 +4,13 @@ import functools
 import itertools
 import math
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
 from gradparity.backends import GradparityError
-from gradparity.backends.numerical_difference import NumericalDifference
 from gradparity.backends.precision import EPSILON, UNIT_ROUNDOFF
-from gradparity.backends.pytrees import PyTree, flatten
 from gradparity.backends.step_size import LONGEST_STEP
 
 from ..checking import thresholds
@@ -21,9 +18,8 @@ from ..checking.candidate import rounding_bounds
 from ..checking.checker import GradientChecker
 from ..checking.function import Function, Span
 from ..checking.reference import Reference, gradient_by
-from ..checking.result import GradientCheck, LeafCheck, how_far_off, place
+from ..checking.result import how_far_off, place
 from ..checking.score import norm
-from ..checking.slope import KINDS
 from ..checking.spending import BudgetSpent, Spending
 from ..checking.thresholds import (
     CONFIRMED,
@@ -37,7 +33,15 @@ from ..checking.thresholds import (
 )
 from ..engines.engines import Answer, Engine, Entrants, Point, answer
 from ..verdicts import Suspect, Verdict, VerdictText
-from .comparison import Comparison, Convention, LeafDifference, listed
+from .comparison import (
+    Comparison,
+    Convention,
+    LeafDifference,
+    Opinion,
+    distinct,
+    listed,
+    with_opinions,
+)
 from .port_hints import different_parameters, hints
 from .second_opinions import Heard, hear_other_ways
 
@@ -86,36 +90,20 @@ class Party:
         return None if self.function.casts else self.double
 
 
-@dataclass(frozen=True)
-class Opinion:
-    """What was found out about a derivative of one engine.
-
-    check: what the verdict rests on; way: how the engine was asked, if there are several
-    note: what else there is to say
-    excuse: why differences are far from the slope, and no fault of who took them
-    """
-
-    label: str
-    check: GradientCheck
-    way: str = ""
-    note: str = ""
-    excuse: str = ""
-
-    @property
-    def is_wrong(self) -> bool:
-        return self.check.verdict is Verdict.DIFFER and not self.excuse
-
-
 def compare(
     taking_part: Entrants, point: Point, dtype: str, seed: int, spending: Spending
 ) -> Comparison:
     """Ask all engines, and judge each by slopes of its function; see `compare_gradients`."""
     shared = _shared_checker(taking_part, point, seed, spending)
-    engines = tuple(_in_its_framework(engine, shared) for engine in taking_part.engines)
+    engines = taking_part.engines
+    if shared is not None:
+        engines = tuple(engine.in_the_framework_of(shared.function) for engine in engines)
     answers, failures, notes = _ask(engines, point, seed)
     if shared is None and not any(engine.layout for engine in engines):
         notes.append("each engine evaluates f for itself: NumPy cannot")
+    notes += [f"{label} raised {line_of(error)}" for label, error in failures.items()]
     dropped = {} if taking_part.by_name else failures
+    left_out = [(label, f"it raised {line_of(error)}") for label, error in dropped.items()]
     draft = Comparison(
         Verdict.CANNOT_TELL,
         (),
@@ -126,11 +114,8 @@ def compare(
         seed,
         point.size,
         tuple((label, given.value) for label, given in answers.items()),
-        notes=(*notes, *(f"{label} raised {line_of(error)}" for label, error in failures.items())),
-        left_out=(
-            *taking_part.left_out,
-            *((label, f"it raised {line_of(error)}") for label, error in dropped.items()),
-        ),
+        notes=tuple(notes),
+        left_out=(*taking_part.left_out, *left_out),
         aliases=tuple(
             (engine.label, tuple(zip(point.names, engine.layout.names, strict=True)))
             for engine in engines
@@ -141,11 +126,20 @@ def compare(
         reason = "the parameters are not the same numbers"
         said = (*draft.notes, *different, *hints(engines, failures, point))
         return replace(draft, verdict=Verdict.DIFFER, reason=reason, notes=said)
-    parties = [
-        _party(engine, answers[engine.label], point, seed, shared, spending)
-        for engine in engines
-        if engine.label in answers
-    ]
+    parties = []
+    for engine in (engine for engine in engines if engine.label in answers):
+        given, double = answers[engine.label], engine.in_dtype("float64")
+        fine = None if engine.differences else given if double is engine else answer(double, point)
+        # Native implementations are judged by values of their own.
+        checker = shared or GradientChecker(
+            engine.value_of,
+            point.params,
+            *point.args,
+            seed=seed,
+            backend=double.backend,
+            spending=spending,
+        )
+        parties.append(Party(engine, given, fine, checker))
     opinions: list[Opinion] = []
     heard: list[Heard] = []
     odd: tuple[str, ...] = ()
@@ -193,22 +187,6 @@ def _shared_checker(
         return None
 
 
-def _in_its_framework(engine: Engine, shared: GradientChecker | None) -> Engine:
-    """Let differences be taken of f where it computes in float64: in its own framework."""
-    if shared is None or not engine.differences or shared.function.backend.name == "numerical":
-        return engine
-    function = shared.function
-
-    def through(params: PyTree, *args: PyTree) -> Any:
-        leaves = [np.asarray(leaf, np.float64) for leaf in flatten(params)[0]]
-        return np.float64(function.at(dict(enumerate(leaves))))
-
-    backend = engine.backend
-    if isinstance(backend, NumericalDifference):
-        backend = replace(backend, method="loop")  # there is nothing to record in a black box
-    return replace(engine, function=through, backend=backend)
-
-
 def _ask(
     engines: Sequence[Engine], point: Point, seed: int
 ) -> tuple[dict[str, Answer], dict[str, Exception], list[str]]:
@@ -221,11 +199,10 @@ def _ask(
             warnings.simplefilter("always")
             try:
                 answers[engine.label] = answer(engine, point, seed)
-            except BudgetSpent as error:  # of an engine that differences f
-                failures[engine.label] = error
-            except GradparityError:
-                raise
-            except Exception as error:  # a framework says in its own way that it cannot
+            except Exception as error:
+                # A framework says in its own way that it cannot, and differences may take too much.
+                if isinstance(error, GradparityError) and not isinstance(error, BudgetSpent):
+                    raise
                 failures[engine.label] = error
         # What a framework warns of once, such as a tensor cut off from its graph, is a clue.
         notes += [
@@ -247,28 +224,6 @@ def _ask(
 def line_of(error: Exception) -> str:
     """Return what an exception says, in one short line."""
     return f"{type(error).__name__}: {' '.join(str(error).split()):.200}"
-
-
-def _party(
-    engine: Engine,
-    given: Answer,
-    point: Point,
-    seed: int,
-    shared: GradientChecker | None,
-    spending: Spending,
-) -> Party:
-    """Return who is judged by whom: native implementations by values of their own."""
-    double = engine.in_dtype("float64")
-    fine = None if engine.differences else given if double is engine else answer(double, point)
-    checker = shared or GradientChecker(
-        engine.value_of,
-        point.params,
-        *point.args,
-        seed=seed,
-        backend=double.backend,
-        spending=spending,
-    )
-    return Party(engine, given, fine, checker)
 
 
 # Values.
@@ -444,58 +399,12 @@ def _about(
     return replace(
         judged,
         blamed=tuple(label for label in draft.backends if label in blamed),
-        suspects=_distinct(suspects),
+        suspects=distinct(suspects),
         differences=tuple(_differences(parties)) if opinions else (),
         conventions=tuple(_conventions(parties, opinions)),
         second_opinions=tuple(opinion for opinion, _ in heard),
         evaluations=sum(function.evaluations for function in functions) if opinions else 0,
     )
-
-
-def with_opinions(draft: Comparison, opinions: Sequence[Opinion]) -> Comparison:
-    """Return a comparison with what opinions say of each leaf, and of whom they find wrong."""
-    wrong = [opinion for opinion in opinions if opinion.is_wrong]
-    checks = [opinion.check for opinion in opinions]
-    notes = [*draft.notes]
-    for one in opinions:
-        problems = (f"leaf {bad.leaf or 'params'}: {bad.text}" for bad in one.check.problems)
-        own = (*one.check.notes, *problems, one.note)
-        notes += [f"{one.label}: {note}" for note in own if note]
-        notes += [one.excuse] * bool(one.excuse)
-    known = [check.resolution for check in checks if not math.isnan(check.resolution)]
-    by_leaf = zip(*(check.leaves for check in checks), strict=True)
-    return replace(
-        draft,
-        blamed=tuple(dict.fromkeys(opinion.label for opinion in wrong)),
-        suspects=_distinct(
-            replace(suspect, backend=one.label) for one in wrong for suspect in one.check.suspects
-        ),
-        leaves=tuple(max(versions, key=_badness) for versions in by_leaf),
-        notes=tuple(dict.fromkeys(notes)),
-        pattern="; ".join(dict.fromkeys(filter(None, map(_pattern, wrong)))),
-        smoothness=max((check.smoothness for check in checks), key=KINDS.index, default="smooth"),
-        resolution=max(known, default=math.nan),
-    )
-
-
-def _pattern(opinion: Opinion) -> str:
-    """Return the check's guess; entries that are zero where f has a slope were cut off."""
-    check = opinion.check
-    cut_off = bool(check.suspects) and all(suspect.got == 0 for suspect in check.suspects)
-    return "detached (zero): " * (cut_off and "detached" not in check.pattern) + check.pattern
-
-
-def _distinct(suspects: Iterable[Suspect]) -> tuple[Suspect, ...]:
-    """Return the first suspect of every backend and entry."""
-    found: dict[tuple[str | None, str, tuple[int, ...]], Suspect] = {}
-    for one in suspects:
-        found.setdefault((one.backend, one.leaf, one.index), one)
-    return tuple(found.values())
-
-
-def _badness(leaf: LeafCheck) -> tuple[int, float]:
-    order = (Verdict.AGREE, Verdict.CANNOT_TELL, Verdict.DIFFER)
-    return order.index(leaf.verdict), leaf.resolution if leaf.resolution >= 0 else -1.0
 
 
 def _conventions(parties: Sequence[Party], opinions: Sequence[Opinion]) -> Iterator[Convention]:

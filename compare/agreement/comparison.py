@@ -1,16 +1,17 @@
 """The result of comparing the gradients of several backends, and what a person reads of it."""
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from gradparity.backends.displayed import Displayed
 from gradparity.backends.errors import GradparityError
 
-from ..checking.result import LeafCheck
+from ..checking.result import GradientCheck, LeafCheck
+from ..checking.slope import KINDS
 from ..strict_json import strict
-from ..verdicts import Suspect, VerdictText
+from ..verdicts import Suspect, Verdict, VerdictText
 
 MOST_LEAVES = 6
 MOST_SUSPECTS = 6
@@ -132,6 +133,78 @@ class Disagreement(GradparityError, AssertionError):
     def __init__(self, comparison: Comparison) -> None:
         super().__init__(str(comparison))
         self.comparison = comparison
+
+
+# From opinions.
+
+
+@dataclass(frozen=True)
+class Opinion:
+    """What was found out about a derivative of one engine.
+
+    check: what the verdict rests on; way: how the engine was asked, if there are several
+    note: what else there is to say
+    excuse: why differences are far from the slope, and no fault of who took them
+    """
+
+    label: str
+    check: GradientCheck
+    way: str = ""
+    note: str = ""
+    excuse: str = ""
+
+    @property
+    def is_wrong(self) -> bool:
+        return self.check.verdict is Verdict.DIFFER and not self.excuse
+
+
+def with_opinions(draft: Comparison, opinions: Sequence[Opinion]) -> Comparison:
+    """Return a comparison with what opinions say of each leaf, and of whom they find wrong."""
+    wrong = [opinion for opinion in opinions if opinion.is_wrong]
+    checks = [opinion.check for opinion in opinions]
+    notes = [*draft.notes]
+    for one in opinions:
+        problems = (f"leaf {bad.leaf or 'params'}: {bad.text}" for bad in one.check.problems)
+        own = (*one.check.notes, *problems, one.note)
+        notes += [f"{one.label}: {note}" for note in own if note]
+        notes += [one.excuse] * bool(one.excuse)
+    known = [check.resolution for check in checks if not math.isnan(check.resolution)]
+    by_leaf = zip(*(check.leaves for check in checks), strict=True)
+    return replace(
+        draft,
+        blamed=tuple(dict.fromkeys(opinion.label for opinion in wrong)),
+        suspects=distinct(
+            replace(suspect, backend=one.label) for one in wrong for suspect in one.check.suspects
+        ),
+        leaves=tuple(max(versions, key=_badness) for versions in by_leaf),
+        notes=tuple(dict.fromkeys(notes)),
+        pattern="; ".join(dict.fromkeys(filter(None, map(_pattern, wrong)))),
+        smoothness=max((check.smoothness for check in checks), key=KINDS.index, default="smooth"),
+        resolution=max(known, default=math.nan),
+    )
+
+
+def _pattern(opinion: Opinion) -> str:
+    """Return the check's guess; entries that are zero where f has a slope were cut off."""
+    check = opinion.check
+    cut_off = bool(check.suspects) and all(suspect.got == 0 for suspect in check.suspects)
+    return "detached (zero): " * (cut_off and "detached" not in check.pattern) + check.pattern
+
+
+def distinct(suspects: Iterable[Suspect]) -> tuple[Suspect, ...]:
+    """Return the first suspect of every backend and entry."""
+    found: dict[tuple[str | None, str, tuple[int, ...]], Suspect] = {}
+    for one in suspects:
+        found.setdefault((one.backend, one.leaf, one.index), one)
+    return tuple(found.values())
+
+
+def _badness(leaf: LeafCheck) -> tuple[int, float]:
+    order = (Verdict.AGREE, Verdict.CANNOT_TELL, Verdict.DIFFER)
+    return order.index(leaf.verdict), leaf.resolution if leaf.resolution >= 0 else -1.0
+
+
+# In words.
 
 
 def _effort(comparison: Comparison) -> str:

@@ -21,6 +21,7 @@ BENCHMARKS = (
     "training",
     "structured_differences",
     "cores",
+    "comparison",
     "error_bar_coverage",
     "speed_stability",
     "checker",
