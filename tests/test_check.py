@@ -490,6 +490,14 @@ def test_an_error_is_that_of_the_whole_leaf_or_says_that_it_is_a_lower_bound(fac
     assert ("at least" in check.reason) == leaf.at_least
 
 
+def test_an_error_is_a_lower_bound_where_the_rest_of_the_leaf_is_not_resolved():
+    p = np.random.default_rng(0).normal(size=20)
+    check = check_gradient(lambda p: np.float32((p**2).sum()), p, gradient=2.2 * p)
+    assert check.verdict is Verdict.DIFFER
+    assert check.leaves[0].error < 0.1
+    assert "at least" in check.reason
+
+
 def test_an_engine_that_cannot_follow_f_costs_one_call_of_it():
     pytest.importorskip("torch")
     p = np.linspace(0.5, 2.0, 6)

@@ -17,7 +17,7 @@ from .result import GradientCheck, Kink, LeafCheck, place, sentence
 from .rounding import Measured
 from .score import Claim, norm
 from .slope import Directional
-from .thresholds import CONFIRMED, LISTED
+from .thresholds import CONFIRMED, DIGITS, LISTED
 
 MOST_UNKNOWN = 20
 
@@ -195,11 +195,12 @@ def _leaf_check(case: Case, judged: Judged, position: int) -> LeafCheck:
     more = wrong and (
         number > listed if number else listed in (0, CONFIRMED) and listed < leaf.size
     )
+    rest_is_unknown = 0 < listed < leaf.size and (unknown or not resolution <= DIGITS)
     said = judged.measured.leaves.get(position) if judged.measured else None
     share = said.standing.share if said else math.nan
     return LeafCheck(
         leaf.name, leaf.shape, verdict, error, resolution, one_entry, pattern, more, share,
-        at_least=more and judged.reference(position) is None,
+        at_least=judged.reference(position) is None and (more or rest_is_unknown),
     )  # fmt: skip
 
 
