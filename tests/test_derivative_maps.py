@@ -167,6 +167,35 @@ def test_second_derivatives_of_what_no_engine_differentiates_are_slopes_of_slope
     assert wrong.verdict == "differ"
 
 
+@pytest.mark.parametrize("engine", ["torch", "jax", None])
+def test_a_wrong_hessian_is_compared_with_the_certified_gradient_s_own(load_backend, engine):
+    load_backend("torch")
+    x = points(1)[0]
+    params = load_backend(engine).asarray(x) if engine else x
+    wrong = cubic_hessian(x)
+    wrong[1, 2] += 0.01
+    check = check_hessian(cubic, params, hessian=wrong)
+    assert {suspect.index for suspect in check.suspects} == {(1, 2)}, str(check)
+    by_slopes = check_hessian(  # each slope of it takes slopes of f
+        lambda p: float(cubic(np.asarray(p))), x, hessian=wrong
+    )
+    assert {suspect.index for suspect in by_slopes.suspects} == {(1, 2)}, str(by_slopes)
+    assert check.evaluations < 200 < by_slopes.evaluations
+
+
+def test_a_number_of_no_axis_is_moved_as_an_array(load_backend):
+    params = load_backend("torch").asarray(np.asarray(0.5))
+    for factor, verdict in ((1.0, "agree"), (1.01, "differ")):
+        pushed = factor * 0.25 * np.asarray([2.0, 1.0])
+        check = check_pushforward(
+            lambda p: array_namespace(p).stack([p + p, p]),
+            params,
+            tangent=np.asarray(0.25),
+            output_tangent=pushed,
+        )
+        assert check.verdict == verdict, str(check)
+
+
 def test_a_hessian_needs_one_claim():
     with pytest.raises(InvalidSetting, match="neither"):
         check_hessian(cubic, np.ones(3))

@@ -33,6 +33,7 @@ from .function import (
     float64_backend,
     name_of,
     real_parts,
+    real_product,
     typical_size,
 )
 from .result import GradientCheck, sentence
@@ -177,7 +178,9 @@ class Outputs:
         def value(shift: float) -> float:
             if shift not in self._seen:
                 moved = {
-                    k: leaf.array + shift * self._unit * v for k, (leaf, v) in self._moved.items()
+                    # Of an array without axes NumPy makes a number.
+                    k: np.asarray(leaf.array + shift * self._unit * v)
+                    for k, (leaf, v) in self._moved.items()
                 }
                 self._seen[shift] = self._flat(self.function.outputs(moved))
             total = 0.0
@@ -374,7 +377,7 @@ class SecondDerivatives:
         """Return the verdict on a whole Hessian."""
 
         def judge(claim: str) -> GradientCheck:
-            gradient, note = self._gradient
+            gradient, note, _ = self._gradient
             whole = self._map(gradient)
             given = self.function.call(hessian) if callable(hessian) else hessian
             check = whole.check(given, claim)
@@ -394,11 +397,9 @@ class SecondDerivatives:
         """Return the verdict on `(params, tangent, *args) -> <tangent, H tangent>`."""
 
         def slope_along(tangent: np.ndarray) -> _Map:
-            def slope(params: PyTree, *args: PyTree) -> Any:
-                leaves = flatten(self._gradient[0](params, *args))[0]
-                return np.asarray(tangent @ np.concatenate([np.ravel(leaf) for leaf in leaves]))
-
-            return self._map(slope)
+            gradient, _, backend = self._gradient
+            along = backend.asarray(self._shaped(tangent))
+            return self._map(lambda params, *args: real_product(along, gradient(params, *args)))
 
         return self._judged(
             "second derivative along a tangent",
@@ -418,19 +419,19 @@ class SecondDerivatives:
     ) -> GradientCheck:
         checks = []
         for tangent in _Map(self.function, self.seed).draws(self.function.leaves):
-            shaped = unflatten(self.function.structure, _cut(tangent, self.function.leaves))
-            native = self.function.backend.asarray(shaped)
+            native = self.function.backend.asarray(self._shaped(tangent))
             given = self.function.call(lambda own, *rest, v=native: claimed(own, v, *rest))
             checks.append(whole(tangent).along(tangent, claim, given))
         spent = sum(check.evaluations for check in checks)
         return self._about_f(max(checks, key=_badness), self._gradient[1], spent)
 
+    def _shaped(self, flat: np.ndarray) -> PyTree:
+        return unflatten(self.function.structure, _cut(flat, self.function.leaves))
+
     def _map(self, f: Callable[..., Any]) -> _Map:
-        first = self.function
+        first, backend = self.function, self._gradient[2]
         params = unflatten(first.structure, first.given)
-        return _Map(
-            Function(f, params, self.args, first.backend, RANDOM, first.spending), self.seed
-        )
+        return _Map(Function(f, params, self.args, backend, RANDOM, first.spending), self.seed)
 
     def _about_f(self, check: GradientCheck, note: str, spent: int) -> GradientCheck:
         spent += self.function.evaluations
@@ -438,8 +439,8 @@ class SecondDerivatives:
         return replace(check, notes=notes, evaluations=spent, value=self.function.value)
 
     @cached_property
-    def _gradient(self) -> tuple[Callable[..., Any], str]:
-        """The gradient of f as a function of params, an engine's if certified; and who gave it."""
+    def _gradient(self) -> tuple[Callable[..., Any], str, Backend]:
+        """The gradient of f, an engine's if it is certified; who gives it, in whose arrays."""
         certificate, function = self.first.certificate(load=True), self.function
         sized = sum(leaf.size > 0 for leaf in function.leaves)
         if certificate is not None and len(certificate.spread) == sized:
@@ -448,11 +449,13 @@ class SecondDerivatives:
             if engine.name == function.backend.name or function.backend.xp is np:
                 differentiate = engine.value_and_gradient(self.f)
                 return (
-                    lambda params, *args: engine.to_numpy(differentiate(params, *args)[1]),
+                    # In the engine's arrays, so that it may be differentiated once more.
+                    lambda params, *args: differentiate(params, *args)[1],
                     f"second derivatives are slopes of {engine.name}'s certified gradient",
+                    engine,
                 )
         note = "second derivatives are slopes of slopes of f, which no engine differentiates"
-        return self._slopes, note
+        return self._slopes, note, function.backend
 
     def _slopes(self, params: PyTree, *args: PyTree) -> PyTree:
         """Return the slopes of f by all entries at a moved point."""
