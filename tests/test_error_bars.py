@@ -366,6 +366,13 @@ def test_leaves_eighteen_orders_apart_both_count():
     assert abs(estimate.value - truth) <= estimate.error < 1e-4
 
 
+@pytest.mark.parametrize(("x", "v"), [(1e-300, 1e20), (1e300, 1e-20), (1e-300, 1.0)])
+def test_a_part_whose_steps_would_underflow_or_overflow_is_not_lost(x, v):
+    height = 1e-30 if x < 1 else 1e30
+    estimate = derivative_along(lambda y: height / x * y, x, v)
+    assert estimate.value == pytest.approx(height / x * v)
+
+
 def test_kinks_along_two_parts_of_a_tangent_do_not_add_up():
     x = {"small": np.array([0.0, 1e-9]), "large": np.array([0.0, 1e9])}
     tangent = {"small": np.array([1.0, 1e-9]), "large": np.array([1e18, 1.0])}

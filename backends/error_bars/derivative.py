@@ -45,12 +45,12 @@ def derivative_along(f: Callable[..., Any], x: PyTree, tangent: PyTree, *args: A
     """
     line = Line(f, x, tangent, args)
     parts = [
-        derivative_at_zero(direction, direction.scale, resolution=direction.resolution)
-        for direction in line.groups()
+        derivative_at_zero(direction.phi, direction.scale, resolution=direction.resolution)
+        for direction in line.directions()
     ]
     line.value()
     estimate = along_the_sum(parts) if len(parts) > 1 else (*parts, NO_CHANGE)[0]
-    return replace(estimate.in_units(line.stretch), evaluations=line.evaluations)
+    return replace(estimate, evaluations=line.evaluations)
 
 
 def derivative_at_zero(

@@ -8,26 +8,19 @@ from typing import Literal
 import numpy as np
 
 from ..precision import EPSILON
-from .exploration import POOR, RESOLVED
-from .extrapolation import STANDARD_DEVIATIONS, Reading, read
-from .samples import NEIGHBOURS, PLATEAU, Samples, difference_table_noise
+from .exploration import POOR
+from .extrapolation import SLOWEST_CONVERGENCE, STANDARD_DEVIATIONS, Reading, read
+from .samples import CLEARLY, NEAR, NEIGHBOURS, PLATEAU, Samples, difference_table_noise
 
 Smoothness = Literal["smooth", "kink", "jump", "not finite"]
 
 # Stairs that are wider than this part of the scale may be meant as such, with a slope of 0; others
 # come from a function that computes with few digits.
 STAIRS = 2.0**-20
-# Ripples this much smaller than the function's own change may be noise to the one who calls.
-RIPPLE = 2.0**-9
-# Less change than this many times the noise at every look is no more than noise.
-DROWNED = 16.0
-# Within this part of the scale a trend shows, if its bar is no longer than this part of it.
-PLAIN = 0.2
+# A trend shows near 0 if its bar is no longer than this part of it.
 TREND = 0.05
-# Slopes at three looks, 12 octaves apart, change by r and then by r**2 when they converge like a
-# power of the step: 0.87 for a power of 1/60, 1 for a logarithm, which does not converge.
-SLOWEST = 0.85
-# A jump changes them by 2**12, the steepest infinite slope that is told from it by 2**11.
+# A jump changes the slopes at looks, 12 octaves apart, by 2**12; the steepest infinite slope that
+# is told from it, by 2**11.
 JUMP = 2.0**11
 
 
@@ -144,10 +137,10 @@ def _settle(samples: Samples, reading: Reading, sign: int) -> _Side:
     finest, middle, coarse = slopes[:3]
     last, former = finest - middle, middle - coarse
     gain = last / former if former else 0.0
-    if gain > SLOWEST and abs(finest) > abs(middle) > abs(coarse):
+    if gain > SLOWEST_CONVERGENCE and abs(finest) > abs(middle) > abs(coarse):
         infinite = math.copysign(math.inf, last)
         return _Side(infinite, math.inf, "jump" if gain > JUMP else "infinite")
-    if abs(gain) > SLOWEST:
+    if abs(gain) > SLOWEST_CONVERGENCE:
         return side
     correction = last * gain / (1 - gain)
     return _Side(finest + correction, abs(last) + 2 * abs(correction), settled=True)
@@ -205,13 +198,11 @@ def _with_ripples(samples: Samples, reading: Reading) -> float:
     """
     noises = [look.noise for look in samples.looks]
     finest = next((noise for noise in noises if not math.isnan(noise)), 0.0)
-    rise = samples.rise(PLAIN)
-    if samples.is_noisy(finest) and rise < DROWNED * finest:
+    if samples.is_noisy(finest) and samples.rise(NEAR) < CLEARLY * finest:
         return math.inf
     for look in samples.looks[:0:-1]:
-        ripple = samples.is_noisy(look.noise) and look.noise > RESOLVED * finest
-        if ripple and look.noise < RIPPLE * rise:
-            trend = read(samples, PLAIN, beyond=look.step)
+        if samples.is_noisy(look.noise) and look.noise > CLEARLY * finest:
+            trend = read(samples, NEAR, beyond=look.step)
             if trend.error < TREND * abs(trend.value):
                 return abs(trend.value - reading.value) + max(trend.error, reading.error)
     return reading.error

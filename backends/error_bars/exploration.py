@@ -4,10 +4,8 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 
-import numpy as np
-
 from .extrapolation import Reading, read
-from .samples import Samples
+from .samples import CLEARLY, Samples
 
 # Steps from an eighth of the scale down to 1/250,000 of it show at once where phi is smooth.
 LADDER = (3, 6, 9, 12, 15)
@@ -15,17 +13,17 @@ LADDER = (3, 6, 9, 12, 15)
 QUESTIONS = (9, 15)
 FIRST_LOOK = 18
 NEXT_LOOK = 12
-# A bar as short as this, relative to the derivative, is worth no further evaluation.
-GOAL = 1e-8
+# A bar as short as this, relative to the derivative, is worth no further evaluation; at a kink,
+# relative to the difference of both: the bars of one that is merely near are its distance over the
+# step.
+GOAL = 1e-7
 # A bar as long as this tells hardly more than the sign.
 POOR = 0.1
-# One-sided derivatives this well known, relative to their difference, are those of a kink at 0:
-# the bars of one that is merely near are its distance over the step.
-KINK = 1e-6
 MOST_EVALUATIONS = 100
-MOST_LOOKS = 5
-# A closer look that sees this much less noise has resolved it.
-RESOLVED = 16.0
+# Where there is only noise, the next pairs are less than so many octaves farther out; pairs that
+# are closer than this to others add nothing.
+STRIDE = 8
+NEXT_TO = 0.4
 
 
 def explore(samples: Samples, enough: Callable[[Reading], bool]) -> Reading:
@@ -46,7 +44,7 @@ def explore(samples: Samples, enough: Callable[[Reading], bool]) -> Reading:
             reading = read(samples, reach)
             continue
         farther = _farther(samples, reading)
-        if not farther:
+        if farther is None:
             break
         for level in farther:
             samples.pair(level)
@@ -63,35 +61,25 @@ def explore(samples: Samples, enough: Callable[[Reading], bool]) -> Reading:
 def _closer(samples: Samples, reading: Reading) -> float | None:
     """Return the level of a closer look, if one is wanted and numbers are fine enough for it."""
     edge = reading.left is None or reading.right is None
-    unresolved = samples.is_noisy(samples.looks[0].noise) and len(samples.looks) < 4
+    unresolved = samples.is_noisy(samples.looks[0].noise)
     poor = not _is_noise(reading) and reading.error > POOR * abs(reading.value)
     if not (edge or unresolved or (reading.kink or poor) and not _is_good(samples, reading)):
         return None
     deepest, bottom = _level(samples.looks[0].step), _level(samples.finest_step)
-    if len(samples.looks) >= MOST_LOOKS or bottom - deepest < NEXT_LOOK / 4:
+    if bottom - deepest < NEXT_LOOK / 4:
         return None
     return round(min(deepest + NEXT_LOOK, bottom), 1)
 
 
-def _farther(samples: Samples, reading: Reading) -> list[float]:
-    """Return the levels of pairs that may lessen noise, beyond the window or else inside it."""
+def _farther(samples: Samples, reading: Reading) -> tuple[float, float] | None:
+    """Return the levels of two pairs next beyond the window, if they may lessen noise."""
     driver = reading.driver
     if driver is None or reading.kink or not _is_noise(reading) or _is_good(samples, reading):
-        return []
-    steps = samples.steps()
-    top = _level(driver.coarsest)
-    beyond = steps[steps > driver.coarsest]
-    if len(beyond) and beyond[0] > 2.5 * driver.coarsest:
-        return _between(top, _level(beyond[0]), 2)
-    if not len(beyond) or steps[-1] <= 9 * driver.coarsest:
-        # As long as nothing but noise is seen, stride out.
-        stride = 1 + sum(step > samples.step(LADDER[0]) for step in steps) // 3
-        return _between(_level(steps[-1]), _level(steps[-1]) - 4 * stride, 3)
-    inside = steps[(steps >= driver.finest) & (steps <= driver.coarsest)]
-    for far, near in zip(inside[:0:-1], inside[-2::-1], strict=True):
-        if far > 3 * near:
-            return _between(_level(far), _level(near), 2)
-    return []
+        return None
+    near, beyond = _level(driver.coarsest), samples.steps()[samples.steps() > driver.coarsest]
+    far = _level(beyond[0]) if len(beyond) else near - STRIDE
+    third = (near - far) / 3
+    return (round(near - third, 1), round(far + third, 1)) if third > NEXT_TO else None
 
 
 def _is_noise(reading: Reading) -> bool:
@@ -105,7 +93,7 @@ def _is_good(samples: Samples, reading: Reading) -> bool:
         assert reading.left is not None
         assert reading.right is not None
         gap = abs(reading.right.value - reading.left.value)
-        return reading.left.error + reading.right.error <= KINK * gap
+        return reading.left.error + reading.right.error <= GOAL * gap
     rise = samples.rise(reading.driver.coarsest)
     # Where the derivative is 0, the slopes around take its place.
     slope = max(abs(reading.value), rise / reading.driver.coarsest / 10)
@@ -121,7 +109,7 @@ def _discard_roundings(samples: Samples, reach: float) -> None:
     """
     finest, *coarser = samples.looks
     for look in coarser:
-        if samples.is_noisy(look.noise) and look.noise > RESOLVED * finest.noise:
+        if samples.is_noisy(look.noise) and look.noise > CLEARLY * finest.noise:
             inside = read(samples, reach, until=look.step)
             if inside.driver is None:
                 return
@@ -134,8 +122,3 @@ def _discard_roundings(samples: Samples, reach: float) -> None:
 
 def _level(step: float) -> float:
     return -math.log2(step)
-
-
-def _between(start: float, stop: float, count: int) -> list[float]:
-    """Return evenly spread levels between two others."""
-    return [round(float(level), 1) for level in np.linspace(start, stop, count + 2)[1:-1]]

@@ -9,8 +9,8 @@ import numpy as np
 
 from .samples import Samples
 
-# Richardson's gain is exhausted here: seven steps remove every error up to the 13th power.
-WIDEST_WINDOW = 7
+# Richardson's gain is exhausted here: five steps remove every error up to the 9th power.
+WIDEST_WINDOW = 5
 # The noise is measured from few values, and may be a few times what it seems.
 STANDARD_DEVIATIONS = 5.0
 # A sequence that gains less than this factor from one step to the next is not trusted further.

@@ -1,29 +1,36 @@
 """A function of many parameters along a line, as a function of one variable."""
 
 import numbers
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ..checks import check_same_shapes
 from ..errors import InvalidParameters, NonScalarLoss
+from ..precision import EPSILON
 from ..pytrees import Array, PyTree, flatten, leaf_names, private_numpy, unflatten
 
-EPSILON = float(np.finfo(np.float64).eps)
 # Entries whose round-off differs more than this move by a step that suits all of them.
 LARGEST_RATIO = 2.0**30
 # Steps stay where their inverses, and those of the finest ones, are finite.
 SMALLEST, NEAREST, FARTHEST = 2.0**-1060, 2.0**-960, 2.0**1000
 
 
+@dataclass(frozen=True)
+class Direction:
+    """phi(t) = f(x + t v) for part of a tangent, the scale of t, and its resolution."""
+
+    phi: Callable[[float], float]
+    scale: float
+    resolution: float
+
+
 class Line:
-    """phi(t) = f(x + t v, *args), on private float64 copies of x.
+    """phi(t) = f(x + t tangent, *args), on private float64 copies of x.
 
-    Leaves that are Python floats reach f as Python floats, all others as NumPy arrays. The
-    derivative of phi is `stretch` times that along `tangent`: v is the tangent divided by the
-    mantissa that its entries share, if they do, so that x + t v is exact for more steps t.
-
+    Leaves that are Python floats reach f as Python floats, all others as NumPy arrays.
     raises: InvalidParameters for leaves that are not real, finite floating numbers, ShapeMismatch
     """
 
@@ -32,86 +39,53 @@ class Line:
     ) -> None:
         originals, self._structure = flatten(x)
         check_same_shapes("tangent", tangent, "x", x)
-        names = leaf_names(x)
         self._f, self._args = f, args
         self._plain = [isinstance(leaf, float) for leaf in originals]
-        self._x = [_float64("x", name, leaf) for name, leaf in zip(names, originals, strict=True)]
-        self._v = [
-            _float64("tangent", name, leaf)
-            for name, leaf in zip(names, flatten(tangent)[0], strict=True)
-        ]
-        self.stretch = _shared_mantissa(self._v)
-        self._v = [leaf / self.stretch for leaf in self._v]
+        names = leaf_names(x)
+        self._x, self._v = (
+            [_float64(what, name, leaf) for name, leaf in zip(names, leaves, strict=True)]
+            for what, leaves in (("x", originals), ("tangent", flatten(tangent)[0]))
+        )
         self.evaluations = 0
         self._origin: float | None = None
 
-    def groups(self) -> list["Direction"]:
+    def value(self) -> float:
+        """Return f(x), which is evaluated once."""
+        if self._origin is None:
+            self._origin = self._at(0.0, self._v)
+        return self._origin
+
+    def directions(self) -> Iterator[Direction]:
         """Split the tangent into directions within which one step suits every entry.
 
         Where an entry x is so large that x + t v rounds to x for the steps t that other entries
         need, its part of the derivative would be lost without a trace.
         """
-        with np.errstate(over="ignore"):
-            resolutions = [
-                np.divide(EPSILON * size, np.abs(v), out=np.zeros(v.shape), where=v != 0)
-                for size, v in zip(map(_sizes, self._x), self._v, strict=True)
+        resolutions = [_resolutions(x, v) for x, v in zip(self._x, self._v, strict=True)]
+        while coarsest := max((float(leaf.max(initial=0.0)) for leaf in resolutions), default=0.0):
+            members = [leaf > coarsest / LARGEST_RATIO for leaf in resolutions]
+            v = [np.where(own, leaf, 0.0) for own, leaf in zip(members, self._v, strict=True)]
+            # A step of this size moves the leaf that is moved most by its own size.
+            steps = [
+                _typical(_sizes(x)[own]) / _typical(leaf[own])
+                for x, own, leaf in zip(self._x, members, v, strict=True)
+                if own.any()
             ]
-        resolutions = [
-            np.where(v != 0, np.clip(leaf, SMALLEST, FARTHEST), 0.0)
-            for leaf, v in zip(resolutions, self._v, strict=True)
-        ]
-        groups = []
-        while largest := max((float(leaf.max(initial=0.0)) for leaf in resolutions), default=0.0):
-            members = [leaf > largest / LARGEST_RATIO for leaf in resolutions]
-            v = [np.where(chosen, v, 0.0) for chosen, v in zip(members, self._v, strict=True)]
-            groups.append(Direction(self, v, self._scale(members, v), largest))
-            resolutions = [
-                np.where(chosen, 0.0, leaf)
-                for chosen, leaf in zip(members, resolutions, strict=True)
-            ]
-        return groups
 
-    def _scale(self, members: list[np.ndarray], v: list[np.ndarray]) -> float:
-        """Return the step that moves the leaf that is moved most by its own size."""
-        steps = [
-            _typical(_sizes(x)[chosen]) / _typical(moved[chosen])
-            for x, chosen, moved in zip(self._x, members, v, strict=True)
-            if chosen.any()
-        ]
-        return min(max(min(steps), NEAREST), FARTHEST)
+            def phi(t: float, v: list[np.ndarray] = v) -> float:
+                return self._at(t, v) if t else self.value()
 
-    def value(self) -> float:
-        """Return f(x), which is evaluated once."""
-        if self._origin is None:
-            self._origin = self._evaluate([leaf.copy() for leaf in self._x])
-        return self._origin
+            yield Direction(phi, min(max(min(steps), NEAREST), FARTHEST), coarsest)
+            for own, leaf in zip(members, resolutions, strict=True):
+                leaf[own] = 0.0
 
-    def displaced(self, t: float, v: list[np.ndarray]) -> float:
-        return self._evaluate([x + t * direction for x, direction in zip(self._x, v, strict=True)])
-
-    def _evaluate(self, leaves: list[np.ndarray]) -> float:
+    def _at(self, t: float, v: list[np.ndarray]) -> float:
         self.evaluations += 1
-        return real_number(self._f(self._arguments(leaves), *self._args))
-
-    def _arguments(self, leaves: list[np.ndarray]) -> PyTree:
-        return unflatten(
-            self._structure,
-            [
-                float(leaf) if plain else leaf
-                for leaf, plain in zip(leaves, self._plain, strict=True)
-            ],
-        )
-
-
-class Direction:
-    """One part of the tangent: phi(t), the scale of t, and the resolution of x + t v."""
-
-    def __init__(self, line: Line, v: list[np.ndarray], scale: float, resolution: float) -> None:
-        self._line, self._v = line, v
-        self.scale, self.resolution = scale, resolution
-
-    def __call__(self, t: float) -> float:
-        return self._line.displaced(t, self._v) if t else self._line.value()
+        moved = [x + t * own for x, own in zip(self._x, v, strict=True)]
+        leaves = [
+            float(leaf) if plain else leaf for leaf, plain in zip(moved, self._plain, strict=True)
+        ]
+        return real_number(self._f(unflatten(self._structure, leaves), *self._args))
 
 
 def real_number(value: Array) -> float:
@@ -151,6 +125,13 @@ def _float64(what: str, name: str, leaf: Any) -> np.ndarray:
     return array
 
 
+def _resolutions(x: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """Return the smallest step t for which x + t v is another number; 0 where v is."""
+    with np.errstate(over="ignore", divide="ignore"):
+        steps = np.clip(EPSILON * _sizes(x) / np.abs(v), SMALLEST, FARTHEST)
+    return np.where(v != 0, steps, 0.0)
+
+
 def _sizes(x: np.ndarray) -> np.ndarray:
     """Return the size of each entry; zeros count as what is typical for their leaf."""
     return np.where(x == 0, _typical(x) or 1.0, np.abs(x))
@@ -160,11 +141,3 @@ def _typical(entries: np.ndarray) -> float:
     """Return the root of the mean square, whose squares neither overflow nor underflow."""
     peak = float(np.abs(entries).max(initial=0.0))
     return peak * float(np.sqrt(np.mean((entries / peak) ** 2))) if peak else 0.0
-
-
-def _shared_mantissa(leaves: list[np.ndarray]) -> float:
-    """Return twice the mantissa that all entries other than 0 have in common, else 1."""
-    mantissas = [np.frexp(np.abs(leaf[leaf != 0]))[0] for leaf in leaves]
-    lowest = min((float(leaf.min(initial=1.0)) for leaf in mantissas), default=1.0)
-    highest = max((float(leaf.max(initial=0.5)) for leaf in mantissas), default=1.0)
-    return 2 * lowest if lowest == highest else 1.0

@@ -22,22 +22,20 @@ ACROSS = 8.0
 AT_ORIGIN = 2.0**-10
 # More noise than so many roundings of the largest value near 0 needs an explanation.
 ROUNDINGS = 128
-NEAR = 2.0**-5
+# What is near, as a part of the scale.
+NEAR = 0.2
 # The standard deviation of an error that is evenly spread over one unit.
 EVEN = 12**-0.5
-# Enough for steps without a pattern, few enough for x + t to be exact at the usual steps.
-STEP_BITS = 26
 # With fewer numbers than these within a step, round-off is no longer random.
 NUMBERS_WITHIN = 64
 FINEST_STEP = 2.0**-60
 # A side that is constant this far out, in units of the scale, is a plateau and not a staircase.
 PLATEAU = 2.0**-7
-# The round-off of float32.
-SINGLE = 2.0**-24
-# The end of a straight piece is found to a fiftieth; a jump there is longer than so many bars of
-# the line, and than this part of what there is at twice the step.
+# So many times as much noise, or as long as a bar, is no accident.
+CLEARLY = 16.0
+# The end of a straight piece is found to a fiftieth; a jump there is longer than this part of what
+# there is at twice the step.
 NARROW = 1.02
-STEEP = 16.0
 SUDDEN = 1 / 8
 
 
@@ -185,16 +183,15 @@ class Samples:
     def quantum(self) -> float:
         """Return the spacing of the values of phi where they are coarser than float64, else 0.
 
-        That is the height of the stairs of a staircase, and of the roundings of a function that
-        computes in float32 or subtracts what it has added before.
+        Those of a function that computes in float32, or subtracts what it has added before.
         """
-        values = np.unique(np.concatenate([self.side(-1), self.side(1), [self.origin]]))
-        quantum = _last_bit(values)
-        if len(values) > 1 and self.on_plateaus() and all(map(_is_flat, self.looks)):
-            quantum = max(quantum, float(np.diff(values).min()))
-        stairs = quantum > SINGLE * max(abs(self.origin), 1.0)
-        on_plateau = stairs and max(self.plateau(sign) for sign in (-1, 1)) >= PLATEAU
-        return 0.0 if on_plateau else quantum
+        if max(self.plateau(sign) for sign in (-1, 1)) >= PLATEAU:
+            return 0.0
+        values = np.array([*self.side(-1), *self.side(1), self.origin])
+        mantissas, exponents = np.frexp(values[values != 0])
+        integers = np.ldexp(mantissas, 53).astype(np.int64)
+        last_bits = np.ldexp((integers & -integers).astype(np.float64), exponents - 53)
+        return float(last_bits.min()) if len(last_bits) else 0.0
 
     def jump_after(
         self,
@@ -226,13 +223,14 @@ class Samples:
             else:
                 bent = middle
         # A bend rises from nothing: near its edge it has a small part of what it has farther out.
-        jump = departure(bent) > max(STEEP * bar(bent), SUDDEN * departure(2 * bent))
+        jump = departure(bent) > max(CLEARLY * bar(bent), SUDDEN * departure(2 * bent))
         return bent if jump else 0.0
 
     def _rounded(self, step: float) -> float:
-        """Return the step with few enough bits for x + t to be exact where it can be."""
-        grain = max(2.0 ** (math.frexp(step)[1] - STEP_BITS), self._grain)
-        return max(round(step / grain), 1) * grain
+        """Return the step as a multiple of what phi can tell apart, so that x + t is exact."""
+        if step * EPSILON >= self._grain:
+            return step
+        return max(round(step / self._grain), 1) * self._grain
 
     def _value(self, t: float) -> float:
         if t not in self._values:
@@ -291,15 +289,3 @@ def _side_noise(steps: np.ndarray, values: np.ndarray) -> float:
     noise = difference_table_noise(steps, values)
     beside = difference_table_noise(steps[1:], values[1:])
     return beside if beside < AT_ORIGIN * noise else noise
-
-
-def _is_flat(look: Look) -> bool:
-    return math.isnan(look.noise)
-
-
-def _last_bit(values: np.ndarray) -> float:
-    """Return the largest power of two that all values are multiples of, 0 for zeros."""
-    mantissas, exponents = np.frexp(values[values != 0])
-    integers = np.ldexp(mantissas, 53).astype(np.int64)
-    bits = np.ldexp((integers & -integers).astype(np.float64), exponents - 53)
-    return float(bits.min()) if len(bits) else 0.0
