@@ -366,6 +366,12 @@ def test_leaves_eighteen_orders_apart_both_count():
     assert abs(estimate.value - truth) <= estimate.error < 1e-4
 
 
+@pytest.mark.parametrize("scale", [48.0, 384.0])
+def test_a_slope_of_values_near_the_largest_number_is_known(scale):
+    estimate = derivative_at_zero(lambda t: math.exp(700 + t), scale)
+    assert abs(estimate.value - math.exp(700)) <= estimate.error < 1e-8 * math.exp(700)
+
+
 @pytest.mark.parametrize(("x", "v"), [(1e-300, 1e20), (1e300, 1e-20), (1e-300, 1.0)])
 def test_a_part_whose_steps_would_underflow_or_overflow_is_not_lost(x, v):
     height = 1e-30 if x < 1 else 1e30

@@ -57,8 +57,12 @@ def read(
     """
     first, last = np.searchsorted(samples.steps(), (beyond, until))
     steps = samples.steps()[first:last]
-    sides = {sign: samples.side(sign)[first:last] for sign in (-1, 1)}
-    noise = {sign: samples.deviations(sign)[first:last] for sign in (-1, 1)}
+    sides = {sign: samples.side(sign)[first:last] - samples.origin for sign in (-1, 1)}
+    # Weights times quotients of values near the largest number would overflow.
+    size = max(float(np.abs(rises).max(initial=0.0)) for rises in sides.values())
+    unit = 2.0 ** (math.frexp(size)[1] - 1)
+    sides = {sign: rises / unit for sign, rises in sides.items()}
+    noise = {sign: samples.deviations(sign)[first:last] / unit for sign in (-1, 1)}
     central: Limit | None = None
     covering: tuple[_Windows, ...] = ()
     count = min(map(len, sides.values()))
@@ -66,18 +70,18 @@ def read(
         near, (left, right) = steps[:count], (sides[sign][:count] for sign in (-1, 1))
         # The even part of a smooth function is a polynomial in t**2 times t**2. What it has of t
         # itself is half the difference of the slopes on both sides: a kink, seen or hidden.
-        bends = ((right - samples.origin) + (left - samples.origin)) / (2 * near**2)
+        bends = (right + left) / (2 * near**2)
         scatter = np.hypot(noise[-1][:count], noise[1][:count]) / (2 * near)
         windows = _extrapolate((right - left) / (2 * near), scatter, near, 2, bends)
-        central, covering = _best(windows, (), reach), (windows,)
+        central, covering = _best(windows, (), reach, unit), (windows,)
 
     def one_sided(sign: int) -> Limit | None:
         if len(sides[sign]) < 2:
             return None
         near = steps[: len(sides[sign])]
-        quotients = sign * (sides[sign] - samples.origin) / near
+        quotients = sign * sides[sign] / near
         scatter = np.hypot(noise[sign], noise[sign][0])  # phi(0) is as noisy as the first
-        return _best(_extrapolate(quotients, scatter / near, near, 1), covering, reach)
+        return _best(_extrapolate(quotients, scatter / near, near, 1), covering, reach, unit)
 
     below, above = one_sided(-1), one_sided(1)
     if below is None or above is None:
@@ -151,12 +155,13 @@ def _extrapolate(
     )
 
 
-def _best(own: _Windows, others: tuple[_Windows, ...], reach: float) -> Limit:
+def _best(own: _Windows, others: tuple[_Windows, ...], reach: float, unit: float) -> Limit:
     """Choose the window with the shortest bar that all finer windows leave standing.
 
     others: what else must not contradict them
     reach: the finest step of the window may not lie beyond it. Very far away every bounded
     function has slopes near 0, and no finer window can tell when noise drowns it
+    unit: what the windows are in units of
 
     A coarse window may have converged to what only holds far away, beyond a kink or over an
     oscillation that it cannot see; where a finer one contradicts it, its bar grows until the two
@@ -171,9 +176,9 @@ def _best(own: _Windows, others: tuple[_Windows, ...], reach: float) -> Limit:
     close = error <= SHORTER * error.min()
     best = int(np.argmin(np.where(close, own.coarsest, np.inf)))
     return Limit(
-        float(own.limit[best]),
-        float(error[best]),
-        float(STANDARD_DEVIATIONS * own.noise[best]),
+        float(unit * own.limit[best]),
+        float(unit * error[best]),
+        float(unit * STANDARD_DEVIATIONS * own.noise[best]),
         float(own.finest[best]),
         float(own.coarsest[best]),
     )
