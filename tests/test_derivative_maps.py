@@ -250,3 +250,37 @@ def test_torch_s_complex_gradient_agrees(load_backend):
 
     assert check_gradient(f, z, gradient=rule).verdict == "agree"
     assert check_gradient(f, z, gradient=lambda z: 2 * rule(z)).pattern == "constant factor 2+0j"
+
+
+def test_complex64_is_granted_what_the_rounding_of_its_inputs_does(load_backend):
+    load_backend("torch")
+    import torch
+
+    rng = np.random.default_rng(3)
+    matrix = torch.tensor(10 * (rng.normal(size=(9, 5)) + 1j * rng.normal(size=(9, 5))))
+    z = torch.tensor((rng.normal(size=5) + 1j * rng.normal(size=5)).astype(np.complex64))
+
+    def f(z):
+        return torch.sin(matrix.to(z.dtype) @ z).abs().sum()
+
+    def rule(z):
+        return torch.autograd.grad(f(z.requires_grad_()), z)[0]
+
+    assert check_gradient(f, z, gradient=rule).verdict == "agree"
+    assert check_gradient(f, z, gradient=lambda z: 1.001 * rule(z)).verdict == "differ"
+
+
+@pytest.mark.parametrize("tiny", [1e-4, 1e-6, 1e-9])
+def test_one_large_complex_entry_buys_no_rounding_for_its_leaf(tiny, load_backend):
+    load_backend("torch")
+    import torch
+
+    z = np.array([tiny, 0.5j, 0.3, 0.7 - 0.1j])
+
+    def f(z):
+        return torch.log(torch.as_tensor(z).abs()).sum()
+
+    right = (1 / z.conj()).astype(np.complex64)
+    assert check_gradient(f, z, gradient=right, backend="torch").verdict != "differ"
+    wrong = right * np.array([1, 0, 0, 0], np.complex64)
+    assert check_gradient(f, z, gradient=wrong, backend="torch").verdict != "agree"

@@ -29,7 +29,7 @@ from .rounding import judge_measured, measure_for
 from .score import Claim, Directions, Score, norm
 from .slope import KINDS, Directional
 from .spending import BudgetSpent, Spending
-from .thresholds import CONFIRMED, DRAWN, DRAWS, DUST, ROUNDINGS, UNEXPLAINED
+from .thresholds import CONFIRMED, DRAWN, DUST, ROUNDINGS, WRONG
 
 DOUBLE = UNIT_ROUNDOFF["float64"]
 
@@ -276,12 +276,12 @@ class Checker:
             hidden = (gaps > own) & (gaps > np.abs(reference[leaf]) / 4)
             if not (hidden | (gaps > claim.tolerance[leaf])).any():
                 continue
-            draws = [self._moved(unit, draw) for draw in range(DRAWS)]
+            draws = [self._moved(unit, draw) for draw in (0, 1)]
             changes = [np.abs(moved[leaf] - reference[leaf]) for moved in draws if moved]
             if not changes:
                 continue
             measured = own + DRAWN * np.max(changes, axis=0)
-            far = hidden & (gaps > UNEXPLAINED * measured)
+            far = hidden & (gaps > WRONG * measured)
             both = np.maximum(claim.tolerance[leaf], measured)
             granted[leaf] = np.where(far, measured, both)
         return replace(claim, tolerance=tuple(granted))

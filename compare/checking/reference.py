@@ -16,10 +16,7 @@ from gradparity.backends.rounding import Lifted
 from .account import CONFIRMING_FACTORS, Account, Found, WrongEntry, unknown
 from .function import Function, Span, float64_backend, native_args
 from .score import Claim, norm
-from .thresholds import CONFIRMED, DIGITS, LISTED, MOST_LEGAL, WRONG
-
-# A value that an engine computes otherwise than f does is another function's.
-SAME_VALUE = 1e-9
+from .thresholds import CONFIRMED, DIGITS, LISTED, MOST_LEGAL, SAME_VALUE, WRONG
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import numpy as np
 
 from .function import Direction, Leaf, Span
 from .slope import Directional, Slope, measure
-from .thresholds import DIGITS, ENOUGH, FITS, LEAST_SHARE, SMALL, VISIBLE, WRONG, ZERO
+from .thresholds import DIGITS, ENOUGH, LEAST_SHARE, SMALL, VISIBLE, WRONG, ZERO
 
 Region = tuple[Span, ...]
 # Of squares beyond it, or beyond its inverse, some may have been lost.
@@ -113,7 +113,7 @@ class Score:
 
     @property
     def fits(self) -> bool:
-        return self.z <= FITS
+        return self.z <= 1.0
 
     @property
     def is_wrong(self) -> bool:
@@ -266,7 +266,7 @@ def distance_in_bars(slope: Slope, got: float, rounding: float, accepted: float 
     if distance <= bar + accepted:
         return distance / (bar + accepted) if bar + accepted else 0.0
     beyond = max(distance - 3 * accepted, 0.0)
-    return max(beyond / bar if bar else math.inf, math.nextafter(FITS, math.inf))
+    return max(beyond / bar if bar else math.inf, math.nextafter(1.0, math.inf))
 
 
 def _draw(rng: np.random.Generator, leaf: Leaf, round_: int) -> np.ndarray:

@@ -12,19 +12,11 @@ from gradparity.backends.error_bars.estimate import Estimate
 from gradparity.backends.precision import EPSILON
 
 from .function import Direction, Leaf
-from .thresholds import GRAINS, LONGEST_STEP, ROUND_BITS
+from .thresholds import FAR, GRAINS, LONGEST_STEP, ROUND_BITS, STAIRS
 
 KINDS = ("smooth", "kink", "jump", "not finite")
 # The significant bits of bfloat16, float16 and float32.
 BITS = (8, 11, 24)
-
-# Where f is constant, steps of so many times the scale tell whether it ever changes.
-# No round numbers: a value at one of them would look like one of a smaller dtype.
-FAR = (1.0471975511965976, 8.539734222673566, 63.43494882292201)
-
-
-# A bar of this part of what f rises by, around a point where it is constant: stairs.
-STAIRS = 0.1
 
 
 class Directional(Protocol):

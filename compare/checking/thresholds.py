@@ -2,29 +2,19 @@
 
 # A slope fits within its bar. Bars of the estimator held in all of 5,000 cases tried, so that a
 # distance of eight bars, twice at unrelated steps, is no accident of one of them.
-FITS = 1.0
 WRONG = 8.0
 # "agree" promises four digits of every leaf: half of float32's, and what users call "the same".
 DIGITS = 1e-4
-# An entry that is off by so many bars after 6 evaluations, or after 10, is wrong beyond doubt; the
-# bar is also what the report shows, and should have digits. It is seen at two steps, and difference
-# quotients close by have the last word.
-CLEAR = (1e4, 1e2)
-# A claim that fits in so many digits after 6 evaluations, or after 10, needs no more of them (nine
-# digits after 6 are beyond what rounding leaves of a sum over a batch: they cost the other 4);
-# one that fits in a digit less is not in doubt for noise that more of them show.
-ENOUGH = (1e-8, 1e-7)
-SETTLED = 1e-6
 # Roundings granted to an entry, of its own size and of its leaf's typical size: what sums of some
 # hundred products lose, measured on 20 networks in float32 (the largest seen: 5.3).
 ROUNDINGS = 8.0
-# What the rounding of the inputs does to a reference was drawn at random: two draws see a quarter
-# of the worst.
-DRAWS = 2
+# What the rounding of the inputs does to a reference is drawn at random: two draws see a quarter of
+# the worst.
 DRAWN = 4.0
-# An entry that is off by a quarter of itself and by so many times what was drawn is no rounding,
-# whatever the larger entries of its leaf would grant it.
-UNEXPLAINED = 16.0
+# A value that an engine computes otherwise than f does is another function's.
+SAME_VALUE = 1e-9
+# Gradients that differ by less are as near as right ones are.
+SETTLED = 1e-6
 # A gradient of which the rounding of the inputs changes an eighth is rounding itself.
 DUST = 1 / 8
 # A leaf whose slope is this much smaller than the whole gradient's is zero but for rounding ...
@@ -47,6 +37,11 @@ DROWNED = 2.0**-20
 # the longest step, an eighth of the scale.
 GRAINS = 8.0
 LONGEST_STEP = 1 / 8
+# A bar of this part of what f rises by, around a point where it is constant: stairs.
+STAIRS = 0.1
+# Where f is constant, steps of so many times the scale tell whether it ever changes.
+# No round numbers: a value at one of them would look like one of a smaller dtype.
+FAR = (1.0471975511965976, 8.539734222673566, 63.43494882292201)
 # Numbers of so few bits are round ones, and show no dtype.
 ROUND_BITS = 12
 # Two values of f at one point that differ by less are summed in another order, not random.
@@ -55,13 +50,6 @@ LAST_BITS = 2.0**-40
 # Points around the given one, at which rounding errors of values scatter around zero: the mean of
 # seven is more than eight standard deviations off once in 100,000 times.
 NEARBY = 6
-# Wrong entries of a leaf that are confirmed by measurement, and that are listed.
-CONFIRMED = 3
-LISTED = 12
-# Legal entries at kinks that are looked at one by one in each leaf.
-MOST_LEGAL = 16
-# Pairs of neighbours among them that are looked at together.
-PAIRS = 4
 # Points around a place where kinks may meet; four of them show whether there is more to see, 32
 # where f has kinks, and 64 at one, where a few may all be on one side ...
 NEIGHBOURS = 128
@@ -71,6 +59,23 @@ FIRST_NEIGHBOURS = 4
 CLOSE = ((2.0**-20, 2.0**-30), (2.0**-12, 2.0**-22))
 # ... and a smooth slope does not change by so much of itself.
 BEND = 2.0**-10
+
+# What follows decides how much is measured and listed; a search that it ends is "cannot tell".
+
+# An entry that is off by so many bars after 6 evaluations, or after 10, is wrong beyond doubt; the
+# bar is also what the report shows, and should have digits. It is seen at two steps, and difference
+# quotients close by have the last word.
+CLEAR = (1e4, 1e2)
+# A claim that fits in so many digits after 6 evaluations, or after 10, needs no more of them (nine
+# digits after 6 are beyond what rounding leaves of a sum over a batch: they cost the other 4).
+ENOUGH = (1e-8, 1e-7)
+# Wrong entries of a leaf that are confirmed by measurement, and that are listed.
+CONFIRMED = 3
+LISTED = 12
+# Legal entries at kinks that are looked at one by one in each leaf.
+MOST_LEGAL = 16
+# Pairs of neighbours among them that are looked at together.
+PAIRS = 4
 # Calls of f after which a search ends with what is known: of 2,000 random programs, only gradients
 # at dozens of kinks took more.
 MOST_EVALUATIONS = 1500
