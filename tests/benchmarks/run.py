@@ -20,6 +20,7 @@ BENCHMARKS = (
     "startup",
     "training",
     "structured_differences",
+    "structured_programs",
     "cores",
     "comparison",
     "error_bar_coverage",
