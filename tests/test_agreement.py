@@ -218,6 +218,25 @@ def test_a_quotient_across_a_kink_is_reported_and_neither_blamed_nor_called_righ
     assert "numerical differences f across a kink" in comparison.reason
 
 
+class DifferencingLiar(Scaled):
+    differences: ClassVar[bool] = True
+    step_size = 1e-4
+
+
+@pytest.mark.parametrize(("size", "apart"), [(900.0, 1e-5), (1.0, 1e-6), (0.02, 5e-9)])
+def test_a_quotient_across_a_jump_is_no_fault_of_who_took_it(size, apart):
+    def jumping(x):
+        return float(np.sum(np.tanh(x / size)) + (x[0] > size + apart))
+
+    book, x = get_backend("numerical", step_size=1e-4), np.array([size, size / 3])
+    comparison = compare_gradients(jumping, x, backends=[book])
+    assert (comparison.verdict, comparison.blamed) == (Verdict.CANNOT_TELL, ()), str(comparison)
+    liar = DifferencingLiar(book, factor=1.01)
+    assert compare_gradients(jumping, x, backends=[liar]).blamed == ("liar",)
+    automatic = compare_gradients(jumping, x, backends=["numerical"])
+    assert automatic.blamed == (), str(automatic)
+
+
 def large_net():
     rng = np.random.default_rng(0)
     params = {"W1": rng.normal(size=(60, 50)) / 8, "W2": rng.normal(size=(50, 1)) / 7}

@@ -364,14 +364,18 @@ def _is_a_quotient(party: Party, suspect: Suspect) -> bool:
         longest = LONGEST_STEP * max(size, 1.0)
         rungs = math.ceil(math.log2(longest / (size * LONGEST_STEP**2)))
         steps = longest * 2.0 ** -np.arange(rungs + 1)
-    phi = function.along({Span(leaf, entry, entry + 1): np.ones(1)})
+    direction = {Span(leaf, entry, entry + 1): np.ones(1)}
+    phi = function.along(direction)
     quotients = np.array([(phi(step) - phi(-step)) / (2 * step) for step in steps])
     got = float(np.real(suspect.got))
     if not math.isfinite(got):
         return not np.isfinite(quotients).all()
-    # What the slope is known to over the checker's longest step is noise over a shorter one.
-    slack = suspect.error_bar * described.scale * thresholds.LONGEST_STEP / steps
-    slack += 2 * UNIT_ROUNDOFF[backend.dtype] * abs(got)
+    slope = party.checker.directions.measure(direction, described.scale)
+    # Noise that a slope is known in spite of, over the checker's longest step, is more over a
+    # shorter one; and beyond a jump, a step of half the length doubles what a quotient is off by.
+    slack = slope.bar * described.scale * thresholds.LONGEST_STEP / steps
+    slack += np.abs(quotients - slope.value) * (len(steps) > 1)
+    slack += (2 * UNIT_ROUNDOFF[backend.dtype] + EPSILON * size / steps) * abs(got)
     return bool(np.nanmin(quotients - slack) <= got <= np.nanmax(quotients + slack))
 
 
