@@ -9,7 +9,7 @@ import numpy as np
 
 from .function import Direction, Leaf, Span
 from .slope import Directional, Slope, measure
-from .thresholds import DIGITS, ENOUGH, LEAST_SHARE, SMALL, VISIBLE, WRONG, ZERO
+from .thresholds import DIGITS, ENOUGH, LEAST_SHARE, SETTLED, SMALL, VISIBLE, WRONG, ZERO
 
 Region = tuple[Span, ...]
 # Of squares beyond it, or beyond its inverse, some may have been lost.
@@ -208,8 +208,11 @@ class Directions:
             default=min(sizes.values()),
         )
 
+        settled: Slope | None = None
+
         def enough(slope: Slope) -> bool:
-            goal = next(goals)
+            nonlocal settled
+            goal, settled = next(goals), None
             if not slope.known or slope.kind not in ("smooth", "kink"):
                 return False
             if slope.kind == "kink":  # it is taken apart, whatever more is known of it
@@ -217,9 +220,12 @@ class Directions:
             if known:
                 return slope.bar + rounding <= known / (2 * WRONG)
             fits = slope.distance(got) <= slope.bar + rounding + accept
+            settled = slope if fits and slope.bar <= SETTLED * max(least, rounding) else None
             return fits and slope.bar <= goal * max(least, rounding)
 
         slope = self.measure(direction, factor, enough)
+        if settled is not None and slope.kind == "smooth" and slope.bar > settled.bar:
+            slope = settled
         spread = slope.spread + rounding + accept
         if len(region) == 1 and slope.known:
             (leaf,) = sizes

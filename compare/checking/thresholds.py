@@ -13,7 +13,8 @@ ROUNDINGS = 8.0
 DRAWN = 4.0
 # A value that an engine computes otherwise than f does is another function's.
 SAME_VALUE = 1e-9
-# Gradients that differ by less are as near as right ones are.
+# Gradients that differ by less are as near as right ones are; a claim that fits to so much is not
+# in doubt for noise that more evaluations show.
 SETTLED = 1e-6
 # A gradient of which the rounding of the inputs changes an eighth is rounding itself.
 DUST = 1 / 8
