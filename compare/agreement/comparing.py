@@ -373,8 +373,11 @@ def _is_a_quotient(party: Party, suspect: Suspect) -> bool:
     slope = party.checker.directions.measure(direction, described.scale)
     # Noise that a slope is known in spite of, over the checker's longest step, is more over a
     # shorter one; and beyond a jump, a step of half the length doubles what a quotient is off by.
-    slack = slope.bar * described.scale * thresholds.LONGEST_STEP / steps
-    slack += np.abs(quotients - slope.value) * (len(steps) > 1)
+    value, bar = suspect.expected, suspect.error_bar
+    if slope.known:
+        value, bar = slope.value, slope.bar
+    slack = bar * described.scale * thresholds.LONGEST_STEP / steps
+    slack += np.abs(quotients - value) * (len(steps) > 1)
     slack += (2 * UNIT_ROUNDOFF[backend.dtype] + EPSILON * size / steps) * abs(got)
     return bool(np.nanmin(quotients - slack) <= got <= np.nanmax(quotients + slack))
 
