@@ -4,6 +4,7 @@ import dataclasses
 import math
 import subprocess
 import sys
+import zlib
 
 import numpy as np
 import pytest
@@ -248,6 +249,19 @@ def test_the_difference_table_finds_the_noise_but_not_the_function():
 
 def test_a_hidden_oscillation_has_an_infinite_bar():
     assert math.isinf(derivative_along(lambda x: math.sin(1e20 * x), 1.0, 1.0).error)
+
+
+@pytest.mark.parametrize("size", [0.1, 1.0])
+def test_noise_does_not_make_flat_what_is_flat_far_away(size):
+    for draw in range(40):
+
+        def rough(x, draw=draw):
+            bits = np.float64(x).tobytes() + bytes([draw])
+            return math.tanh(x) + size * (zlib.crc32(bits) / 2**32 - 0.5)
+
+        x = 0.5 + 0.02 * draw
+        estimate = derivative_along(rough, x, 1.0)
+        assert abs(estimate.value - 1 / math.cosh(x) ** 2) <= estimate.error
 
 
 # Pytrees, and what is refused.

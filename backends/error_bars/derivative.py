@@ -13,7 +13,6 @@ from ..errors import InvalidSetting
 from ..pytrees import PyTree
 from .estimate import Estimate, along_the_sum, conclude, undefined
 from .exploration import explore
-from .extrapolation import Reading
 from .line import Line
 from .samples import Samples
 
@@ -74,16 +73,12 @@ def derivative_at_zero(
     """
     if not 0 < scale < math.inf:
         raise InvalidSetting(f"got scale {scale!r}, expected a positive, finite number")
-    unit = 2.0 ** round(math.log2(scale))  # a power of two, which rounds nothing
     with _quiet():
-        samples = Samples(lambda t: phi(unit * t), resolution / unit)
-
-        def answers(reading: Reading) -> bool:
-            return enough is not None and enough(conclude(samples, reading).in_units(1 / unit))
-
+        samples = Samples(phi, scale, resolution)
         if not math.isfinite(samples.origin):
             return undefined(samples)
-        return conclude(samples, explore(samples, answers)).in_units(1 / unit)
+        told = (lambda reading: enough(conclude(samples, reading))) if enough else None
+        return conclude(samples, explore(samples, told))
 
 
 @contextmanager

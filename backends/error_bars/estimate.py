@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -50,18 +50,6 @@ class Estimate:
     one_sided_error: tuple[float, float]
     noise: float = math.nan
 
-    def in_units(self, unit: float) -> "Estimate":
-        """Return the estimate for t in other units, in which a step of 1 is `unit` of the old."""
-        left, right = self.one_sided
-        below, above = self.one_sided_error
-        return replace(
-            self,
-            value=self.value * unit,
-            error=self.error * unit,
-            one_sided=(left * unit, right * unit),
-            one_sided_error=(below * unit, above * unit),
-        )
-
 
 def along_the_sum(parts: Sequence[Estimate]) -> Estimate:
     """Return the derivative along the sum of several directions.
@@ -94,32 +82,40 @@ def undefined(samples: Samples) -> Estimate:
 
 
 def conclude(samples: Samples, reading: Reading) -> Estimate:
-    """Return the estimate in the units of the samples."""
-    left, right = (_settle(samples, reading, sign) for sign in (-1, 1))
-    value, error, smoothness = _conclude(samples, reading, left, right)
-    one_sided, bars = (left.value, right.value), (left.error, right.error)
-    if smoothness == "smooth" and "absent" not in (left.kind, right.kind):
-        one_sided, bars = (value, value), (error, error)
+    """Return what samples and their reading say about the derivative of their function."""
+    sides = [_settle(samples, reading, sign) for sign in (-1, 1)]
+    there = [side for side in sides if side.kind != "absent"]
+    value, error, smoothness = _conclude(samples, reading, there)
+    if smoothness == "smooth" and len(there) == 2:
+        sides = [_Side(value, error)] * 2
+    left, right = sides
     noises = (look.noise for look in samples.looks)
-    noise = next((one for one in noises if not math.isnan(one)), math.nan)
-    return Estimate(value, error, samples.evaluations, smoothness, one_sided, bars, noise)
+    return Estimate(
+        value / samples.unit,
+        error / samples.unit,
+        samples.evaluations,
+        smoothness,
+        (left.value / samples.unit, right.value / samples.unit),
+        (left.error / samples.unit, right.error / samples.unit),
+        next((noise for noise in noises if not math.isnan(noise)), math.nan),
+    )
 
 
 @dataclass(frozen=True)
 class _Side:
     """The derivative on one side: infinite for an infinite slope or a jump, NaN off the domain.
 
-    settled: it was found from the slopes at three looks, not from a window of steps
+    doubt: how much of its error comes from a limit that the slopes approach slowly
     """
 
     value: float
     error: float
     kind: Literal["finite", "infinite", "jump", "absent"] = "finite"
-    settled: bool = False
+    doubt: float = 0.0
 
 
 def _settle(samples: Samples, reading: Reading, sign: int) -> _Side:
-    """Return the one-sided derivative, from the slopes at three looks where a limit is doubtful.
+    """Return the one-sided derivative, in the light of the slopes at three looks if it is poor.
 
     Three values of a geometric sequence give its limit (A. C. Aitken, "On Bernoulli's numerical
     solution of algebraic equations", Proc. Roy. Soc. Edinburgh 46, 1926).
@@ -127,28 +123,23 @@ def _settle(samples: Samples, reading: Reading, sign: int) -> _Side:
     limit = reading.right if sign > 0 else reading.left
     if limit is None:
         return _Side(math.nan, math.inf, "absent")
-    known = reading.error <= POOR * abs(reading.value) and not reading.kink
-    side = _Side(limit.value, limit.error)
-    if known or limit.error <= POOR * abs(limit.value):
-        return side
-    slopes = _slopes(samples, sign)
+    slopes = _slopes(samples, sign) if limit.error > POOR * abs(limit.value) else []
     if len(slopes) < 3:
-        return side
+        return _Side(limit.value, limit.error)
     finest, middle, coarse = slopes[:3]
     last, former = finest - middle, middle - coarse
     gain = last / former if former else 0.0
     if gain > SLOWEST_CONVERGENCE and abs(finest) > abs(middle) > abs(coarse):
         infinite = math.copysign(math.inf, last)
         return _Side(infinite, math.inf, "jump" if gain > JUMP else "infinite")
-    if abs(gain) > SLOWEST_CONVERGENCE:
-        return side
-    correction = last * gain / (1 - gain)
-    return _Side(finest + correction, abs(last) + 2 * abs(correction), settled=True)
+    settled = finest + last * gain / (1 - gain) if abs(gain) < 1 else limit.value
+    doubt = 2 * abs(settled - limit.value)
+    return _Side(limit.value, limit.error + doubt, doubt=doubt)
 
 
 def _slopes(samples: Samples, sign: int) -> list[float]:
     """Return the slopes at the looks, finest first; none if they are no more than noise."""
-    values, steps = samples.side(sign), samples.steps()
+    values, steps = samples.sides[sign], samples.steps
     found: list[float] = []
     for look in samples.looks:
         start = int(np.searchsorted(steps, look.step))
@@ -167,9 +158,9 @@ def _slopes(samples: Samples, sign: int) -> list[float]:
 
 
 def _conclude(
-    samples: Samples, reading: Reading, left: _Side, right: _Side
+    samples: Samples, reading: Reading, sides: list[_Side]
 ) -> tuple[float, float, Smoothness]:
-    sides = [side for side in (left, right) if side.kind != "absent"]
+    """Return the derivative, its bar and the smoothness; sides: those where phi is finite."""
     kinds = {side.kind for side in sides}
     if not sides:
         return math.nan, math.inf, "not finite"
@@ -181,13 +172,9 @@ def _conclude(
         return values.pop() if len(values) == 1 else math.nan, math.inf, "not finite"
     if len(sides) == 1:
         return sides[0].value, sides[0].error, "smooth"
-    if not (left.settled or right.settled):
-        error = max(_with_ripples(samples, reading), _hidden(samples, reading.value))
-        return reading.value, error, "kink" if reading.kink else "smooth"
-    gap = abs(right.value - left.value)
-    error = gap / 2 + max(left.error, right.error)
-    kink = gap > left.error + right.error
-    return left.value / 2 + right.value / 2, error, "kink" if kink else "smooth"
+    error = max(_with_ripples(samples, reading), _hidden(samples, reading.value))
+    error += max(side.doubt for side in sides)
+    return reading.value, error, "kink" if reading.kink else "smooth"
 
 
 def _with_ripples(samples: Samples, reading: Reading) -> float:
@@ -210,16 +197,16 @@ def _with_ripples(samples: Samples, reading: Reading) -> float:
 
 def _hidden(samples: Samples, value: float) -> float:
     """Return how much of a slope may be hidden by a plateau, or be only the slope of stairs."""
-    if not samples.on_plateaus():
-        return 0.0
     left, right = (samples.plateau(sign) for sign in (-1, 1))
+    if not (left and right):
+        return 0.0
     if min(left, right) >= PLATEAU:
         return EPSILON  # a saturated function has a slope that rounds to nothing
     if max(left, right) >= PLATEAU:
         return 0.0
     for sign, flat in ((1, right), (-1, left)):
-        beyond = samples.steps()[samples.steps() > flat]
-        if flat and len(beyond) and samples.jump_after(sign, flat, float(beyond[0])) > STAIRS:
+        beyond = samples.steps[samples.steps > flat]
+        if len(beyond) and samples.jump_after(sign, flat, float(beyond[0])) > STAIRS:
             # Stairs: they are flat where f rounds, and rise where it does not.
             return max(abs(value), samples.steepest())
     return abs(value) if min(left, right) > STAIRS else 0.0

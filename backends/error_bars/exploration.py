@@ -2,15 +2,13 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
 
 from .extrapolation import Reading, read
 from .samples import CLEARLY, Samples
 
 # Steps from an eighth of the scale down to 1/250,000 of it show at once where phi is smooth.
-LADDER = (3, 6, 9, 12, 15)
-# After these the caller is asked: three pairs and five.
-QUESTIONS = (9, 15)
+# After each part the caller is asked.
+LADDER = ((3, 6, 9), (12, 15))
 FIRST_LOOK = 18
 NEXT_LOOK = 12
 # A bar as short as this, relative to the derivative, is worth no further evaluation; at a kink,
@@ -26,35 +24,27 @@ STRIDE = 8
 NEXT_TO = 0.4
 
 
-def explore(samples: Samples, enough: Callable[[Reading], bool]) -> Reading:
+def explore(samples: Samples, enough: Callable[[Reading], bool] | None) -> Reading:
     """Sample until the error bar is short or does not get any shorter, or the caller has enough."""
-    reach = samples.step(LADDER[0])
-    for rung in LADDER:
-        samples.pair(rung)
-        if rung in QUESTIONS and enough(reading := read(samples, reach)):
+    reach = samples.step(LADDER[0][0])
+    for rungs in LADDER:
+        samples.pairs(*rungs)
+        if enough and enough(reading := read(samples, reach)):
             return reading
     samples.look(FIRST_LOOK)
     reading = read(samples, reach)
-    failures = 0
-    while samples.evaluations < MOST_EVALUATIONS and failures < 2:
-        closer = _closer(samples, reading)
-        if closer is not None:
+    while samples.evaluations < MOST_EVALUATIONS:
+        if (closer := _closer(samples, reading)) is not None:
             samples.look(closer)
             _discard_roundings(samples, reach)
             reading = read(samples, reach)
-            continue
-        farther = _farther(samples, reading)
-        if farther is None:
+        elif (farther := _farther(samples, reading)) is not None:
+            samples.pairs(*farther)
+            before, reading = reading, read(samples, reach)
+            if reading.error > before.error / 2:
+                return min(before, reading, key=lambda one: one.error)
+        else:
             break
-        for level in farther:
-            samples.pair(level)
-        before, reading = reading, read(samples, reach)
-        # Far away there may be another straight piece: the bar has to reach back from there.
-        shift = abs(reading.value - before.value)
-        reading = replace(reading, error=max(reading.error, shift))
-        if reading.error >= before.error:
-            return before
-        failures += reading.error > before.error / 2
     return reading
 
 
@@ -76,7 +66,7 @@ def _farther(samples: Samples, reading: Reading) -> tuple[float, float] | None:
     driver = reading.driver
     if driver is None or reading.kink or not _is_noise(reading) or _is_good(samples, reading):
         return None
-    near, beyond = _level(driver.coarsest), samples.steps()[samples.steps() > driver.coarsest]
+    near, beyond = _level(driver.coarsest), samples.steps[samples.steps > driver.coarsest]
     far = _level(beyond[0]) if len(beyond) else near - STRIDE
     third = (near - far) / 3
     return (round(near - third, 1), round(far + third, 1)) if third > NEXT_TO else None
@@ -96,7 +86,7 @@ def _is_good(samples: Samples, reading: Reading) -> bool:
         return reading.left.error + reading.right.error <= GOAL * gap
     rise = samples.rise(reading.driver.coarsest)
     # Where the derivative is 0, the slopes around take its place.
-    slope = max(abs(reading.value), rise / reading.driver.coarsest / 10)
+    slope = max(abs(reading.value), rise / reading.driver.coarsest)
     return rise == 0 or reading.error <= GOAL * slope
 
 

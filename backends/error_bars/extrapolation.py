@@ -55,14 +55,15 @@ def read(
 
     reach: see `_best`; beyond, until: leave out samples at smaller and larger steps
     """
-    first, last = np.searchsorted(samples.steps(), (beyond, until))
-    steps = samples.steps()[first:last]
-    sides = {sign: samples.side(sign)[first:last] - samples.origin for sign in (-1, 1)}
+    first, last = np.searchsorted(samples.steps, (beyond, until))
+    steps = samples.steps[first:last]
+    sides = {sign: side[first:last] - samples.origin for sign, side in samples.sides.items()}
     # Weights times quotients of values near the largest number would overflow.
     size = max(float(np.abs(rises).max(initial=0.0)) for rises in sides.values())
     unit = 2.0 ** (math.frexp(size)[1] - 1)
     sides = {sign: rises / unit for sign, rises in sides.items()}
-    noise = {sign: samples.deviations(sign)[first:last] / unit for sign in (-1, 1)}
+    quantum = samples.quantum()
+    noise = {sign: samples.deviations(sign, quantum)[first:last] / unit for sign in sides}
     central: Limit | None = None
     covering: tuple[_Windows, ...] = ()
     count = min(map(len, sides.values()))
@@ -89,14 +90,12 @@ def read(
         if side is None:
             return Reading(math.nan, math.inf, None, None, None)
         return Reading(side.value, side.error, side, below, above)
-    gap = abs(above.value - below.value)
-    driver = max(below, above, key=lambda side: side.error)
-    middle, error = below.value / 2 + above.value / 2, gap / 2 + driver.error
+    gap, driver = abs(above.value - below.value), max(below, above, key=lambda side: side.error)
     if gap > below.error + above.error:
-        return Reading(middle, error, driver, below, above, kink=True)
-    candidates = [(error, middle, driver)]
+        middle = below.value / 2 + above.value / 2
+        return Reading(middle, gap / 2 + driver.error, driver, below, above, kink=True)
     # The derivative of one side is that of both, give or take by how much they differ.
-    candidates += [(side.error + gap, side.value, driver) for side in (below, above)]
+    candidates = [(side.error + gap, side.value, driver) for side in (below, above)]
     if central is not None:
         candidates.insert(0, (central.error, central.value, central))
     error, value, driver = min(candidates, key=lambda one: one[0])

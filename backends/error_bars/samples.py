@@ -57,44 +57,49 @@ class Look:
 
 
 class Samples:
-    """phi at 0 and at +-t for a growing set of steps t, each evaluated once.
+    """phi at 0 and at +-t for a growing set of steps t, each evaluated once, t in units of a scale.
 
-    phi: varies on the scale 1, or finer; what is not finite, and errors of the kind that leaving a
-    domain causes, count as NaN away from 0
+    phi: what is not finite, and errors of the kind that leaving a domain causes, count as NaN away
+    from 0
+    scale: on which phi varies, or on a finer one
     resolution: the spacing of the numbers t that phi can tell apart, near 0
+    steps, sides: the steps in ascending order, and phi on the left and on the right (key -1 and 1),
+    each up to the first step where it is not finite
     """
 
-    def __init__(self, phi: Callable[[float], float], resolution: float) -> None:
+    def __init__(self, phi: Callable[[float], float], scale: float, resolution: float) -> None:
         self._phi = phi
+        self.unit = 2.0 ** round(math.log2(scale))  # a power of two, which rounds nothing
         # x may be at the end of its binade, and beyond, numbers are twice as far apart.
-        self._grain = 2.0 ** (math.ceil(math.log2(resolution)) + 2) if resolution > 0 else 0.0
+        grain = 2.0 ** (math.ceil(math.log2(resolution)) + 2) if resolution > 0 else 0.0
+        self._grain = grain / self.unit
         self.finest_step = max(NUMBERS_WITHIN * self._grain, FINEST_STEP)
         self.evaluations = 0
         self.looks: list[Look] = []
         self._values: dict[float, float] = {}
-        self._sides: dict[int, np.ndarray] = {}
-        self.origin = self._value(0.0)
+        self.steps = np.zeros(0)
+        self.sides: dict[int, np.ndarray] = {-1: self.steps, 1: self.steps}
+        self.origin = self.at(0.0)
 
     def step(self, level: float) -> float:
         """Return about 2**-level, irregular so that no period can hide between the steps."""
         # The golden section spreads the factors evenly over 0.9...1.1.
         return self._rounded(2.0**-level * (0.9 + 0.2 * ((level * 0.6180339887) % 1.0)))
 
-    def pair(self, level: float) -> None:
-        """Evaluate phi at a step to the right and to the left."""
-        step = self.step(level)
-        self._value(step)
-        self._value(-step)
+    def pairs(self, *levels: float) -> None:
+        """Evaluate phi at a step to the right and to the left for each level."""
+        self._evaluate([self.step(level) for level in levels])
 
     def look(self, level: float) -> None:
         """Evaluate phi at the multiples of a small step, and measure the noise there."""
         step = self.step(level)
-        steps = np.array([0.0, *(self._rounded(k * step) for k in NEIGHBOURS)])
-        below, above = (np.array([self._value(sign * t) for t in steps]) for sign in (-1, 1))
-        sides = _side_noise(steps, below), _side_noise(steps, above)
+        steps = [self._rounded(k * step) for k in NEIGHBOURS]
+        below, above = (np.array([self.origin, *side]) for side in self._evaluate(steps))
+        nodes = np.array([0.0, *steps])
+        sides = _side_noise(nodes, below), _side_noise(nodes, above)
         if not any(map(math.isnan, sides)):
-            nodes = np.concatenate([-steps[:0:-1], steps])
-            across = difference_table_noise(nodes, np.concatenate([below[:0:-1], above]))
+            around = np.concatenate([-nodes[:0:-1], nodes])
+            across = difference_table_noise(around, np.concatenate([below[:0:-1], above]))
             if across <= ACROSS * min(sides):
                 sides = across, across
         size = float(np.nanmax(np.abs([below, above])))
@@ -104,44 +109,43 @@ class Samples:
         """Evaluate phi at t, without keeping the value as a sample."""
         self.evaluations += 1
         try:
-            value = self._phi(t)
+            value = self._phi(self.unit * t)
         except (ArithmeticError, ValueError):
             if t == 0:
                 raise
             return math.nan
         return value if math.isfinite(value) else math.nan
 
-    def steps(self) -> np.ndarray:
-        return self._lined_up()[0]
+    def _evaluate(self, steps: list[float]) -> list[list[float]]:
+        """Return phi left and right of 0, and keep it."""
+        for t in (sign * step for step in steps for sign in (1, -1)):
+            if t not in self._values:
+                self._values[t] = self.at(t)
+        self._line_up()
+        return [[self._values[sign * step] for step in steps] for sign in (-1, 1)]
 
-    def side(self, sign: int) -> np.ndarray:
-        """Return phi at sign * steps, up to the first step that is not finite."""
-        return self._lined_up()[sign]
-
-    def _lined_up(self) -> dict[int, np.ndarray]:
-        if not self._sides:
-            steps = sorted(t for t in self._values if t > 0)
-            self._sides[0] = np.array(steps)
-            for sign in (-1, 1):
-                values = np.array([self._values[sign * t] for t in steps])
-                finite = np.isfinite(values)
-                self._sides[sign] = values if finite.all() else values[: int(np.argmin(finite))]
-        return self._sides
+    def _line_up(self) -> None:
+        steps = sorted(t for t in self._values if t > 0)
+        self.steps = np.array(steps)
+        for sign in (-1, 1):
+            values = np.array([self._values[sign * t] for t in steps])
+            finite = np.isfinite(values)
+            self.sides[sign] = values if finite.all() else values[: int(np.argmin(finite))]
 
     def discard_below(self, step: float) -> None:
         """Forget what was seen at finer steps, and stay away from there."""
         self.finest_step = step
         self.looks = [look for look in self.looks if look.step >= step]
-        self._values = {t: one for t, one in self._values.items() if abs(t) >= step or t == 0}
-        self._sides = {}
+        self._values = {t: value for t, value in self._values.items() if abs(t) >= step}
+        self._line_up()
 
     # What the values say together.
 
-    def deviations(self, sign: int) -> np.ndarray:
+    def deviations(self, sign: int, quantum: float) -> np.ndarray:
         """Return the standard deviation of each value of a side, from the look next below it."""
-        values = self.side(sign)
-        steps = self.steps()[: len(values)]
-        floor = np.maximum(EPSILON * np.abs(values), self.quantum() * EVEN)
+        values = self.sides[sign]
+        steps = self.steps[: len(values)]
+        floor = np.maximum(EPSILON * np.abs(values), quantum * EVEN)
         telling = [look for look in self.looks if not math.isnan(look.sides[sign > 0])]
         deviations: np.ndarray = floor
         seen = 0.0
@@ -159,26 +163,24 @@ class Samples:
 
     def rise(self, reach: float) -> float:
         """Return the largest change of phi within the reach."""
-        near = int(np.searchsorted(self.steps(), reach, side="right"))
-        changes = (np.abs(self.side(sign)[:near] - self.origin) for sign in (-1, 1))
-        return max(float(change.max(initial=0.0)) for change in changes)
+        near = int(np.searchsorted(self.steps, reach, side="right"))
+        return max(
+            float(np.abs(side[:near] - self.origin).max(initial=0.0))
+            for side in self.sides.values()
+        )
 
     def steepest(self) -> float:
         """Return the largest slope of phi from 0 to any step."""
-        sides = {sign: np.abs(self.side(sign) - self.origin) for sign in (-1, 1)}
-        slopes = (rises / self.steps()[: len(rises)] for rises in sides.values())
-        return max(float(slope.max(initial=0.0)) for slope in slopes)
+        return max(
+            float((np.abs(side - self.origin) / self.steps[: len(side)]).max(initial=0.0))
+            for side in self.sides.values()
+        )
 
     def plateau(self, sign: int) -> float:
         """Return how far phi is constant on a side; 0 if not even at the two finest steps."""
-        side = self.side(sign)
-        same = int(np.argmin(np.append(side == side[:1], False)))
-        return float(self.steps()[same - 1]) if same > 1 else 0.0
-
-    def on_plateaus(self) -> bool:
-        """Tell whether phi is constant around 0."""
-        near = [self.side(sign)[:2] for sign in (-1, 1)]
-        return all(len(side) == 2 and (side == self.origin).all() for side in near)
+        side = self.sides[sign]
+        same = next((k for k, value in enumerate(side) if value != self.origin), len(side))
+        return float(self.steps[same - 1]) if same > 1 else 0.0
 
     def quantum(self) -> float:
         """Return the spacing of the values of phi where they are coarser than float64, else 0.
@@ -187,7 +189,7 @@ class Samples:
         """
         if max(self.plateau(sign) for sign in (-1, 1)) >= PLATEAU:
             return 0.0
-        values = np.array([*self.side(-1), *self.side(1), self.origin])
+        values = np.array([*self.sides[-1], *self.sides[1], self.origin])
         mantissas, exponents = np.frexp(values[values != 0])
         integers = np.ldexp(mantissas, 53).astype(np.int64)
         last_bits = np.ldexp((integers & -integers).astype(np.float64), exponents - 53)
@@ -231,12 +233,6 @@ class Samples:
         if step * EPSILON >= self._grain:
             return step
         return max(round(step / self._grain), 1) * self._grain
-
-    def _value(self, t: float) -> float:
-        if t not in self._values:
-            self._values[t] = self.at(t)
-            self._sides = {}
-        return self._values[t]
 
 
 def difference_table_noise(nodes: np.ndarray, values: np.ndarray) -> float:

@@ -87,7 +87,7 @@ RULES: dict[str, tuple[str, str, Callable[..., Any]]] = {
     "bars: a slope hidden by a plateau": (f"{BARS}.estimate", "_hidden", always(0.0)),
     "bars: straight pieces end in a jump": (f"{BARS}.samples", "Samples.jump_after", always(0.0)),
     "bars: inside of a rounding": (f"{BARS}.exploration", "_discard_roundings", always(None)),
-    "bars: farther steps lessen noise": (f"{BARS}.exploration", "_farther", always([])),
+    "bars: farther steps lessen noise": (f"{BARS}.exploration", "_farther", always(None)),
     "bars: ripples": (
         f"{BARS}.estimate",
         "_with_ripples",
