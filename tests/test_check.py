@@ -506,6 +506,20 @@ def test_an_engine_that_cannot_follow_f_costs_one_call_of_it():
     assert check.evaluations <= 24
 
 
+@pytest.mark.parametrize(("dtype", "constant"), [("float32", 1e9), ("float64", 1e12)])
+def test_an_engine_that_slopes_contradict_is_no_measure_of_a_claim(dtype, constant):
+    pytest.importorskip("torch")
+
+    def straight_through(p):  # torch finds a slope of 1e6 in what is zero
+        return 1e6 * (p[0] - float(p[0])) + (math.sin(p[0]) + constant) - constant
+
+    right = np.cos([0.5])
+    for factor in (1.001, 1.01):
+        gradient = (factor * right).astype(dtype)
+        check = check_gradient(straight_through, np.array([0.5]), gradient=gradient)
+        assert check.verdict is not Verdict.AGREE or check.resolution > factor - 1
+
+
 def test_the_typical_size_of_a_large_leaf_is_that_of_its_entries_that_are_not_zero():
     leaf = np.zeros(100_000)
     leaf[::50] = np.geomspace(1e-3, 8.0, 2000)

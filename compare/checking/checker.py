@@ -1,8 +1,9 @@
 """Check candidates for the derivative of one function at one point."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -211,13 +212,13 @@ class Checker:
         self,
         slopes: Sequence[np.ndarray],
         granted: Sequence[np.ndarray],
-        reference: Sequence[np.ndarray] = (),
+        known: Mapping[int, np.ndarray] = MappingProxyType({}),
     ) -> Claim:
-        """Return numbers as a claim about this function."""
+        """Return numbers as a claim about this function; known: what is certified, by leaf."""
         sizes = []
         for position, leaf in enumerate(self.function.leaves):
             own = np.where(np.isfinite(slopes[position]), slopes[position], 0.0)
-            other = norm(reference[position]) if reference else 0.0
+            other = norm(known[position]) if position in known else 0.0
             sizes.append(leaf.scale * max(norm(own), other))
         return Claim(
             tuple(slopes),
@@ -235,17 +236,19 @@ class Checker:
         terms: Terms,
         unread: Sequence[int],
     ) -> Claim:
-        known = certificate.claim.slopes if certificate else ()
-        if certificate and set(candidate.units) == {DOUBLE}:
+        # Where slopes of f contradict an engine, its gradient is no measure of anything.
+        known = certificate.known if certificate else {}
+        measures = [known.get(leaf, own) for leaf, own in enumerate(candidate.slopes)]
+        if certificate and len(known) == len(measures) and set(candidate.units) == {DOUBLE}:
             granted = list(certificate.claim.tolerance)  # the same numbers, held once
         else:
-            granted = list(rounding_bounds(known or candidate.slopes, candidate.units))
+            granted = list(rounding_bounds(measures, candidate.units))
         if terms.rounding:
             method = [terms.rounding / ROUNDINGS] * len(granted)
-            granted = list(rounding_bounds(known or candidate.slopes, method))
+            granted = list(rounding_bounds(measures, method))
         slack = [terms.rtol + ROUNDINGS * terms.rounding] * len(granted)
         for leaf, bound in enumerate(terms.bounds or ()):
-            size = max(norm(candidate.slopes[leaf]), norm(known[leaf]) if known else 0.0)
+            size = max(norm(candidate.slopes[leaf]), norm(measures[leaf]))
             slack[leaf] += norm(bound) / size if size else math.inf
         claim = self.claim_of(candidate.slopes, granted, known)
         accepted = terms.bounds or (0.0,) * len(granted)

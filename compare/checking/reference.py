@@ -124,6 +124,11 @@ class Certificate:
     spread: Mapping[int, float]
     resolution: Mapping[int, float]
 
+    @property
+    def known(self) -> dict[int, np.ndarray]:
+        """The slopes of the leaves that are certified."""
+        return {leaf: self.claim.slopes[leaf] for leaf in self.spread}
+
     def bar(self, leaf: int, scale: float) -> float:
         """Return by how much a single entry may be off; weights are at least half the scale."""
         return 2 * self.spread[leaf] / scale
