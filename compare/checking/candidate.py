@@ -55,6 +55,12 @@ class Candidate:
     remarks: tuple[str, ...] = ()
     framework: str | None = None
 
+    @property
+    def unread(self) -> list[int]:
+        """The leaves that have no numbers of the right form; None stands for zeros."""
+        problems = [(leaf, problem.pattern) for leaf, problem in self.problems]
+        return [leaf for leaf, pattern in problems if leaf >= 0 and pattern != NO_GRADIENT]
+
 
 def read_candidate(gradient: PyTree, leaves: Sequence[Leaf]) -> Candidate:
     """Line a derivative up with its leaves by their paths, or else by their order.

@@ -20,7 +20,7 @@ from ..low_precision.standing import WRONG as STANDS_OUT
 from ..low_precision.yardstick import compare_accuracy
 from ..verdicts import Verdict
 from .account import CONFIRMING_ROUNDS, Account, Found, LegalEntry, WrongEntry
-from .candidate import NO_GRADIENT, Candidate, accepted, read_candidate, rounding_bounds
+from .candidate import Candidate, accepted, read_candidate, rounding_bounds
 from .conclusion import Case, Judged, conclude
 from .function import Function, Span
 from .patterns import Witness
@@ -30,7 +30,7 @@ from .rounding import judge_measured, measure_for
 from .score import Claim, Directions, Score, norm
 from .slope import KINDS, Directional
 from .spending import BudgetSpent, Spending
-from .thresholds import CONFIRMED, DRAWN, DUST, ROUNDINGS, WRONG
+from .thresholds import CONFIRMED, ROUNDINGS
 
 DOUBLE = UNIT_ROUNDOFF["float64"]
 
@@ -75,7 +75,6 @@ class Checker:
         self._references: dict[str, Claim] = {}
         self.reference: Reference | None = None
         self.search_references = isinstance(function, Function)
-        self._moves: dict[tuple[float, int], tuple[np.ndarray, ...] | None] = {}
         self._reported = 0
         self._counts = tuple(dict.fromkeys(counts))
 
@@ -83,19 +82,13 @@ class Checker:
         """Return the verdict on numbers; its `evaluations` are those since the last one."""
         terms = terms or Terms()
         candidate = read_candidate(gradient, self.function.leaves)
-        account = self._account()
-        # Where the whole is of another form, there is not one number to judge.
-        unread = [
-            leaf
-            for leaf, problem in candidate.problems
-            if leaf >= 0 and problem.pattern != NO_GRADIENT  # it stands for zeros
-        ]
         judged = Judged()
-        if not self.function.blocked and len(unread) < len(self.function.leaves):
+        # Where the whole is of another form, there is not one number to judge.
+        if not self.function.blocked and len(candidate.unread) < len(self.function.leaves):
             try:
-                judged = self._judge(account, candidate, unread, terms)
+                judged = self._judge(candidate, terms)
             except BudgetSpent:
-                judged = _nothing(self.function, account.why)
+                judged = _nothing(self.function, self.spending.why)
         spent = self.function.evaluations - self._reported
         self._reported = self.function.evaluations
         return conclude(
@@ -116,15 +109,9 @@ class Checker:
         last = self.function.evaluations + self.spending.most
         return Account(self.directions, last, why=self.spending.why)
 
-    def _judge(
-        self,
-        account: Account,
-        candidate: Candidate,
-        unread: Sequence[int],
-        terms: Terms,
-    ) -> Judged:
-        certificate = self.certificate(load=False)
-        claim = self._claim(candidate, certificate, terms, unread)
+    def _judge(self, candidate: Candidate, terms: Terms) -> Judged:
+        account, certificate = self._account(), self.certificate(load=False)
+        claim = self._claim(candidate, certificate, terms)
         found, claim = self._not_finite(account, claim)
         if certificate is None and claim.whole():
             if fits := account.at_once(claim):
@@ -132,9 +119,13 @@ class Checker:
             # Something is wrong or hard to see: now any engine that is installed may help.
             certificate = self.certificate(load=True)
             if certificate is not None:
-                claim = self._claim(candidate, certificate, terms, unread)
+                claim = self._claim(candidate, certificate, terms)
                 found, claim = self._not_finite(account, claim)
-        judged = self._settle(account, claim, certificate, candidate.units) + found
+        if certificate is not None:
+            smooth = self.directions.kinds <= {"smooth"}
+            claim = certificate.granting(claim, candidate.units, smooth)
+            found += compare(account, claim, certificate)
+        judged = Judged(found + account.of(_beyond(certificate, claim)), claim, certificate)
         if len(judged.found.legal) > 1:
             judged += account.together(judged.found.legal)
         return replace(judged, witnesses=self._witnesses(judged))
@@ -161,21 +152,6 @@ class Checker:
                     witnesses.setdefault(leaf, []).append(witness)
         return witnesses
 
-    def _settle(
-        self,
-        account: Account,
-        claim: Claim,
-        certificate: Certificate | None,
-        units: Sequence[float],
-    ) -> Judged:
-        """Compare what is certified entry by entry; account for the rest by slopes alone."""
-        if certificate is None:
-            return Judged(account.of(claim), claim)
-        claim = self._with_measured_rounding(claim, certificate, units)
-        rest = {leaf: range(claim.slopes[leaf].size) for leaf in certificate.spread}
-        found = compare(account, claim, certificate) + account.of(claim.without(rest))
-        return Judged(found, claim, certificate)
-
     # The reference.
 
     def certificate(self, load: bool) -> Certificate | None:
@@ -189,7 +165,7 @@ class Checker:
         """Return what slopes of f say of a reference; it is measured once."""
         if reference.engine not in self.certificates:
             claim = self._claim_of_reference(reference)
-            self.certificates[reference.engine] = certify(self._account(), claim)
+            self.certificates[reference.engine] = certify(self._account(), claim, reference)
         return self.certificates[reference.engine]
 
     def score_of(self, reference: Reference) -> Score:
@@ -234,7 +210,6 @@ class Checker:
         candidate: Candidate,
         certificate: Certificate | None,
         terms: Terms,
-        unread: Sequence[int],
     ) -> Claim:
         # Where slopes of f contradict an engine, its gradient is no measure of anything.
         known = certificate.known if certificate else {}
@@ -253,7 +228,7 @@ class Checker:
         claim = self.claim_of(candidate.slopes, granted, known)
         accepted = terms.bounds or (0.0,) * len(granted)
         claim = replace(claim, accepted=tuple(accepted), slack=tuple(slack), rtol=terms.rtol)
-        claim = claim.without({leaf: range(claim.slopes[leaf].size) for leaf in unread})
+        claim = claim.without({leaf: range(claim.slopes[leaf].size) for leaf in candidate.unread})
         if terms.only is None:
             return claim
         rest = {
@@ -261,49 +236,6 @@ class Checker:
             for leaf, entries in enumerate(terms.only)
         }
         return claim.without({leaf: entries for leaf, entries in rest.items() if entries.size})
-
-    def _with_measured_rounding(
-        self, claim: Claim, certificate: Certificate, units: Sequence[float]
-    ) -> Claim:
-        """Grant disputed entries what the rounding of the inputs does to the reference."""
-        reference = certificate.claim.slopes
-        granted = list(claim.tolerance)
-        for leaf, unit in enumerate(units):
-            if leaf not in certificate.spread:
-                granted[leaf] = granted[leaf] + self._dust(reference[leaf], leaf)
-            if leaf not in certificate.spread or unit <= DOUBLE:
-                continue
-            gaps = np.abs(claim.slopes[leaf] - reference[leaf])
-            own = ROUNDINGS * unit * np.abs(reference[leaf])
-            # Large entries of a leaf may grant a small one more than all of it.
-            hidden = (gaps > own) & (gaps > np.abs(reference[leaf]) / 4)
-            if not (hidden | (gaps > claim.tolerance[leaf])).any():
-                continue
-            draws = [self._moved(unit, draw) for draw in (0, 1)]
-            changes = [np.abs(moved[leaf] - reference[leaf]) for moved in draws if moved]
-            if not changes:
-                continue
-            measured = own + DRAWN * np.max(changes, axis=0)
-            far = hidden & (gaps > WRONG * measured)
-            both = np.maximum(claim.tolerance[leaf], measured)
-            granted[leaf] = np.where(far, measured, both)
-        return replace(claim, tolerance=tuple(granted))
-
-    def _dust(self, reference: np.ndarray, leaf: int) -> np.ndarray | float:
-        """Return the size of a gradient that is nothing but rounding, else 0."""
-        # At a kink, too, a rounding of the inputs changes the gradient.
-        smooth = self.directions.kinds <= {"smooth"}
-        moved = self._moved(2 * DOUBLE, 0) if reference.any() and smooth else None
-        if moved is None or norm(moved[leaf] - reference) < DUST * norm(reference):
-            return 0.0
-        dust: np.ndarray = np.abs(reference) + DRAWN * np.abs(moved[leaf] - reference)
-        return dust
-
-    def _moved(self, unit: float, draw: int) -> tuple[np.ndarray, ...] | None:
-        """Return the reference at inputs that are off by a rounding."""
-        if (unit, draw) not in self._moves and self.reference is not None:
-            self._moves[unit, draw] = self.reference.moved(unit, draw)
-        return self._moves.get((unit, draw))
 
     def _not_finite(self, account: Account, claim: Claim) -> tuple[Found, Claim]:
         """Judge entries that are no numbers, a few in each leaf, and take them out of the claim."""
@@ -417,8 +349,7 @@ class GradientChecker(Checker):
         one, two = (read_candidate(tree, self.function.leaves) for tree in (given, other))
         for _, problem in two.problems:
             raise ShapeMismatch(f"yardstick: leaf {problem.leaf or 'params'}: {problem.text}")
-        account = self._account()
-        judged = None if one.problems else self._rounded(account, one, (), terms)
+        judged = None if one.problems else self._rounded(one, terms)
         if judged is None or judged.measured is None:
             why = self.unmeasured or "no reference is certified, or the claim has other leaves"
             return replace(check, notes=(*check.notes, f"no yardstick: {why}"))
@@ -433,64 +364,35 @@ class GradientChecker(Checker):
         measured = judged.measured.judgement.rounding.with_runs(ALL_RUNS)
         return replace(check, yardstick=compare_accuracy(measured, arrays[0], arrays[1], names))
 
-    def _judge(
-        self,
-        account: Account,
-        candidate: Candidate,
-        unread: Sequence[int],
-        terms: Terms,
-    ) -> Judged:
+    def _judge(self, candidate: Candidate, terms: Terms) -> Judged:
         self.unmeasured = ""
-        if any(unit > DOUBLE for unit in candidate.units) or self._went_through_casts(
-            candidate, terms, unread
-        ):
-            rounded = self._rounded(account, candidate, unread, terms)
-            if rounded is not None:
+        casts = self.function.casts
+        certificate = self.certificate(load=True) if casts else None
+        coarse = any(unit > DOUBLE for unit in candidate.units)
+        if coarse or certificate and self._is_off(candidate, certificate, terms):
+            if rounded := self._rounded(candidate, terms):
                 return rounded
-        if within := self._within_casts(account, candidate, unread, terms):
-            return within
-        return super()._judge(account, candidate, unread, terms)
+        if casts and (certificate is None or self.unmeasured):
+            # Nobody has measured what the casts of f round: they are granted their unit roundoff.
+            unit = max(UNIT_ROUNDOFF[cast.to] for cast in casts)
+            for units in (candidate.units, tuple(max(own, unit) for own in candidate.units)):
+                claim = self._claim(replace(candidate, units=units), certificate, terms)
+                if claim.whole() and (fits := self._account().at_once(claim)):
+                    return Judged(fits, claim)
+        return super()._judge(candidate, terms)
 
-    def _within_casts(
-        self, account: Account, candidate: Candidate, unread: Sequence[int], terms: Terms
-    ) -> Judged | None:
-        """Judge by what the casts of f round, where nobody has measured it; None if that fails."""
-        certificate = self.certificate(load=True) if self.function.casts else None
-        if not self.function.casts or certificate and not self.unmeasured:
-            return None
-        unit = max(UNIT_ROUNDOFF[cast.to] for cast in self.function.casts)
-        for units in (candidate.units, tuple(max(own, unit) for own in candidate.units)):
-            granted = replace(candidate, units=units)
-            claim = self._claim(granted, certificate, terms, unread)
-            if claim.whole() and (fits := account.at_once(claim)):
-                return Judged(fits, claim)
-        return None
-
-    def _went_through_casts(
-        self, candidate: Candidate, terms: Terms, unread: Sequence[int]
-    ) -> bool:
-        """Tell whether numbers in float64 are farther off than they could be without f's casts."""
-        certificate = self.certificate(load=True) if self.function.casts else None
-        if certificate is None:
-            return False
-        claim = self._claim(candidate, certificate, terms, unread)
-        return any(
-            not (
-                np.abs(claim.slopes[leaf] - certificate.claim.slopes[leaf]) <= claim.tolerance[leaf]
-            ).all()
+    def _is_off(self, candidate: Candidate, certificate: Certificate, terms: Terms) -> bool:
+        """Tell whether any number is farther off than its rounding."""
+        claim, reference = self._claim(candidate, certificate, terms), certificate.claim.slopes
+        return not all(
+            (np.abs(claim.slopes[leaf] - reference[leaf]) <= claim.tolerance[leaf]).all()
             for leaf in certificate.spread
         )
 
-    def _rounded(
-        self,
-        account: Account,
-        candidate: Candidate,
-        unread: Sequence[int],
-        terms: Terms,
-    ) -> Judged | None:
+    def _rounded(self, candidate: Candidate, terms: Terms) -> Judged | None:
         """Judge by measured rounding what a certified reference covers; None where it cannot be."""
         certificate = None if terms.rounding or terms.only is not None else self.certificate(True)
-        if certificate is None or unread or not certificate.spread:
+        if certificate is None or candidate.unread or not certificate.spread:
             return None
         key = (candidate.dtypes, candidate.framework)
         if key not in self._roundings:
@@ -504,13 +406,12 @@ class GradientChecker(Checker):
         said = judge_measured(
             self.function, candidate, certificate, measured, terms.bounds, terms.rtol
         )
-        claim = self._claim(candidate, certificate, terms, unread)
-        found, claim = self._not_finite(account, claim)
-        rest = {leaf: range(claim.slopes[leaf].size) for leaf in certificate.spread}
+        account = self._account()
+        found, claim = self._not_finite(account, self._claim(candidate, certificate, terms))
         slack = [
             max(granted, said.limits.get(leaf, 0.0)) for leaf, granted in enumerate(claim.slack)
         ]
-        found += said.found + account.of(claim.without(rest))
+        found += said.found + account.of(_beyond(certificate, claim))
         # An entry counts as off where it would be wrong by itself.
         granted = [
             STANDS_OUT * said.leaves[leaf].standing.entry_bar.reshape(-1)
@@ -558,3 +459,9 @@ def check_seed(seed: int) -> None:
 def _open(claim: Claim, leaf: int) -> np.ndarray:
     mask = claim.open[leaf]
     return np.ones(claim.slopes[leaf].size, bool) if mask is None else mask
+
+
+def _beyond(certificate: Certificate | None, claim: Claim) -> Claim:
+    """Return what a certificate does not cover of a claim."""
+    covered = certificate.spread if certificate else {}
+    return claim.without({leaf: range(claim.slopes[leaf].size) for leaf in covered})

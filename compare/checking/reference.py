@@ -1,5 +1,6 @@
 """The gradient of an engine: certified by slopes of f, a claim is compared with it by entries."""
 
+import functools
 import math
 import sys
 import warnings
@@ -9,14 +10,24 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from gradparity.backends import Backend, BackendUnavailable
-from gradparity.backends.precision import dtype_name
+from gradparity.backends.precision import EPSILON, dtype_name
 from gradparity.backends.pytrees import is_array, private_numpy, tree_map
 from gradparity.backends.rounding import Lifted
 
 from .account import CONFIRMING_FACTORS, Account, Found, WrongEntry, unknown
 from .function import Function, Span, float64_backend, native_args
 from .score import Claim, norm
-from .thresholds import CONFIRMED, DIGITS, LISTED, MOST_LEGAL, SAME_VALUE, WRONG
+from .thresholds import (
+    CONFIRMED,
+    DIGITS,
+    DRAWN,
+    DUST,
+    LISTED,
+    MOST_LEGAL,
+    ROUNDINGS,
+    SAME_VALUE,
+    WRONG,
+)
 
 
 @dataclass(frozen=True)
@@ -41,12 +52,7 @@ def reference_of(function: Function, load: bool = False) -> Reference | None:
         slopes = gradient_by(function, backend) or ()
         # Zeros are what an engine says of a function that it cannot follow, such as float(...).
         if any(leaf.any() for leaf in slopes) and all(np.isfinite(leaf).all() for leaf in slopes):
-
-            def moved(
-                rounding: float, seed: int, backend: Backend = backend
-            ) -> tuple[np.ndarray, ...] | None:
-                return gradient_by(function, backend, rounding, seed)
-
+            moved = functools.partial(gradient_by, function, backend)
             return Reference(backend.name, slopes, moved)
     return None
 
@@ -123,6 +129,7 @@ class Certificate:
     claim: Claim
     spread: Mapping[int, float]
     resolution: Mapping[int, float]
+    moved: Callable[[float, int], tuple[np.ndarray, ...] | None]
 
     @property
     def known(self) -> dict[int, np.ndarray]:
@@ -133,8 +140,42 @@ class Certificate:
         """Return by how much a single entry may be off; weights are at least half the scale."""
         return 2 * self.spread[leaf] / scale
 
+    def granting(self, claim: Claim, units: Sequence[float], smooth: bool) -> Claim:
+        """Grant entries that differ what the rounding of the inputs does to the reference.
 
-def certify(account: Account, claim: Claim) -> Certificate:
+        units: unit roundoff of each leaf; smooth: whether f is, where nothing else changes much
+        """
+        granted = list(claim.tolerance)
+        for leaf, unit in enumerate(units):
+            reference = self.claim.slopes[leaf]
+            if leaf not in self.spread and smooth:
+                granted[leaf] = granted[leaf] + self._dust(leaf)
+            if leaf not in self.spread or unit <= EPSILON:
+                continue
+            gaps = np.abs(claim.slopes[leaf] - reference)
+            own = ROUNDINGS * unit * np.abs(reference)
+            # Large entries of a leaf may grant a small one more than all of it.
+            hidden = (gaps > own) & (gaps > np.abs(reference) / 4)
+            if not (hidden | (gaps > granted[leaf])).any():
+                continue
+            draws = [self.moved(unit, draw) for draw in (0, 1)]
+            if changes := [np.abs(moved[leaf] - reference) for moved in draws if moved]:
+                measured = own + DRAWN * np.max(changes, axis=0)
+                far = hidden & (gaps > WRONG * measured)
+                granted[leaf] = np.where(far, measured, np.maximum(granted[leaf], measured))
+        return replace(claim, tolerance=tuple(granted))
+
+    def _dust(self, leaf: int) -> np.ndarray | float:
+        """Return the size of a gradient that is nothing but rounding, else 0."""
+        reference = self.claim.slopes[leaf]
+        moved = self.moved(EPSILON, 0) if reference.any() else None
+        if moved is None or norm(moved[leaf] - reference) < DUST * norm(reference):
+            return 0.0
+        dust: np.ndarray = np.abs(reference) + DRAWN * np.abs(moved[leaf] - reference)
+        return dust
+
+
+def certify(account: Account, claim: Claim, reference: Reference) -> Certificate:
     """Put a reference before the slopes of f, leaf by leaf; it convicts nobody by itself."""
     found = replace(account, entries=False).of(claim.balanced)
     sure = {
@@ -143,7 +184,7 @@ def certify(account: Account, claim: Claim) -> Certificate:
         if rho <= DIGITS and leaf not in found.unknown_leaves | found.wrong_leaves
     }
     spread = {leaf: rho * claim.size(leaf) for leaf, rho in sure.items()}
-    return Certificate(claim, spread, sure)
+    return Certificate(claim, spread, sure, functools.cache(reference.moved))
 
 
 def compare(account: Account, claim: Claim, certificate: Certificate) -> Found:

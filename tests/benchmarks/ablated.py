@@ -64,11 +64,15 @@ RULES: dict[str, tuple[str, str, Callable[..., Any]]] = {
     "values that are unsteady": (f"{CHECKING}.function", "Function.unsteadiness", always(0.0)),
     "casts of f are ignored": (f"{CHECKING}.function", "LIFTING", always(())),
     "rounding of the inputs is measured": (
-        f"{CHECKING}.checker",
-        "Checker._with_measured_rounding",
+        f"{CHECKING}.reference",
+        "Certificate.granting",
         _without_grants,
     ),
-    "a gradient that is rounding itself": (f"{CHECKING}.checker", "Checker._dust", always(0.0)),
+    "a gradient that is rounding itself": (
+        f"{CHECKING}.reference",
+        "Certificate._dust",
+        always(0.0),
+    ),
     "witnesses of a pattern": (f"{CHECKING}.checker", "Checker._witnesses", always({})),
     "small entries by their own size, in disputes": (
         f"{CHECKING}.reference",
