@@ -76,6 +76,8 @@ class Claim:
 
     def without(self, decided: Mapping[int, Sequence[int] | np.ndarray]) -> "Claim":
         """Return the claim without the entries that have been judged, by leaf."""
+        if not decided:
+            return self  # a claim that was measured is known by itself
         masks = list(self.open)
         for leaf, entries in decided.items():
             mask = masks[leaf]
