@@ -244,18 +244,19 @@ def accepted(
         raise InvalidSetting(f"rtol: got {rtol!r}, expected a finite number that is not negative")
     if tolerance is None:
         return None
-    if isinstance(tolerance, float | int) and not isinstance(tolerance, bool):
-        return tuple(_accepted_in("tolerance", tolerance, leaf) for leaf in leaves)
-    given = named_leaves(tolerance)
     names = [leaf.name for leaf in leaves]
-    for name in given:
-        if name not in names:
-            close = difflib.get_close_matches(name, names, 1)
-            raise InvalidSetting(
-                f"tolerance: got leaf {name or 'params'!r}, expected one of "
-                f"{', '.join(names[:6]) or 'params'}"
-                + (f"; did you mean {close[0]}?" if close else "")
-            )
+    if isinstance(tolerance, float | int) and not isinstance(tolerance, bool):
+        given, whats = dict.fromkeys(names, tolerance), ["tolerance"] * len(names)
+    else:
+        given = named_leaves(tolerance)
+        whats = [f"tolerance of {name or 'params'}" for name in names]
+    known = set(names)
+    for name in (name for name in given if name not in known):
+        close = difflib.get_close_matches(name, names, 1)
+        raise InvalidSetting(
+            f"tolerance: got leaf {name or 'params'!r}, expected one of "
+            f"{', '.join(names[:6]) or 'params'}" + (f"; did you mean {close[0]}?" if close else "")
+        )
     for name in names:
         if name not in given:
             raise InvalidSetting(
@@ -263,8 +264,7 @@ def accepted(
                 "a single number for all"
             )
     return tuple(
-        _accepted_in(f"tolerance of {leaf.name or 'params'}", given[leaf.name], leaf)
-        for leaf in leaves
+        _accepted_in(what, given[leaf.name], leaf) for what, leaf in zip(whats, leaves, strict=True)
     )
 
 

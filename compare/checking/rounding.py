@@ -149,14 +149,11 @@ def judge_measured(
         extra = certificate.resolution[position] + rtol
         if bounds is not None:
             extra += norm(bounds[position]) / (norm(certificate.claim.slopes[position]) or total)
+        known, known_of_one = said.resolution, said.entry_resolution
         if said.is_zero:  # it is known as finely as the whole is
             scatter = rounding.leaves[position].leaf * judgement.margin
-            known = scatter / total if total else 0.0
-            found += Found({position: extra + known}, {position: extra + known})
-        else:
-            found += Found(
-                {position: extra + said.resolution}, {position: extra + said.entry_resolution}
-            )
+            known = known_of_one = scatter / total if total else 0.0
+        found += Found({position: extra + known}, {position: extra + known_of_one})
         limits[position] += extra
         if said.verdict is Verdict.DIFFER:
             found += _wrong(candidate, truths[position], position, said)
@@ -169,18 +166,11 @@ def judge_measured(
 
 def _wrong(candidate: Candidate, truth: np.ndarray, position: int, leaf: LeafJudgement) -> Found:
     bars = leaf.standing.entry_bar.reshape(-1)
-    shape = leaf.standing.entries.shape
+    got, shape = candidate.slopes[position], leaf.standing.entries.shape
     entries = [int(np.ravel_multi_index(i, shape)) if i else 0 for i in leaf.wrong_entries[:LISTED]]
     wrong = tuple(
-        WrongEntry(
-            position,
-            entry,
-            float(candidate.slopes[position][entry]),
-            float(truth[entry]),
-            float(bars[entry]),
-            measured=False,
-        )
-        for entry in entries
+        WrongEntry(position, k, float(got[k]), float(truth[k]), float(bars[k]), measured=False)
+        for k in entries
     )
     return Found(wrong=wrong, wrong_leaves=frozenset((position,)))
 
