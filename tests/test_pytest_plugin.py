@@ -1,5 +1,7 @@
 """The pytest plugin in projects of its users: what runs, is skipped or fails, with what text."""
 
+import contextlib
+import importlib
 import os
 import re
 import shlex
@@ -20,6 +22,9 @@ from gradparity.compare.checking import check
 # A run inside this process forgets what it imported, and NumPy cannot be imported twice: what such
 # runs need is imported here before.
 KEPT = (complex_step, hypothesis, joblib, numerical_difference, agreement, check)
+for framework in ("jax", "torch"):  # a check of a wrong gradient asks them, too
+    with contextlib.suppress(ModuleNotFoundError):
+        importlib.import_module(framework)
 
 pytest_plugins = ["pytester"]
 
