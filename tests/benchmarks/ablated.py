@@ -134,14 +134,15 @@ def _constant(replacement: Callable[..., Any], was: Any) -> Any:
 def _move(name: str, factor: float) -> None:
     """Move a number of the table wherever it has been imported."""
     table = importlib.import_module(f"{CHECKING}.thresholds")
-    moved = moved_by(getattr(table, name), factor)
+    number = getattr(table, name)
+    moved = moved_by(number, factor)
     found = False
     for package in (CHECKING, AGREEMENT):
         for module in pkgutil.iter_modules(importlib.import_module(package).__path__):
             if module.name == "taylor":  # a test of its own, with thresholds of its own
                 continue
             code = importlib.import_module(f"{package}.{module.name}")
-            if hasattr(code, name):
+            if getattr(code, name, None) is number:  # other tables have numbers of that name, too
                 setattr(code, name, moved)
                 found = True
     assert found, name
