@@ -251,6 +251,11 @@ def test_a_hidden_oscillation_has_an_infinite_bar():
     assert math.isinf(derivative_along(lambda x: math.sin(1e20 * x), 1.0, 1.0).error)
 
 
+def test_nothing_but_noise_does_not_take_ever_farther_steps():
+    estimate = derivative_along(lambda x: zlib.crc32(np.float64(x).tobytes()) / 2**32, 1.0, 1.0)
+    assert estimate.evaluations <= 110
+
+
 @pytest.mark.parametrize("size", [0.1, 1.0])
 def test_noise_does_not_make_flat_what_is_flat_far_away(size):
     for draw in range(40):

@@ -2,8 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +10,7 @@ import numpy as np
 
 from ..errors import InvalidSetting
 from ..pytrees import PyTree
-from .estimate import Estimate, along_the_sum, conclude, undefined
+from .estimate import Estimate, along_the_sum, conclude
 from .exploration import explore
 from .line import Line
 from .samples import Samples
@@ -73,17 +72,9 @@ def derivative_at_zero(
     """
     if not 0 < scale < math.inf:
         raise InvalidSetting(f"got scale {scale!r}, expected a positive, finite number")
-    with _quiet():
+    # Overflow and the like belong to looking for the edges of a domain.
+    quiet = warnings.catch_warnings(action="ignore", category=RuntimeWarning)
+    with quiet, np.errstate(all="ignore"):
         samples = Samples(phi, scale, resolution)
-        if not math.isfinite(samples.origin):
-            return undefined(samples)
         told = (lambda reading: enough(conclude(samples, reading))) if enough else None
         return conclude(samples, explore(samples, told))
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Let overflow and the like pass: they belong to looking for the edges of a domain."""
-    with np.errstate(all="ignore"), warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)
-        yield

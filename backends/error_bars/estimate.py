@@ -75,12 +75,6 @@ def along_the_sum(parts: Sequence[Estimate]) -> Estimate:
     )
 
 
-def undefined(samples: Samples) -> Estimate:
-    """Return the estimate for a function that is not finite at 0."""
-    nothing, unknown = (math.nan, math.nan), (math.inf, math.inf)
-    return Estimate(math.nan, math.inf, samples.evaluations, "not finite", nothing, unknown)
-
-
 def conclude(samples: Samples, reading: Reading) -> Estimate:
     """Return what samples and their reading say about the derivative of their function."""
     sides = [_settle(samples, reading, sign) for sign in (-1, 1)]

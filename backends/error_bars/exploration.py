@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 
-from .extrapolation import Reading, read
+from .extrapolation import NOTHING, Reading, read
 from .samples import CLEARLY, Samples
 
 # Steps from an eighth of the scale down to 1/250,000 of it show at once where phi is smooth.
@@ -17,15 +17,14 @@ NEXT_LOOK = 12
 GOAL = 1e-7
 # A bar as long as this tells hardly more than the sign.
 POOR = 0.1
-MOST_EVALUATIONS = 100
-# Where there is only noise, the next pairs are less than so many octaves farther out; pairs that
-# are closer than this to others add nothing.
+# Where there is only noise, the next pairs are less than so many octaves farther out.
 STRIDE = 8
-NEXT_TO = 0.4
 
 
 def explore(samples: Samples, enough: Callable[[Reading], bool] | None) -> Reading:
     """Sample until the error bar is short or does not get any shorter, or the caller has enough."""
+    if not math.isfinite(samples.origin):
+        return NOTHING
     reach = samples.step(LADDER[0][0])
     for rungs in LADDER:
         samples.pairs(*rungs)
@@ -33,7 +32,7 @@ def explore(samples: Samples, enough: Callable[[Reading], bool] | None) -> Readi
             return reading
     samples.look(FIRST_LOOK)
     reading = read(samples, reach)
-    while samples.evaluations < MOST_EVALUATIONS:
+    while True:
         if (closer := _closer(samples, reading)) is not None:
             samples.look(closer)
             _discard_roundings(samples, reach)
@@ -44,8 +43,7 @@ def explore(samples: Samples, enough: Callable[[Reading], bool] | None) -> Readi
             if reading.error > before.error / 2:
                 return min(before, reading, key=lambda one: one.error)
         else:
-            break
-    return reading
+            return reading
 
 
 def _closer(samples: Samples, reading: Reading) -> float | None:
@@ -69,7 +67,7 @@ def _farther(samples: Samples, reading: Reading) -> tuple[float, float] | None:
     near, beyond = _level(driver.coarsest), samples.steps[samples.steps > driver.coarsest]
     far = _level(beyond[0]) if len(beyond) else near - STRIDE
     third = (near - far) / 3
-    return (round(near - third, 1), round(far + third, 1)) if third > NEXT_TO else None
+    return round(near - third, 1), round(far + third, 1)
 
 
 def _is_noise(reading: Reading) -> bool:
@@ -104,7 +102,7 @@ def _discard_roundings(samples: Samples, reach: float) -> None:
             if inside.driver is None:
                 return
             sign = 1 if inside.right is not None else -1
-            line = (inside.value, inside.error, 8 * finest.noise)
+            line = (inside.value, inside.error)
             if samples.jump_after(sign, finest.step, look.step, *line):
                 samples.discard_below(look.step)
             return

@@ -48,6 +48,9 @@ class Reading:
     kink: bool = False
 
 
+NOTHING = Reading(math.nan, math.inf, None, None, None)
+
+
 def read(
     samples: Samples, reach: float, *, beyond: float = 0.0, until: float = math.inf
 ) -> Reading:
@@ -88,7 +91,7 @@ def read(
     if below is None or above is None:
         side = below or above
         if side is None:
-            return Reading(math.nan, math.inf, None, None, None)
+            return NOTHING
         return Reading(side.value, side.error, side, below, above)
     gap, driver = abs(above.value - below.value), max(below, above, key=lambda side: side.error)
     if gap > below.error + above.error:
@@ -218,10 +221,8 @@ def _tableau(steps: bytes, power: int) -> _Tableau:
     start = 0
     for width in range(1, min(count, WIDEST_WINDOW)):
         gap = (nodes[width:] - nodes[:-width])[:, None]
-        near, far = nodes[:-width, None, None], nodes[width:, None, None]
-        polynomials = ((far - places) * polynomials[:-1] - (near - places) * polynomials[1:]) / gap[
-            :, None
-        ]
+        far, near = nodes[width:, None, None] - places, nodes[:-width, None, None] - places
+        polynomials = (far * polynomials[:-1] - near * polynomials[1:]) / gap[:, None]
         divided = np.diff(divided, axis=0) / gap
         measure = np.diff(measure) / gap[:, 0]
         own_first = every[: len(gap)]
