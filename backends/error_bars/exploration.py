@@ -40,7 +40,7 @@ def explore(samples: Samples, enough: Callable[[Reading], bool] | None) -> Readi
         elif (farther := _farther(samples, reading)) is not None:
             samples.pairs(*farther)
             before, reading = reading, read(samples, reach)
-            if reading.error > before.error / 2:
+            if not reading.error < before.error / 2:
                 return min(before, reading, key=lambda one: one.error)
         else:
             return reading
