@@ -1,6 +1,8 @@
 """Run the benchmarks and print one table of figures, targets and verdicts.
 
-python tests/benchmarks/run.py [--json FILE] [overhead training ...]
+python tests/benchmarks/run.py [--json FILE] [overhead training speed_stability:float32 ...]
+
+None takes more than some minutes on two cores: what would is cut into parts, named after a colon.
 """
 
 import argparse
@@ -18,13 +20,15 @@ from gradparity.compare.environment import describe_environment
 BENCHMARKS = (
     "overhead",
     "startup",
-    "training",
+    "training:jax",
+    "training:torch",
     "structured_differences",
     "structured_programs",
     "cores",
     "comparison",
     "error_bar_coverage",
-    "speed_stability",
+    "speed_stability:float32",
+    "speed_stability:float64",
     "checker",
     "large",
     "programs",
@@ -46,13 +50,16 @@ def main() -> None:
     )
     parser.add_argument("--json", type=Path, default=Path("benchmarks.json"), help="result file")
     options = parser.parse_args()
-    unknown = set(options.names) - set(BENCHMARKS)
+    asked = options.names or BENCHMARKS
+    chosen = [one for one in BENCHMARKS if {one, one.partition(":")[0]} & set(asked)]
+    unknown = set(asked) - set(chosen) - {one.partition(":")[0] for one in chosen}
     if unknown:
         parser.error(f"got {', '.join(unknown)}, expected some of {', '.join(BENCHMARKS)}")
     console = Console(width=130)
     rows = []
-    for name in options.names or BENCHMARKS:
-        for row in importlib.import_module(name).rows():
+    for name in chosen:
+        module, _, part = name.partition(":")
+        for row in importlib.import_module(module).rows(*[part] * bool(part)):
             rows.append(row)
             console.print(f"{row.what}: {row.figure:.4g}  [{row.low:.4g}, {row.high:.4g}]")
     table = Table("what", "figure", "quartiles", "target", "reached", "note")

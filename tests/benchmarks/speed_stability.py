@@ -15,14 +15,15 @@ from worker_process import WorkerProcess
 from gradparity.compare.speed.machine_load import NEGLIGIBLE_CORES, MachineLoad
 
 ENGINES = ("numerical", "jax", "torch")
-DTYPES = ("float32", "float64")
-TURNS = 40
+# So many turns, or fewer where they take longer than that, as on a machine with other work.
+TURNS, FEWEST_TURNS, TURN_SECONDS = 40, 12, 120.0
 MEASUREMENTS = 5
 TRAININGS = 15
 TOLERANCE = 0.10
 QUIET_SECONDS = 1.0
-# Seconds to wait for a quiet machine, and how often to measure again where it did not stay quiet.
-PATIENCE = 300.0
+# Seconds to wait for a quiet machine, in all, and how often to measure again where it did not stay
+# quiet.
+PATIENCE = 30.0
 ATTEMPTS = 4
 
 RATIOS = (
@@ -36,7 +37,24 @@ Figures = dict[tuple[str, str], float]
 """Median seconds by engine and what it did, "forward" or "gradient"."""
 
 
-def rows() -> Iterator[Row]:
+class Quiet:
+    """Waits until others leave the cores alone, as long as there is patience left."""
+
+    def __init__(self) -> None:
+        self.patience = PATIENCE
+
+    def wait(self) -> bool:
+        """Return whether others have left the cores alone for a second."""
+        while self.patience > 0:
+            before = MachineLoad.now()
+            time.sleep(QUIET_SECONDS)
+            if MachineLoad.now().others_since(before) < NEGLIGIBLE_CORES:
+                return True
+            self.patience -= QUIET_SECONDS
+        return False
+
+
+def rows(dtype: str) -> Iterator[Row]:
     with ExitStack() as stack:
         together, again = (
             stack.enter_context(WorkerProcess("speed_worker.py", *ENGINES)) for _ in range(2)
@@ -45,10 +63,10 @@ def rows() -> Iterator[Row]:
             engine: stack.enter_context(WorkerProcess("speed_worker.py", engine))
             for engine in ENGINES
         }
-        for dtype in DTYPES:
-            yield from _turns(dtype, together, alone)
-            yield from _measurements(dtype, together, again)
-        yield from _trainings(together, alone)
+        yield from _turns(dtype, together, alone)
+        yield from _measurements(dtype, together, again)
+        if dtype == "float32":
+            yield from _trainings(together, alone)
 
 
 def _turns(dtype: str, together: WorkerProcess, alone: dict[str, WorkerProcess]) -> Iterator[Row]:
@@ -56,7 +74,10 @@ def _turns(dtype: str, together: WorkerProcess, alone: dict[str, WorkerProcess])
     beside: dict[str, list[float]] = {}
     by_itself: dict[str, list[float]] = {}
     question = {"what": "turn", "dtype": dtype}
-    for number in range(TURNS):
+    started, number = time.monotonic(), 0
+    while number < TURNS:
+        if number >= FEWEST_TURNS and time.monotonic() - started > TURN_SECONDS:
+            break
         workers = [together, *alone.values()]
         order = 1 if number % 2 else -1
         found = [worker.ask(question) for worker in workers[::order]][::order]
@@ -64,22 +85,25 @@ def _turns(dtype: str, together: WorkerProcess, alone: dict[str, WorkerProcess])
             for engine, calls in zip(ENGINES, seconds, strict=True):
                 for what, median in calls.items():
                     turns.setdefault(f"{engine} {what}", []).append(median)
+        number += 1
     for what, seconds in beside.items():
         ratios = [one / other for one, other in zip(seconds, by_itself[what], strict=True)]
         level = statistics.median(seconds) / statistics.median(by_itself[what])
-        yield _level(f"beside others / alone: {what} {dtype}", ratios, level)
+        yield _level(f"beside others / alone: {what} {dtype}", ratios, level, f"{number} turns")
 
 
 def _measurements(dtype: str, together: WorkerProcess, again: WorkerProcess) -> Iterator[Row]:
     changes: dict[str, list[float]] = {}
+    quiet = Quiet()
     for _ in range(MEASUREMENTS):
-        first, second = measure(together, dtype), measure(again, dtype)
+        first, second = measure(together, dtype, quiet), measure(again, dtype, quiet)
         for upper, lower in RATIOS:
             change = first[upper] / first[lower] / (second[upper] / second[lower])
             what = f"{' '.join(upper)} / {' '.join(lower)}"
             changes.setdefault(what, []).append(max(change, 1 / change))
     for what, ratios in changes.items():
-        yield at_most(f"two runs: {what} {dtype}", ratios, 1 + TOLERANCE)
+        note = "" if quiet.patience > 0 else "others were at work"
+        yield at_most(f"two runs: {what} {dtype}", ratios, 1 + TOLERANCE, note)
 
 
 def _trainings(together: WorkerProcess, alone: dict[str, WorkerProcess]) -> Iterator[Row]:
@@ -96,19 +120,19 @@ def _trainings(together: WorkerProcess, alone: dict[str, WorkerProcess]) -> Iter
         yield _level(f"training after others / alone: {engine} float32", ratios, level)
 
 
-def _level(what: str, ratios: Sequence[float], level: float) -> Row:
+def _level(what: str, ratios: Sequence[float], level: float, note: str = "") -> Row:
     """Return a row whose level should be 1, give or take the tolerance."""
     low, _, high = statistics.quantiles(ratios, n=4)
     reached = 1 / (1 + TOLERANCE) <= level <= 1 + TOLERANCE
-    return Row(what, level, low, high, f"1 ± {TOLERANCE:.0%}", reached)
+    return Row(what, level, low, high, f"1 ± {TOLERANCE:.0%}", reached, note)
 
 
-def measure(worker: WorkerProcess, dtype: str) -> Figures:
+def measure(worker: WorkerProcess, dtype: str, quiet: Quiet) -> Figures:
     """Return the medians, of an attempt that others did not disturb if there is one."""
     for _ in range(ATTEMPTS):
-        wait_for_quiet()
+        waited = quiet.wait()
         found = worker.ask({"what": "measure", "dtype": dtype})
-        if not any(row["disturbed"] for row in found):
+        if not (waited and any(row["disturbed"] for row in found)):
             break
     figures = {}
     for row in found:
@@ -116,13 +140,3 @@ def measure(worker: WorkerProcess, dtype: str) -> Figures:
         if not row["predicted"]:
             figures[row["backend"], "gradient"] = row["gradient"]
     return figures
-
-
-def wait_for_quiet() -> None:
-    """Return when others have left the cores alone for a second, or after a long time."""
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
-        before = MachineLoad.now()
-        time.sleep(QUIET_SECONDS)
-        if MachineLoad.now().others_since(before) < NEGLIGIBLE_CORES:
-            return

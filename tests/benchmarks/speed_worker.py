@@ -41,10 +41,10 @@ def measured(dtype: str) -> list[dict[str, Any]]:
 def timed(dtype: str) -> list[dict[str, float]]:
     """Return the median seconds of every engine's calls, in a turn as `measure_speed` has many.
 
-    There is a turn before it that does not count: this process has slept.
+    There is a short turn before it that does not count: this process has slept.
     """
-    timer = BlockTimer(minimum_time=TURN)
-    for _ in range(2):
+    for seconds in (TURN / 5, TURN):
+        timer = BlockTimer(minimum_time=seconds)
         turns = [
             {what: TimedCall(call) for what, call in calls.items()} for calls in prepared(dtype)
         ]

@@ -52,13 +52,9 @@ class Worker(WorkerProcess):
         return statistics.median(self.seconds)
 
 
-def rows() -> Iterator[Row]:
+def rows(framework: str) -> Iterator[Row]:
     digits = load_task().digits
-    for framework in BY_HAND:
-        yield from _rows(framework, f"{digits.source}: {len(digits.train_x):,} samples")
-
-
-def _rows(framework: str, data: str) -> Iterator[Row]:
+    data = f"{digits.source}: {len(digits.train_x):,} samples"
     by_hand = BY_HAND[framework]
     names = ("gradparity", *by_hand, *PEERS[framework], *OTHERS, *ON_PAPER[framework])
     with contextlib.ExitStack() as stack:
