@@ -134,9 +134,9 @@ class JaxAutodiff(Backend):
         """
         compiled = []
 
-        def listen(event: str, seconds: float, **_: Any) -> None:
+        def listen(event: str, duration_secs: float, **_: Any) -> None:
             if event == COMPILED:
-                compiled.append(seconds)
+                compiled.append(duration_secs)
 
         jax.monitoring.register_event_duration_secs_listener(listen)
         try:
