@@ -109,6 +109,15 @@ def test_forward_mode_clears_up_a_dead_branch():
     ]
 
 
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_forward_mode_is_no_suspect_where_an_infinite_slope_makes_it_no_number(backend):
+    def roots(x):
+        return array_namespace(x).sum(array_namespace(x).sqrt(x))
+
+    comparison = compare_gradients(roots, np.array([0.0, 0.0, 1.0]), backends=[backend])
+    assert (comparison.verdict, comparison.blamed) == (Verdict.CANNOT_TELL, ()), str(comparison)
+
+
 @pytest.mark.parametrize("size", [3, 500])
 def test_a_wrong_forward_rule_is_found_though_the_gradient_is_right(size):
     class Square(torch.autograd.Function):

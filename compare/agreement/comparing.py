@@ -288,15 +288,8 @@ def _choose_references(parties: Sequence[Party]) -> None:
             if not party.function.casts and (reference := _reference(party)) is not None
         ]
         alike = {id(one): sum(_near(one, other) for _, other in offered) for _, one in offered}
-        undecided = None
-        for _, reference in sorted(offered, key=lambda pair: (pair[0], -alike[id(pair[1])])):
-            score = checker.score_of(reference)
-            if score.fits:
-                checker.reference = reference
-                break
-            undecided = undecided or (None if score.is_wrong else reference)
-        else:
-            checker.reference = undecided
+        offered.sort(key=lambda pair: (pair[0], -alike[id(pair[1])]))
+        checker.reference = next((one for _, one in offered if checker.score_of(one).fits), None)
 
 
 def _reference(party: Party) -> Reference | None:
