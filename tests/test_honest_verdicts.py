@@ -483,6 +483,14 @@ def test_a_small_entry_is_moved_as_far_as_it_takes_to_see_it(own, factor):
     assert [suspect.index for suspect in check.suspects] == [(0,)]
 
 
+@pytest.mark.parametrize("at", [300.0, -700.0])
+def test_zeros_are_not_right_where_f_grows_a_billion_times_within_a_step(at):
+    check = check_gradient(
+        lambda p: float(np.exp(p).sum()), np.array([at, at]), gradient=np.zeros(2)
+    )
+    assert check.verdict == "differ", str(check)
+
+
 @pytest.mark.parametrize("offset", [1e14, 1e15, -1e16])
 def test_zeros_are_not_right_where_the_rounding_of_f_hides_its_slope(offset):
     check = check_gradient(lambda p: offset + (p**2).sum(), X, gradient=0 * X)

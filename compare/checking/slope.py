@@ -121,8 +121,7 @@ def measure(
         # Eight grains, over the longest step of the ladder; the same for values that change in
         # their last bits from call to call. What a rounding hides is never seen.
         floor = GRAINS * (grain + function.unsteadiness) / longest
-        near = [abs(one) for shift, one in finite.items() if abs(shift) < 2 * longest]
-        floor = max(floor, EPSILON * max(near, default=0.0) / longest)
+        floor = max(floor, EPSILON * abs(function.value) / longest)
         if estimate.smoothness == "kink":
             low, high = sorted(estimate.one_sided)
             return Slope(
