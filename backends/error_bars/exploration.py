@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 
-from .extrapolation import NOTHING, Reading, read
+from .extrapolation import NOTHING, STANDARD_DEVIATIONS, Reading, read
 from .samples import CLEARLY, Samples
 
 # Steps from an eighth of the scale down to 1/250,000 of it show at once where phi is smooth.
@@ -102,7 +102,7 @@ def _discard_roundings(samples: Samples, reach: float) -> None:
             if inside.driver is None:
                 return
             sign = 1 if inside.right is not None else -1
-            line = (inside.value, inside.error)
+            line = (inside.value, inside.error, STANDARD_DEVIATIONS * finest.noise)
             if samples.jump_after(sign, finest.step, look.step, *line):
                 samples.discard_below(look.step)
             return

@@ -196,27 +196,33 @@ class Samples:
         return float(last_bits.min()) if len(last_bits) else 0.0
 
     def jump_after(
-        self, sign: int, straight: float, bent: float, slope: float = 0.0, error: float = 0.0
+        self,
+        sign: int,
+        straight: float,
+        bent: float,
+        slope: float = 0.0,
+        error: float = 0.0,
+        noise: float = 0.0,
     ) -> float:
         """Return the step at which phi leaves a line by a jump; 0 if it does not, or by a bend.
 
         straight, bent: steps where it is on the line, and where it is not
-        slope, error: of the line, and by how much that may be wrong
+        slope, error, noise: of the line, by how much that may be wrong, and that of the values
         """
 
         def departure(t: float) -> float:
             return abs(self.at(sign * t) - self.origin - sign * slope * t)
 
-        if departure(straight) > error * straight:
+        if departure(straight) > error * straight + noise:
             return 0.0  # it is curved already, and not by a jump
         while bent > NARROW * straight:
             middle = math.sqrt(straight * bent)
-            if departure(middle) <= error * middle:
+            if departure(middle) <= error * middle + noise:
                 straight = middle
             else:
                 bent = middle
         # A bend rises from nothing: near its edge it has a small part of what it has farther out.
-        jump = departure(bent) > max(CLEARLY * error * bent, SUDDEN * departure(2 * bent))
+        jump = departure(bent) > max(CLEARLY * (error * bent + noise), SUDDEN * departure(2 * bent))
         return bent if jump else 0.0
 
     def _rounded(self, step: float) -> float:
