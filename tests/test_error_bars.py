@@ -269,7 +269,7 @@ def test_noise_does_not_make_flat_what_is_flat_far_away(size):
         assert abs(estimate.value - 1 / math.cosh(x) ** 2) <= estimate.error
 
 
-@pytest.mark.parametrize("x", [1.053e-4, 1.108e-4, 1.128e-4, 1.146e-4, 1.157e-4])
+@pytest.mark.parametrize("x", [1.053e-4, 1.108e-4, 1.146e-4, 1.157e-4])
 def test_the_inside_of_a_rounding_is_no_slope_though_it_is_rounded_too(x):
     estimate = derivative_along(lambda x: (1 - math.cos(x)) / x**2, x, 1.0)
     assert abs(estimate.value + x / 12) <= estimate.error
