@@ -14,11 +14,11 @@ NEXT_LOOK = 12
 # A bar as short as this, relative to the derivative, is worth no further evaluation; at a kink,
 # relative to the difference of both: the bars of one that is merely near are its distance over the
 # step.
-GOAL = 1e-7
+GOAL = 1e-8
 # A bar as long as this tells hardly more than the sign.
 POOR = 0.1
 # Where there is only noise, the next pairs are less than so many octaves farther out.
-STRIDE = 8
+STRIDE = 4
 
 
 def explore(samples: Samples, enough: Callable[[Reading], bool] | None) -> Reading:
