@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+from gradparity.compare.scenarios.held_out_slopes import held_out_slopes
 from gradparity.compare.scenarios.random_programs import (
     LARGEST_LEAF,
     TANGENTS,
@@ -141,6 +142,11 @@ def test_a_seed_gives_always_the_same_program():
         assert [n for n, _ in planted_faults(again.gradient(), 1)] == [
             n for n, _ in planted_faults(program.gradient(), 1)
         ]
+
+
+@pytest.mark.parametrize("seed", [1784523332, 4227435448])
+def test_slopes_that_vanish_far_out_are_no_overflow(seed):
+    assert all(math.isfinite(slope.low) for slope in held_out_slopes(seed))
 
 
 def test_programs_are_of_all_kinds():

@@ -394,6 +394,7 @@ def _filled(like: Any, paths: tuple[Path, ...], leaves: list[Array]) -> Any:
     return fill(like, ())
 
 
+@np.errstate(over="ignore")  # 1 / cosh(x)**2 is 0 where the square overflows
 def _forward(program: Program, directions: np.ndarray, ties: Ties) -> Array:
     """Return the slopes along directions of all entries, flat, one a row."""
     values = program.leaves(program.params)
