@@ -49,6 +49,14 @@ def test_right_second_derivatives_agree_and_differences_are_left_out():
     assert comparison.resolution < 1e-6
 
 
+@pytest.mark.parametrize(("f", "blamed"), [(tanh, ()), (determinant, ("torch",))])
+def test_second_derivatives_by_several_leaves_are_compared(f, blamed):
+    point = {"W": MATRIX, "b": np.array([0.5, 2.0])}
+    comparison = compare_gradients(lambda p: f(p["W"]) + cubic(p["b"]), point, order=2)
+    assert comparison.blamed == blamed, str(comparison)
+    assert [leaf.leaf for leaf in comparison.leaves] == ["W", "b"]
+
+
 @pytest.mark.parametrize("f", [determinant, log_determinant, solution])
 def test_a_wrong_nested_forward_rule_of_a_framework_is_blamed(f):
     comparison = compare_gradients(f, MATRIX, order=2)

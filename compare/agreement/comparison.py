@@ -159,7 +159,10 @@ class Opinion:
 
 
 def with_opinions(draft: Comparison, opinions: Sequence[Opinion]) -> Comparison:
-    """Return a comparison with what opinions say of each leaf, and of whom they find wrong."""
+    """Return a comparison with what opinions say of each leaf, and of whom they find wrong.
+
+    Leaves are those of the first opinion; a slope along a tangent is about none of them.
+    """
     wrong = [opinion for opinion in opinions if opinion.is_wrong]
     checks = [opinion.check for opinion in opinions]
     notes = [*draft.notes]
@@ -169,14 +172,18 @@ def with_opinions(draft: Comparison, opinions: Sequence[Opinion]) -> Comparison:
         notes += [f"{one.label}: {note}" for note in own if note]
         notes += [one.excuse] * bool(one.excuse)
     known = [check.resolution for check in checks if not math.isnan(check.resolution)]
-    by_leaf = zip(*(check.leaves for check in checks), strict=True)
+    by_leaf: dict[tuple[str, tuple[int, ...]], list[LeafCheck]] = {}
+    for check in checks:
+        for leaf in check.leaves:
+            if check is checks[0] or (leaf.leaf, leaf.shape) in by_leaf:
+                by_leaf.setdefault((leaf.leaf, leaf.shape), []).append(leaf)
     return replace(
         draft,
         blamed=tuple(dict.fromkeys(opinion.label for opinion in wrong)),
         suspects=distinct(
             replace(suspect, backend=one.label) for one in wrong for suspect in one.check.suspects
         ),
-        leaves=tuple(max(versions, key=_badness) for versions in by_leaf),
+        leaves=tuple(max(versions, key=_badness) for versions in by_leaf.values()),
         notes=tuple(dict.fromkeys(notes)),
         pattern="; ".join(dict.fromkeys(filter(None, map(_pattern, wrong)))),
         smoothness=max((check.smoothness for check in checks), key=KINDS.index, default="smooth"),
