@@ -234,6 +234,18 @@ def test_zeros_of_a_constant_function_prove_nothing_and_say_so():
     assert check_gradient(lambda p: 7.5, X, gradient=X).verdict == "differ"
 
 
+@pytest.mark.parametrize("offset", [403.8, 592.4, 33.0])
+def test_a_slope_that_a_rounded_value_hides_is_not_wrong(offset):
+    x = np.array([0.3, -1.2, 0.7])
+
+    def f(x):  # nobody sees that it computes in float16
+        return float(np.float16(offset + 1e-3 * np.tanh(x).sum()))
+
+    gradient = 1e-3 / np.cosh(x) ** 2
+    assert check_gradient(f, x, gradient=gradient).verdict == "cannot tell"
+    assert check_gradient(f, x, gradient=1e4 * gradient).verdict == "differ"
+
+
 def test_what_f_raises_nearby_is_reported():
     def f(x):
         if x[0] > 0.5:

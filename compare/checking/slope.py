@@ -122,6 +122,8 @@ def measure(
         # their last bits from call to call. What a rounding hides is never seen.
         floor = GRAINS * (grain + function.unsteadiness) / longest
         floor = max(floor, EPSILON * abs(function.value) / longest)
+        if len(set(finite.values())) == 1:  # of whatever dtype it is, it may hide a slope
+            floor = max(floor, GRAINS * spacing(np.array([function.value])) / max(map(abs, finite)))
         if estimate.smoothness == "kink":
             low, high = sorted(estimate.one_sided)
             return Slope(
@@ -156,13 +158,18 @@ def measure(
 def granularity(values: Sequence[float]) -> float:
     """Return the spacing of values that all are numbers of a smaller dtype, else 0."""
     finite = np.array([value for value in values if math.isfinite(value)])
-    mantissas, exponents = np.frexp(finite)
     round_ones = len(np.unique(finite)) < 2 or bool((finite % 1 == 0).all())
-    if not finite.any() or round_ones and _fits(mantissas, ROUND_BITS):
+    if round_ones and _fits(np.frexp(finite)[0], ROUND_BITS):
         return 0.0  # a constant of few bits, and small integers, show no dtype
+    return spacing(finite)
+
+
+def spacing(values: np.ndarray) -> float:
+    """Return the spacing of the smallest dtype that holds all values, 0 for those of float64."""
+    mantissas, exponents = np.frexp(values)
     for bits in BITS:
-        if _fits(mantissas, bits):
-            return math.ldexp(1.0, int(exponents[finite != 0].max()) - bits)
+        if values.any() and _fits(mantissas, bits):
+            return math.ldexp(1.0, int(exponents[values != 0].max()) - bits)
     return 0.0
 
 
