@@ -287,6 +287,13 @@ TANGENT = {"w": np.array([[1.0, 1.0], [-1.0, 2.0]]), "b": -1.0}
 ALONG = float((2 * PARAMS["w"] * TANGENT["w"]).sum() - 3)
 
 
+@pytest.mark.parametrize("scale", [0.1, 0.37, 1.0, 3.0])
+def test_a_number_that_f_adds_to_the_step_rounds_nothing(scale):
+    for x in np.linspace(-600, -40, 57):
+        estimate = derivative_at_zero(lambda t, x=x: 1 / (1 + math.exp(-(x + t))), scale)
+        assert abs(estimate.value - math.exp(x)) <= estimate.error, x
+
+
 def test_a_pytree_moves_along_all_its_leaves():
     estimate = derivative_along(quadratic, PARAMS, TANGENT)
     assert abs(estimate.value - ALONG) <= estimate.error <= 1e-9

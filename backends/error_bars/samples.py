@@ -29,6 +29,8 @@ EVEN = 12**-0.5
 # With fewer numbers than these within a step, round-off is no longer random.
 NUMBERS_WITHIN = 64
 FINEST_STEP = 2.0**-60
+# Enough for steps without a pattern, few enough for x + t to be exact at the usual steps.
+STEP_BITS = 26
 # A side that is constant this far out, in units of the scale, is a plateau and not a staircase.
 PLATEAU = 2.0**-7
 # So many times as much noise, or as long as a bar, is no accident.
@@ -227,9 +229,8 @@ class Samples:
 
     def _rounded(self, step: float) -> float:
         """Return the step as a multiple of what phi can tell apart, so that x + t is exact."""
-        if step * EPSILON >= self._grain:
-            return step
-        return max(round(step / self._grain), 1) * self._grain
+        grain = max(2.0 ** (math.frexp(step)[1] - STEP_BITS), self._grain)
+        return max(round(step / grain), 1) * grain
 
 
 def difference_table_noise(nodes: np.ndarray, values: np.ndarray) -> float:
