@@ -122,8 +122,9 @@ def measure(
         # their last bits from call to call. What a rounding hides is never seen.
         floor = GRAINS * (grain + function.unsteadiness) / longest
         floor = max(floor, EPSILON * abs(function.value) / longest)
-        if len(set(finite.values())) == 1:  # of whatever dtype it is, it may hide a slope
-            floor = max(floor, GRAINS * spacing(np.array([function.value])) / max(map(abs, finite)))
+        reach = max(map(abs, finite), default=0.0)
+        if reach and len(set(finite.values())) == 1:  # of whatever dtype, it may hide a slope
+            floor = max(floor, GRAINS * spacing(np.array([function.value])) / reach)
         if estimate.smoothness == "kink":
             low, high = sorted(estimate.one_sided)
             return Slope(
