@@ -466,12 +466,14 @@ def test_a_net_of_79510_parameters_is_cleared_in_16_calls_and_a_fault_named_in_6
     gradient = two_layer_gradient(params, x, t)
     cleared = check_gradient(net.loss, params, x, t, gradient=gradient)
     assert cleared.verdict is Verdict.AGREE, str(cleared)
-    # Two at the point, a gradient by an engine, six or seven along each of two directions.
-    assert cleared.evaluations <= 16
+    # Two at the point, a gradient by an engine, six or seven along each of two directions; ten
+    # where no engine says how far each leaf is to be moved.
+    assert cleared.evaluations <= (16 if cleared.reference else 22)
     gradient["W1"][345, 67] += 1e-4 * np.sqrt(np.mean(gradient["W1"] ** 2))
     check = check_gradient(net.loss, params, x, t, gradient=gradient)
     assert named(check) == {("W1", (345, 67))}
-    assert check.evaluations <= cleared.evaluations + 60
+    more = 60 if cleared.reference else 15 * math.log2(79_510)
+    assert check.evaluations <= cleared.evaluations + more
 
 
 @pytest.mark.parametrize("factor", [1.001, -1.0, 12.0])
