@@ -9,8 +9,8 @@ from array_api_compat import array_namespace
 
 from gradparity.backends.errors import ImpureFunction, InvalidParameters, NonScalarLoss
 from gradparity.compare import Verdict, check_gradient
-from gradparity.compare.checking.checker import GradientChecker
-from gradparity.compare.checking.function import FunctionFailed, typical_size
+from gradparity.compare.checking.checker import Checker
+from gradparity.compare.checking.function import Function, FunctionFailed, typical_size
 from gradparity.compare.checking.reference import Reference
 from gradparity.compare.scenarios.functions import SCENARIOS
 from gradparity.models.two_layer_net import TwoLayerNet
@@ -108,7 +108,7 @@ def leaves_of_slopes(*sizes, curved=np.exp, slope=np.exp):
 
 def certificate(f, params, slopes, seed=0):
     reference = Reference("given", tuple(slopes), lambda *moved: None)
-    return GradientChecker(f, params, seed=seed).certify(reference)
+    return Checker(Function(f, params), seed).certify(reference)
 
 
 def test_a_certificate_sees_a_leaf_of_small_slope_as_finely_as_one_of_large_slope():
@@ -289,7 +289,7 @@ AWKWARD = {
 @pytest.mark.parametrize("name", AWKWARD)
 def test_conventions_at_awkward_points_are_not_blamed_and_faults_are(name):
     f, point, innocent, guilty = AWKWARD[name]
-    arbiter = GradientChecker(f, np.array(point))
+    arbiter = Checker(Function(f, np.array(point)))
     for candidate in innocent:
         check = arbiter.check(np.array(candidate, float))
         assert check.verdict is not Verdict.DIFFER, str(check)
@@ -423,7 +423,7 @@ def test_the_same_seed_gives_the_same_check():
 
 def test_a_second_candidate_does_not_inherit_the_faults_of_the_first():
     f, params, gradient = network()
-    arbiter = GradientChecker(f, params)
+    arbiter = Checker(Function(f, params))
     assert arbiter.check({**gradient, "b1": 2 * gradient["b1"]}).verdict is Verdict.DIFFER
     assert arbiter.check(gradient).verdict is Verdict.AGREE
 

@@ -9,13 +9,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gradparity.backends import GradparityError
+from gradparity.backends import Backend, GradparityError
+from gradparity.backends.base import ModelFunction
 from gradparity.backends.precision import EPSILON, UNIT_ROUNDOFF
 from gradparity.backends.step_size import LONGEST_STEP
 
 from ..checking import thresholds
 from ..checking.candidate import rounding_bounds
-from ..checking.checker import GradientChecker
+from ..checking.checker import Checker
 from ..checking.function import Function, Span
 from ..checking.reference import Reference, gradient_by
 from ..checking.result import how_far_off, place
@@ -58,7 +59,7 @@ class Party:
     engine: Engine
     given: Answer
     double: Answer | None
-    checker: GradientChecker
+    checker: Checker[Function]
 
     @property
     def label(self) -> str:
@@ -131,14 +132,7 @@ def compare(
         given, double = answers[engine.label], engine.in_dtype("float64")
         fine = None if engine.differences else given if double is engine else answer(double, point)
         # Native implementations are judged by values of their own.
-        checker = shared or GradientChecker(
-            engine.value_of,
-            point.params,
-            *point.args,
-            seed=seed,
-            backend=double.backend,
-            spending=spending,
-        )
+        checker = shared or _checker(engine.value_of, point, seed, spending, double.backend)
         parties.append(Party(engine, given, fine, checker))
     opinions: list[Opinion] = []
     heard: list[Heard] = []
@@ -176,15 +170,24 @@ def compare(
 
 def _shared_checker(
     taking_part: Entrants, point: Point, seed: int, spending: Spending
-) -> GradientChecker | None:
+) -> Checker[Function] | None:
     """Return a checker of the one function of all engines, if there is one and it can be called."""
     if any(engine.layout for engine in taking_part.engines):
         return None
     try:
-        f = taking_part.engines[0].function
-        return GradientChecker(f, point.params, *point.args, seed=seed, spending=spending)
+        return _checker(taking_part.engines[0].function, point, seed, spending)
     except GradparityError:
         return None
+
+
+def _checker(
+    f: ModelFunction,
+    point: Point,
+    seed: int,
+    spending: Spending,
+    backend: Backend | None = None,
+) -> Checker[Function]:
+    return Checker(Function(f, point.params, point.args, backend, spending=spending), seed)
 
 
 def _ask(

@@ -12,7 +12,8 @@ from gradparity.backends import Backend
 from gradparity.backends.base import ModelFunction
 from gradparity.backends.pytrees import flatten, private_numpy, unflatten
 
-from ..checking.checker import GradientChecker
+from ..checking.checker import Checker
+from ..checking.function import Function
 from ..checking.result import GradientCheck
 from ..checking.thresholds import CONFIRMED, LAST_BITS
 from ..engines.engines import Answer, Engine, Point
@@ -32,7 +33,7 @@ Heard: TypeAlias = tuple[SecondOpinion, tuple[Suspect, ...]]
 
 
 def hear_other_ways(
-    engine: Engine, checker: GradientChecker, given: Answer, point: Point, seed: int
+    engine: Engine, checker: Checker[Function], given: Answer, point: Point, seed: int
 ) -> Iterator[Heard]:
     """Yield what each other way of the backend says; ways that f does not admit are left out.
 
@@ -58,7 +59,7 @@ def hear_other_ways(
 
 
 def _check_entries(
-    checker: GradientChecker,
+    checker: Checker[Function],
     gradient: Sequence[np.ndarray],
     entries: Differences,
     changed: Differences,

@@ -38,17 +38,13 @@ SMALL_ROUND = 40
 
 @dataclass(frozen=True)
 class WrongEntry:
-    """An entry that is wrong: what was claimed, and the slope with its bar, per unit of it.
-
-    measured: whether differences of f said so themselves, and not a certified reference
-    """
+    """An entry that is wrong: what was claimed, and the slope with its bar, per unit of it."""
 
     leaf: int
     entry: int
     got: float
     expected: float
     bar: float
-    measured: bool = True
 
 
 @dataclass(frozen=True)

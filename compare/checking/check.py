@@ -12,8 +12,8 @@ from gradparity.backends.pytrees import PyTree
 
 from ..proof.proof import Proof, ProofVerdict
 from ..verdicts import Verdict
-from .checker import GradientChecker
-from .function import name_of
+from .checker import Checker
+from .function import Function, name_of
 from .result import GradientCheck, LeafCheck
 from .spending import Budget, spending
 
@@ -64,9 +64,7 @@ def check_gradient(
     <Verdict.AGREE: 'agree'>
     """
     with spending(budget, name_of(f)) as granted:
-        checker = GradientChecker(
-            f, params, *args, seed=seed, backend=backend, cotangent=cotangent, spending=granted
-        )
+        checker = Checker(Function(f, params, args, backend, cotangent, granted), seed)
         found = checker.check(gradient, tolerance, rtol, yardstick=yardstick)
     if hint := hint_at_models(f):
         found = replace(found, notes=(*found.notes, hint))

@@ -1,38 +1,38 @@
 """Check candidates for the derivative of one function at one point."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from gradparity.backends import Backend
 from gradparity.backends.errors import InvalidSetting, ShapeMismatch
-from gradparity.backends.framework_trees import is_model, settled
+from gradparity.backends.framework_trees import is_model
 from gradparity.backends.precision import UNIT_ROUNDOFF
-from gradparity.backends.pytrees import PyTree, flatten, is_array, unflatten
+from gradparity.backends.pytrees import PyTree
 from gradparity.backends.rounding import Rounding
 
 from ..low_precision.judging import ALL_RUNS
 from ..low_precision.standing import WRONG as STANDS_OUT
 from ..low_precision.yardstick import compare_accuracy
 from ..verdicts import Verdict
-from .account import CONFIRMING_ROUNDS, Account, Found, LegalEntry, WrongEntry
+from .account import CONFIRMING_ROUNDS, Account, Found, LegalEntry, WrongEntry, unknown
 from .candidate import Candidate, accepted, read_candidate, rounding_bounds
-from .conclusion import Case, Judged, conclude
+from .conclusion import Judged, conclude
 from .function import Function, Span
 from .patterns import Witness
 from .reference import Certificate, Reference, certify, compare, reference_of
 from .result import GradientCheck
 from .rounding import judge_measured, measure_for
 from .score import Claim, Directions, Score, norm
-from .slope import KINDS, Directional
+from .slope import Directional
 from .spending import BudgetSpent, Spending
 from .thresholds import CONFIRMED, ROUNDINGS
 
 DOUBLE = UNIT_ROUNDOFF["float64"]
+Varying = TypeVar("Varying", bound=Directional)
 
 
 @dataclass(frozen=True)
@@ -51,71 +51,132 @@ class Terms:
         return " and ".join(parts + [f"rtol {self.rtol:g}"] * bool(self.rtol))
 
 
-class Checker:
+class Checker(Generic[Varying]):
     """Checks claims about one function; what is known of it serves them all.
 
-    function: what varies along directions; seed: of the random directions
-    spending: what calls of f are asked of; claim: what is checked, in words
-    counts: lengths that a mean may have been taken over
+    function: what varies along directions; seed: of the random directions; claim: its name
+    reference: a gradient of some engine to compare with, once it is certified
     """
 
-    def __init__(
-        self,
-        function: Directional,
-        seed: int = 0,
-        spending: Spending | None = None,
-        claim: str = "gradient",
-        counts: Iterable[int] = (),
-    ) -> None:
+    def __init__(self, function: Varying, seed: int = 0, claim: str = "gradient") -> None:
         check_seed(seed)
-        self.function = function
+        self.function, self.claim = function, claim
         self.directions = Directions(function, seed)
-        self.spending, self.claim = spending or Spending(), claim
+        self.spending = function.spending or Spending()
         self.certificates: dict[str, Certificate] = {}
         self._references: dict[str, Claim] = {}
         self.reference: Reference | None = None
         self.search_references = isinstance(function, Function)
+        self.unmeasured = ""
+        self._roundings: dict[Any, Rounding | str] = {}
         self._reported = 0
-        self._counts = tuple(dict.fromkeys(counts))
 
-    def check_tree(self, gradient: PyTree, terms: Terms | None = None) -> GradientCheck:
-        """Return the verdict on numbers; its `evaluations` are those since the last one."""
-        terms = terms or Terms()
-        candidate = read_candidate(gradient, self.function.leaves)
-        judged = Judged()
+    def check(
+        self,
+        gradient: PyTree | Callable[..., PyTree],
+        tolerance: PyTree | None = None,
+        rtol: float | None = None,
+        rounding: float = 0.0,
+        only: Sequence[np.ndarray] | None = None,
+        yardstick: PyTree | Callable[..., PyTree] | None = None,
+    ) -> GradientCheck:
+        """Return the verdict on one candidate; its `evaluations` are those since the last one.
+
+        gradient: numbers, or a rule that is called twice
+        rounding: what the candidate's own method loses, relatively, more than its dtype does
+        only: the entries of each leaf to be judged, flat; None for all
+        yardstick: another gradient, whose accuracy the candidate's is compared with
+        """
+        bounds = accepted(tolerance, rtol, self.function.leaves)
+        terms = Terms(bounds, rtol or 0.0, rounding, only)
+        given = self._called(gradient)
+        check = self._verdict(given, terms)
+        if given is not gradient:
+            check = self._asked_again(check, gradient, given, terms)
+        if self.unmeasured and not check.rounding and check.verdict != "agree":
+            check = replace(check, notes=(*check.notes, self.unmeasured))
+        return check if yardstick is None else self._beside(check, given, yardstick)
+
+    def _called(self, gradient: PyTree | Callable[..., PyTree]) -> PyTree:
+        """Return numbers, given as they are or by a rule."""
+        if not callable(gradient) or is_model(gradient):
+            return gradient
+        assert isinstance(self.function, Function)
+        return self.function.call(gradient)
+
+    def _verdict(self, given: PyTree, terms: Terms) -> GradientCheck:
+        candidate = read_candidate(given, self.function.leaves)
+        judged = Judged(candidate)
         # Where the whole is of another form, there is not one number to judge.
         if not self.function.blocked and len(candidate.unread) < len(self.function.leaves):
             try:
                 judged = self._judge(candidate, terms)
             except BudgetSpent:
-                judged = _nothing(self.function, self.spending.why)
+                every = range(len(self.function.leaves))
+                judged = Judged(candidate, unknown(every, self.spending.why))
         spent = self.function.evaluations - self._reported
         self._reported = self.function.evaluations
-        return conclude(
-            Case(
-                self.function,
-                self.directions.seed,
-                candidate,
-                self.claim,
-                spent,
-                terms.accepted,
-                max(self.directions.kinds, key=KINDS.index, default="smooth"),
-                self._counts,
-            ),
-            judged,
-        )
+        return conclude(self.directions, judged, self.claim, spent, terms.accepted)
+
+    def _asked_again(
+        self, check: GradientCheck, rule: Callable[..., PyTree], given: PyTree, terms: Terms
+    ) -> GradientCheck:
+        """Return the verdict on a rule: it gives one answer, and in float64 it may be right."""
+        function = self.function
+        assert isinstance(function, Function)
+        if again := self._differently(given, function.call(rule)):
+            reason = f"the {self.claim} changes from call to call: it {again}"
+            return replace(check, verdict=Verdict.DIFFER, reason=reason)
+        if check.verdict == "differ" and not function.is_double:
+            if self._verdict(function.call_in_float64(rule), terms).verdict == "agree":
+                note = f"in float64 it is right: only {function.dtype} is at fault"
+                return replace(check, notes=(note, *check.notes))
+        return check
+
+    def _differently(self, first: PyTree, second: PyTree) -> str:
+        """Say where two answers differ by more than rounding explains."""
+        one, two = (read_candidate(tree, self.function.leaves) for tree in (first, second))
+        for position, leaf in enumerate(self.function.leaves):
+            a, b = one.slopes[position], two.slopes[position]
+            if np.array_equal(a, b):
+                continue
+            (granted,) = rounding_bounds([a], [max(one.units[position], DOUBLE)])
+            apart = ~((np.abs(a - b) <= granted) | (np.isnan(a) & np.isnan(b)) | (a == b))
+            if apart.any():
+                entry = int(np.argmax(np.where(apart, np.abs(a - b), -1.0)))
+                place = (leaf.name or "") + (str(list(leaf.index(entry))) if leaf.shape else "")
+                return f"gives {a[entry]:.6g} and {b[entry]:.6g} at {place} for the same input"
+        return ""
 
     def _account(self) -> Account:
         last = self.function.evaluations + self.spending.most
         return Account(self.directions, last, why=self.spending.why)
 
     def _judge(self, candidate: Candidate, terms: Terms) -> Judged:
+        """Judge numbers by measured rounding where that may matter, else by slopes of f."""
+        self.unmeasured = ""
+        casts = self.function.casts
+        certificate = self.certificate(load=True) if casts else None
+        coarse = any(unit > DOUBLE for unit in candidate.units)
+        if coarse or certificate and self._is_off(candidate, certificate, terms):
+            if rounded := self._rounded(candidate, terms):
+                return rounded
+        if casts and (certificate is None or self.unmeasured):
+            # Nobody has measured what the casts of f round: they are granted their unit roundoff.
+            unit = max(UNIT_ROUNDOFF[cast.to] for cast in casts)
+            for units in (candidate.units, tuple(max(own, unit) for own in candidate.units)):
+                claim = self._claim(replace(candidate, units=units), certificate, terms)
+                if claim.whole() and (fits := self._account().at_once(claim)):
+                    return Judged(candidate, fits, claim)
+        return self._by_slopes(candidate, terms)
+
+    def _by_slopes(self, candidate: Candidate, terms: Terms) -> Judged:
         account, certificate = self._account(), self.certificate(load=False)
         claim = self._claim(candidate, certificate, terms)
         found, claim = self._not_finite(account, claim)
         if certificate is None and claim.whole():
             if fits := account.at_once(claim):
-                return Judged(found + fits, claim)
+                return Judged(candidate, found + fits, claim)
             # Something is wrong or hard to see: now any engine that is installed may help.
             certificate = self.certificate(load=True)
             if certificate is not None:
@@ -125,9 +186,10 @@ class Checker:
             smooth = self.directions.kinds <= {"smooth"}
             claim = certificate.granting(claim, candidate.units, smooth)
             found += compare(account, claim, certificate)
-        judged = Judged(found + account.of(_beyond(certificate, claim)), claim, certificate)
-        if len(judged.found.legal) > 1:
-            judged += account.together(judged.found.legal)
+        found += account.of(_beyond(certificate, claim))
+        if len(found.legal) > 1:
+            found += account.together(found.legal)
+        judged = Judged(candidate, found, claim, certificate)
         return replace(judged, witnesses=self._witnesses(judged))
 
     def _witnesses(self, judged: Judged) -> dict[int, list[Witness]]:
@@ -268,118 +330,7 @@ class Checker:
         where = f"{list(described.index(entry))} " if described.shape else ""
         return Found(unknown=((leaf, f"{where}is {got}, and so may be the slope of f"),))
 
-
-class GradientChecker(Checker):
-    """Checks candidates for the gradient of f at one point.
-
-    f, params, args, backend, cotangent: as in `Function`; seed, spending, claim: as in `Checker`
-    """
-
-    function: Function
-
-    def __init__(
-        self,
-        f: Callable[..., Any],
-        params: PyTree,
-        *args: PyTree,
-        seed: int = 0,
-        backend: str | Backend | None = None,
-        cotangent: PyTree | None = None,
-        spending: Spending | None = None,
-        claim: str = "gradient",
-    ) -> None:
-        check_seed(seed)
-        params = settled(params)
-        shapes = [np.shape(leaf) for leaf in flatten((params, args))[0] if is_array(leaf)]
-        lengths = (length for shape in shapes for length in shape)
-        function = Function(f, params, args, backend, cotangent, spending)
-        super().__init__(function, seed, spending, claim, lengths)
-        self.unmeasured = ""
-        self._roundings: dict[Any, Rounding | str] = {}
-
-    def check(
-        self,
-        gradient: PyTree | Callable[..., PyTree],
-        tolerance: PyTree | None = None,
-        rtol: float | None = None,
-        rounding: float = 0.0,
-        only: Sequence[np.ndarray] | None = None,
-        yardstick: PyTree | Callable[..., PyTree] | None = None,
-    ) -> GradientCheck:
-        """Return the verdict on one candidate; its `evaluations` are those since the last one.
-
-        rounding: what the candidate's own method loses, relatively, more than its dtype does
-        only: the entries of each leaf to be judged, flat; None for all
-        yardstick: another gradient, whose accuracy the candidate's is compared with
-        """
-        bounds = accepted(tolerance, rtol, self.function.leaves)
-        terms = Terms(bounds, rtol or 0.0, rounding, only)
-        check, given = self._verdict(gradient, terms)
-        if self.unmeasured and not check.rounding and check.verdict != "agree":
-            check = replace(check, notes=(*check.notes, self.unmeasured))
-        return check if yardstick is None else self._beside(check, given, yardstick, terms)
-
-    def _verdict(self, gradient: Any, terms: Terms) -> tuple[GradientCheck, PyTree]:
-        """Return the verdict, and the numbers that it is about."""
-        if not callable(gradient) or is_model(gradient):
-            return self.check_tree(gradient, terms), gradient
-        given = self.function.call(gradient)
-        check = self.check_tree(given, terms)
-        again = self._again(gradient, given)
-        if again:
-            check = replace(
-                check,
-                verdict=Verdict.DIFFER,
-                reason=f"the {self.claim} changes from call to call: it {again}",
-            )
-        elif check.verdict == "differ" and not self.function.is_double:
-            exact = self.check_tree(self.function.call_in_float64(gradient), terms)
-            if exact.verdict == "agree":
-                dtype = self.function.dtype
-                note = f"in float64 it is right: only {dtype} is at fault"
-                check = replace(check, notes=(note, *check.notes))
-        return check, given
-
-    def _beside(
-        self, check: GradientCheck, given: PyTree, yardstick: Any, terms: Terms
-    ) -> GradientCheck:
-        """Compare the accuracies of a candidate and of a yardstick, by measured rounding."""
-        is_rule = callable(yardstick) and not is_model(yardstick)
-        other = self.function.call(yardstick) if is_rule else yardstick
-        one, two = (read_candidate(tree, self.function.leaves) for tree in (given, other))
-        for _, problem in two.problems:
-            raise ShapeMismatch(f"yardstick: leaf {problem.leaf or 'params'}: {problem.text}")
-        judged = None if one.problems else self._rounded(one, terms)
-        if judged is None or judged.measured is None:
-            why = self.unmeasured or "no reference is certified, or the claim has other leaves"
-            return replace(check, notes=(*check.notes, f"no yardstick: {why}"))
-        names = [leaf.name for leaf in self.function.leaves]
-        arrays = [
-            [
-                slopes.reshape(leaf.shape)
-                for slopes, leaf in zip(candidate.slopes, self.function.leaves, strict=True)
-            ]
-            for candidate in (one, two)
-        ]
-        measured = judged.measured.judgement.rounding.with_runs(ALL_RUNS)
-        return replace(check, yardstick=compare_accuracy(measured, arrays[0], arrays[1], names))
-
-    def _judge(self, candidate: Candidate, terms: Terms) -> Judged:
-        self.unmeasured = ""
-        casts = self.function.casts
-        certificate = self.certificate(load=True) if casts else None
-        coarse = any(unit > DOUBLE for unit in candidate.units)
-        if coarse or certificate and self._is_off(candidate, certificate, terms):
-            if rounded := self._rounded(candidate, terms):
-                return rounded
-        if casts and (certificate is None or self.unmeasured):
-            # Nobody has measured what the casts of f round: they are granted their unit roundoff.
-            unit = max(UNIT_ROUNDOFF[cast.to] for cast in casts)
-            for units in (candidate.units, tuple(max(own, unit) for own in candidate.units)):
-                claim = self._claim(replace(candidate, units=units), certificate, terms)
-                if claim.whole() and (fits := self._account().at_once(claim)):
-                    return Judged(fits, claim)
-        return super()._judge(candidate, terms)
+    # Low precision.
 
     def _is_off(self, candidate: Candidate, certificate: Certificate, terms: Terms) -> bool:
         """Tell whether any number is farther off than its rounding."""
@@ -389,66 +340,60 @@ class GradientChecker(Checker):
             for leaf in certificate.spread
         )
 
-    def _rounded(self, candidate: Candidate, terms: Terms) -> Judged | None:
-        """Judge by measured rounding what a certified reference covers; None where it cannot be."""
-        certificate = None if terms.rounding or terms.only is not None else self.certificate(True)
+    def _rounding_of(self, candidate: Candidate) -> Rounding | None:
+        """Return the rounding of f's own gradient in the candidate's precision, measured once."""
+        certificate = self.certificate(load=True)
         if certificate is None or candidate.unread or not certificate.spread:
             return None
+        assert isinstance(self.function, Function)
         key = (candidate.dtypes, candidate.framework)
         if key not in self._roundings:
-            self._roundings[key] = measure_for(
-                self.function, candidate, certificate, self.directions.seed
-            )
+            seed = self.directions.seed
+            self._roundings[key] = measure_for(self.function, candidate, certificate, seed)
         measured = self._roundings[key]
         if isinstance(measured, str):
             self.unmeasured = f"its rounding is bounded, not measured: {measured}"
             return None
-        said = judge_measured(
-            self.function, candidate, certificate, measured, terms.bounds, terms.rtol
-        )
+        return measured
+
+    def _rounded(self, candidate: Candidate, terms: Terms) -> Judged | None:
+        """Judge by measured rounding what a certified reference covers; None where it cannot be."""
+        if terms.rounding or terms.only is not None:
+            return None
+        rounding, certificate = self._rounding_of(candidate), self.certificate(load=True)
+        if rounding is None or certificate is None:
+            return None
+        leaves = self.function.leaves
+        said = judge_measured(leaves, candidate, certificate, rounding, terms.bounds, terms.rtol)
         account = self._account()
         found, claim = self._not_finite(account, self._claim(candidate, certificate, terms))
-        slack = [
-            max(granted, said.limits.get(leaf, 0.0)) for leaf, granted in enumerate(claim.slack)
-        ]
         found += said.found + account.of(_beyond(certificate, claim))
-        # An entry counts as off where it would be wrong by itself.
-        granted = [
-            STANDS_OUT * said.leaves[leaf].standing.entry_bar.reshape(-1)
-            if leaf in said.leaves
-            else bound
-            for leaf, bound in enumerate(claim.tolerance)
-        ]
+        slack, granted = list(claim.slack), list(claim.tolerance)
+        for leaf, one in said.leaves.items():
+            slack[leaf] = max(slack[leaf], said.limits[leaf])
+            # An entry counts as off where it would be wrong by itself.
+            granted[leaf] = STANDS_OUT * one.standing.entry_bar.reshape(-1)
         claim = replace(claim, slack=tuple(slack), tolerance=tuple(granted))
-        return Judged(found, claim, certificate, measured=said)
+        return Judged(candidate, found, claim, certificate, measured=said)
 
-    def _again(self, rule: Callable[..., PyTree], first: PyTree) -> str:
-        """Say where a second call gives something else than rounding explains."""
-        leaves = self.function.leaves
-        one = read_candidate(first, leaves)
-        two = read_candidate(self.function.call(rule), leaves)
-        for position, leaf in enumerate(leaves):
-            a, b = one.slopes[position], two.slopes[position]
-            if np.array_equal(a, b):
-                continue
-            (granted,) = rounding_bounds([a], [max(one.units[position], DOUBLE)])
-            apart = ~((np.abs(a - b) <= granted) | (np.isnan(a) & np.isnan(b)) | (a == b))
-            if apart.any():
-                entry = int(np.argmax(np.where(apart, np.abs(a - b), -1.0)))
-                place = (leaf.name or "") + (str(list(leaf.index(entry))) if leaf.shape else "")
-                return f"gives {a[entry]:.6g} and {b[entry]:.6g} at {place} for the same input"
-        return ""
-
-
-def unknown_to_all(function: Function, seed: int, claim: str, spending: Spending) -> GradientCheck:
-    """Return the verdict on a claim of which a budget let nobody see anything."""
-    candidate = read_candidate(unflatten(function.structure, function.given), function.leaves)
-    case = Case(function, seed, candidate, claim, function.evaluations)
-    return conclude(case, _nothing(function, spending.why))
-
-
-def _nothing(function: Directional, why: str) -> Judged:
-    return Judged(Found(unknown=tuple((leaf, why) for leaf in range(len(function.leaves)))))
+    def _beside(self, check: GradientCheck, given: PyTree, yardstick: Any) -> GradientCheck:
+        """Compare the accuracies of a candidate and of a yardstick, by measured rounding."""
+        leaves, trees = self.function.leaves, (given, self._called(yardstick))
+        one, two = (read_candidate(tree, leaves) for tree in trees)
+        for _, problem in two.problems:
+            raise ShapeMismatch(f"yardstick: leaf {problem.leaf or 'params'}: {problem.text}")
+        rounding = None if one.problems else self._rounding_of(one)
+        if rounding is None:
+            why = self.unmeasured or "no reference is certified, or the claim has other leaves"
+            return replace(check, notes=(*check.notes, f"no yardstick: {why}"))
+        arrays = [
+            [own.reshape(leaf.shape) for own, leaf in zip(tree.slopes, leaves, strict=True)]
+            for tree in (one, two)
+        ]
+        names = [leaf.name for leaf in leaves]
+        return replace(
+            check, yardstick=compare_accuracy(rounding.with_runs(ALL_RUNS), *arrays, names)
+        )
 
 
 def check_seed(seed: int) -> None:

@@ -224,6 +224,11 @@ class Function:
         scalar = scalarised(self.f, self.structure, self.given, cotangent)
         return lift(scalar, backend.name) if self.casts and backend.name in LIFTING else scalar
 
+    @property
+    def params(self) -> PyTree:
+        """The parameters as they were handed over."""
+        return unflatten(self.structure, self.given)
+
     def count(self) -> None:
         """Ask for one call of f, and count it; raises BudgetSpent."""
         if self.spending is not None:

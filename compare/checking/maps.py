@@ -22,7 +22,7 @@ from gradparity.backends.pytrees import PyTree, flatten, leaf_names, private_num
 
 from ..verdicts import Suspect, Verdict
 from .candidate import read_candidate
-from .checker import Checker, GradientChecker, unknown_to_all
+from .checker import Checker
 from .function import (
     RANDOM,
     Direction,
@@ -153,6 +153,8 @@ class Outputs:
     leaves: of the output, each at the scale of 1 over its size
     """
 
+    casts = ()
+
     def __init__(self, function: Function, tangent: np.ndarray) -> None:
         self.function, self.value = function, function.value
         parts = zip(function.leaves, _cut(tangent, function.leaves), strict=True)
@@ -171,6 +173,10 @@ class Outputs:
     @property
     def evaluations(self) -> int:
         return self.function.evaluations
+
+    @property
+    def spending(self) -> Spending | None:
+        return self.function.spending
 
     def along(self, direction: Direction) -> Callable[[float], float]:
         """Return `t -> <weights, F(x + t unit v)> / unit`, of which the slope is <weights, J v>."""
@@ -240,27 +246,20 @@ class _Map:
         try:
             return judge(claim)
         except BudgetSpent:
-            assert self.function.spending is not None
-            return unknown_to_all(self.function, self.seed, claim, self.function.spending)
+            return Checker(self.function, self.seed, claim).check(self.function.params)
 
     def along(self, tangent: np.ndarray, claim: str, given: PyTree) -> GradientCheck:
         """Return the verdict on a pushforward."""
         outputs = Outputs(self.function, tangent)
-        return Checker(outputs, self.seed, self.function.spending, claim).check_tree(given)
+        return Checker(outputs, self.seed, claim).check(given)
 
     def against(self, cotangent: PyTree, claim: str, given: PyTree) -> GradientCheck:
         """Return the verdict on a VJP."""
-        checker = GradientChecker(
-            self.function.f,
-            unflatten(self.function.structure, self.function.given),
-            *self.function.given_args,
-            seed=self.seed,
-            backend=self.function.backend,
-            cotangent=cotangent,
-            spending=self.function.spending,
-            claim=claim,
+        whole = self.function
+        function = Function(
+            whole.f, whole.params, whole.given_args, whole.backend, cotangent, whole.spending
         )
-        return checker.check_tree(given)
+        return Checker(function, self.seed, claim).check(given)
 
     def draws(self, leaves: Sequence[Leaf]) -> Iterator[np.ndarray]:
         """Yield random vectors over all leaves, entries of the leaves' scales."""
@@ -365,13 +364,8 @@ class SecondDerivatives:
         spending: Spending,
     ) -> None:
         self.f, self.args, self.seed = f, args, seed
-        self.first = GradientChecker(
-            f, params, *args, seed=seed, backend=backend, spending=spending
-        )
-
-    @property
-    def function(self) -> Function:
-        return self.first.function
+        self.function = Function(f, params, args, backend, spending=spending)
+        self.first = Checker(self.function, seed)
 
     def matrix(self, hessian: PyTree | Callable[..., PyTree]) -> GradientCheck:
         """Return the verdict on a whole Hessian."""
@@ -408,7 +402,7 @@ class SecondDerivatives:
 
     def _judged(self, claim: str, judge: Callable[[str], GradientCheck]) -> GradientCheck:
         if self.function.blocked:
-            return self.first.check_tree(unflatten(self.function.structure, self.function.given))
+            return self.first.check(self.function.params)
         return _Map(self.function, self.seed).judged(claim, judge)
 
     def _along(
@@ -430,8 +424,8 @@ class SecondDerivatives:
 
     def _map(self, f: Callable[..., Any]) -> _Map:
         first, backend = self.function, self._gradient[2]
-        params = unflatten(first.structure, first.given)
-        return _Map(Function(f, params, self.args, backend, RANDOM, first.spending), self.seed)
+        function = Function(f, first.params, self.args, backend, RANDOM, first.spending)
+        return _Map(function, self.seed)
 
     def _about_f(self, check: GradientCheck, note: str, spent: int) -> GradientCheck:
         spent += self.function.evaluations

@@ -326,7 +326,7 @@ class Dispute:
                 got, expected = float(slopes[leaf][entry]), float(reference[leaf][entry])
                 clear = WRONG * (bar + float(self.claim.tolerance[leaf][entry]))
                 if abs(got - expected) >= clear and entry not in measured:
-                    listed = WrongEntry(leaf, entry, got, expected, bar, measured=False)
+                    listed = WrongEntry(leaf, entry, got, expected, bar)
                     found += Found(wrong=(listed,))
         return found
 

@@ -16,7 +16,7 @@ from ..low_precision.judging import SMALL, Judgement, LeafJudgement, judge
 from ..verdicts import Verdict
 from .account import Found, WrongEntry
 from .candidate import Candidate
-from .function import Function, framework_of
+from .function import Function, Leaf, framework_of
 from .reference import Certificate
 from .score import norm
 from .thresholds import LISTED
@@ -108,7 +108,7 @@ def _halved(leaf: Any) -> Any:
 
 
 def judge_measured(
-    function: Function,
+    described: Sequence[Leaf],
     candidate: Candidate,
     certificate: Certificate,
     rounding: Rounding,
@@ -117,9 +117,10 @@ def judge_measured(
 ) -> Measured:
     """Judge every leaf that the certificate covers, and turn the answer into findings.
 
+    described: the leaves of the parameters
     bounds, rtol: errors that the caller accepts; they are taken off before
     """
-    names = [leaf.name for leaf in function.leaves]
+    names = [leaf.name for leaf in described]
     judged = []
     # The gradient at the inputs as they were given, and as rounded: f may round them, or not.
     given = certificate.claim.slopes
@@ -127,7 +128,7 @@ def judge_measured(
     same = all(np.array_equal(a, b) for a, b in zip(given, rounded, strict=True))
     for truths in (given,) if same else (given, rounded):
         claims = []
-        for position, leaf in enumerate(function.leaves):
+        for position, leaf in enumerate(described):
             truth = truths[position]
             error = candidate.slopes[position] - truth
             if position not in certificate.spread or norm(error) <= rtol * norm(truth):
@@ -169,8 +170,7 @@ def _wrong(candidate: Candidate, truth: np.ndarray, position: int, leaf: LeafJud
     got, shape = candidate.slopes[position], leaf.standing.entries.shape
     entries = [int(np.ravel_multi_index(i, shape)) if i else 0 for i in leaf.wrong_entries[:LISTED]]
     wrong = tuple(
-        WrongEntry(position, k, float(got[k]), float(truth[k]), float(bars[k]), measured=False)
-        for k in entries
+        WrongEntry(position, k, float(got[k]), float(truth[k]), float(bars[k])) for k in entries
     )
     return Found(wrong=wrong, wrong_leaves=frozenset((position,)))
 

@@ -10,8 +10,10 @@ import numpy as np
 from gradparity.backends.error_bars.derivative import derivative_at_zero
 from gradparity.backends.error_bars.estimate import Estimate
 from gradparity.backends.precision import EPSILON
+from gradparity.backends.rounding import Cast
 
 from .function import Direction, Leaf
+from .spending import Spending
 from .thresholds import FAR, GRAINS, LONGEST_STEP, ROUND_BITS, STAIRS
 
 KINDS = ("smooth", "kink", "jump", "not finite")
@@ -36,6 +38,12 @@ class Directional(Protocol):
 
     @property
     def remarks(self) -> tuple[str, ...]: ...
+
+    @property
+    def casts(self) -> Sequence[Cast]: ...
+
+    @property
+    def spending(self) -> Spending | None: ...
 
     value: float
 
