@@ -11,7 +11,7 @@ from gradparity.backends.errors import ImpureFunction, InvalidParameters, NonSca
 from gradparity.compare import Verdict, check_gradient
 from gradparity.compare.checking.checker import Checker
 from gradparity.compare.checking.function import Function, FunctionFailed, typical_size
-from gradparity.compare.checking.reference import Reference
+from gradparity.compare.checking.reference import reference_by
 from gradparity.compare.scenarios.functions import SCENARIOS
 from gradparity.models.two_layer_net import TwoLayerNet
 
@@ -107,8 +107,9 @@ def leaves_of_slopes(*sizes, curved=np.exp, slope=np.exp):
 
 
 def certificate(f, params, slopes, seed=0):
-    reference = Reference("given", tuple(slopes), lambda *moved: None)
-    return Checker(Function(f, params), seed).certify(reference)
+    function = Function(f, params)
+    reference = reference_by(function, function.backend, "given", tuple(slopes))
+    return Checker(function, seed).certify(reference)
 
 
 def test_a_certificate_sees_a_leaf_of_small_slope_as_finely_as_one_of_large_slope():

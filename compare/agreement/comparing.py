@@ -18,7 +18,7 @@ from ..checking import thresholds
 from ..checking.candidate import rounding_bounds
 from ..checking.checker import Checker
 from ..checking.function import Function, Span
-from ..checking.reference import Reference, gradient_by
+from ..checking.reference import Reference, reference_by
 from ..checking.result import how_far_off, place
 from ..checking.score import norm
 from ..checking.spending import BudgetSpent, Spending
@@ -303,8 +303,7 @@ def _reference(party: Party) -> Reference | None:
     if candidate.problems or not all(np.isfinite(leaf).all() for leaf in candidate.slopes):
         return None
     backend = party.engine.in_dtype("float64").backend
-    moved = functools.partial(gradient_by, party.function, backend)
-    return Reference(party.label, candidate.slopes, moved)
+    return reference_by(party.function, backend, party.label, candidate.slopes)
 
 
 def _near(one: Reference, other: Reference) -> bool:

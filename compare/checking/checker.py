@@ -1,9 +1,8 @@
 """Check candidates for the derivative of one function at one point."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -23,7 +22,7 @@ from .candidate import Candidate, accepted, read_candidate, rounding_bounds
 from .conclusion import Judged, conclude
 from .function import Function, Span
 from .patterns import Witness
-from .reference import Certificate, Reference, certify, compare, reference_of
+from .reference import Certificate, Reference, certify, claim_of, compare, reference_of
 from .result import GradientCheck
 from .rounding import judge_measured, measure_for
 from .score import Claim, Directions, Score, norm
@@ -64,7 +63,6 @@ class Checker(Generic[Varying]):
         self.directions = Directions(function, seed)
         self.spending = function.spending or Spending()
         self.certificates: dict[str, Certificate] = {}
-        self._references: dict[str, Claim] = {}
         self.reference: Reference | None = None
         self.search_references = isinstance(function, Function)
         self.unmeasured = ""
@@ -186,7 +184,8 @@ class Checker(Generic[Varying]):
             smooth = self.directions.kinds <= {"smooth"}
             claim = certificate.granting(claim, candidate.units, smooth)
             found += compare(account, claim, certificate)
-        found += account.of(_beyond(certificate, claim))
+        covered = certificate.spread if certificate else ()
+        found += account.of(claim.without_leaves(covered))
         if len(found.legal) > 1:
             found += account.together(found.legal)
         judged = Judged(candidate, found, claim, certificate)
@@ -226,8 +225,7 @@ class Checker(Generic[Varying]):
     def certify(self, reference: Reference) -> Certificate:
         """Return what slopes of f say of a reference; it is measured once."""
         if reference.engine not in self.certificates:
-            claim = self._claim_of_reference(reference)
-            self.certificates[reference.engine] = certify(self._account(), claim, reference)
+            self.certificates[reference.engine] = certify(self._account(), reference)
         return self.certificates[reference.engine]
 
     def score_of(self, reference: Reference) -> Score:
@@ -235,37 +233,10 @@ class Checker(Generic[Varying]):
 
         raises: BudgetSpent
         """
-        claim = self._claim_of_reference(reference).balanced
+        claim = reference.claim.balanced
         return self.directions.score(claim, claim.whole(), 0)
 
-    def _claim_of_reference(self, reference: Reference) -> Claim:
-        if reference.engine not in self._references:
-            granted = rounding_bounds(reference.slopes, [DOUBLE] * len(reference.slopes))
-            self._references[reference.engine] = self.claim_of(reference.slopes, granted)
-        return self._references[reference.engine]
-
     # The claim.
-
-    def claim_of(
-        self,
-        slopes: Sequence[np.ndarray],
-        granted: Sequence[np.ndarray],
-        known: Mapping[int, np.ndarray] = MappingProxyType({}),
-    ) -> Claim:
-        """Return numbers as a claim about this function; known: what is certified, by leaf."""
-        sizes = []
-        for position, leaf in enumerate(self.function.leaves):
-            own = np.where(np.isfinite(slopes[position]), slopes[position], 0.0)
-            other = norm(known[position]) if position in known else 0.0
-            sizes.append(leaf.scale * max(norm(own), other))
-        return Claim(
-            tuple(slopes),
-            tuple(granted),
-            tuple(sizes),
-            (None,) * len(sizes),
-            (0.0,) * len(sizes),
-            (0.0,) * len(sizes),
-        )
 
     def _claim(
         self,
@@ -276,21 +247,19 @@ class Checker(Generic[Varying]):
         # Where slopes of f contradict an engine, its gradient is no measure of anything.
         known = certificate.known if certificate else {}
         measures = [known.get(leaf, own) for leaf, own in enumerate(candidate.slopes)]
-        if certificate and len(known) == len(measures) and set(candidate.units) == {DOUBLE}:
-            granted = list(certificate.claim.tolerance)  # the same numbers, held once
+        units = [max(unit, terms.rounding / ROUNDINGS) for unit in candidate.units]
+        if certificate and len(known) == len(measures) and set(units) == {DOUBLE}:
+            granted = certificate.claim.tolerance  # the same numbers, held once
         else:
-            granted = list(rounding_bounds(measures, candidate.units))
-        if terms.rounding:
-            method = [terms.rounding / ROUNDINGS] * len(granted)
-            granted = list(rounding_bounds(measures, method))
+            granted = rounding_bounds(measures, units)
         slack = [terms.rtol + ROUNDINGS * terms.rounding] * len(granted)
         for leaf, bound in enumerate(terms.bounds or ()):
             size = max(norm(candidate.slopes[leaf]), norm(measures[leaf]))
             slack[leaf] += norm(bound) / size if size else math.inf
-        claim = self.claim_of(candidate.slopes, granted, known)
+        claim = claim_of(self.function.leaves, candidate.slopes, granted, known)
         accepted = terms.bounds or (0.0,) * len(granted)
         claim = replace(claim, accepted=tuple(accepted), slack=tuple(slack), rtol=terms.rtol)
-        claim = claim.without({leaf: range(claim.slopes[leaf].size) for leaf in candidate.unread})
+        claim = claim.without_leaves(candidate.unread)
         if terms.only is None:
             return claim
         rest = {
@@ -367,7 +336,7 @@ class Checker(Generic[Varying]):
         said = judge_measured(leaves, candidate, certificate, rounding, terms.bounds, terms.rtol)
         account = self._account()
         found, claim = self._not_finite(account, self._claim(candidate, certificate, terms))
-        found += said.found + account.of(_beyond(certificate, claim))
+        found += said.found + account.of(claim.without_leaves(certificate.spread))
         slack, granted = list(claim.slack), list(claim.tolerance)
         for leaf, one in said.leaves.items():
             slack[leaf] = max(slack[leaf], said.limits[leaf])
@@ -404,9 +373,3 @@ def check_seed(seed: int) -> None:
 def _open(claim: Claim, leaf: int) -> np.ndarray:
     mask = claim.open[leaf]
     return np.ones(claim.slopes[leaf].size, bool) if mask is None else mask
-
-
-def _beyond(certificate: Certificate | None, claim: Claim) -> Claim:
-    """Return what a certificate does not cover of a claim."""
-    covered = certificate.spread if certificate else {}
-    return claim.without({leaf: range(claim.slopes[leaf].size) for leaf in covered})

@@ -76,6 +76,7 @@ def conclude(
         function.value,
         directions.seed,
         claim,
+        judged.certificate.reference.engine if judged.certificate else "",
         rounding=measured.judgement.praise if measured else "",
         measurement=measured.judgement.measurement if measured else None,
     )

@@ -66,7 +66,7 @@ def check_pushforward(
     <Verdict.AGREE: 'agree'>
     """
     with spending(budget, name_of(f)) as granted:
-        whole = _Map(Function(f, params, args, backend, RANDOM, granted), seed)
+        whole = _Map(Function(f, params, args, backend, RANDOM, granted), seed, "pushforward")
         along = read_candidate(tangent, whole.function.leaves)
         for _, problem in along.problems:
             raise InvalidSetting(f"tangent: {problem.leaf or 'params'}: {problem.text}")
@@ -74,7 +74,7 @@ def check_pushforward(
             rule = output_tangent
             output_tangent = whole.function.call(lambda own, *rest: rule(own, tangent, *rest))
         flat = np.concatenate(along.slopes)
-        return whole.judged("pushforward", lambda claim: whole.along(flat, claim, output_tangent))
+        return whole.within_budget(lambda: whole.along(flat, output_tangent))
 
 
 def check_jacobian(
@@ -99,10 +99,10 @@ def check_jacobian(
     <Verdict.AGREE: 'agree'>
     """
     with spending(budget, name_of(f)) as granted:
-        whole = _Map(Function(f, params, args, backend, RANDOM, granted), seed)
+        whole = _Map(Function(f, params, args, backend, RANDOM, granted), seed, "Jacobian")
         if callable(jacobian):
             jacobian = whole.function.call(jacobian)
-        return whole.judged("Jacobian", lambda claim: whole.check(jacobian, claim))
+        return whole.within_budget(lambda: whole.check(jacobian))
 
 
 def check_hessian(
@@ -236,92 +236,93 @@ def _real(leaf: Any) -> np.ndarray:
 
 @dataclass(frozen=True)
 class _Map:
-    """A map F with many outputs at a point; function: of F, with any cotangent."""
+    """Claims of one name about a map F with many outputs at a point.
+
+    function: of F, with any cotangent
+    """
 
     function: Function
     seed: int
+    claim: str
 
-    def judged(self, claim: str, judge: Callable[[str], GradientCheck]) -> GradientCheck:
+    def within_budget(self, judge: Callable[[], GradientCheck]) -> GradientCheck:
         """Return a verdict, or that nothing is known where a budget ended before."""
         try:
-            return judge(claim)
+            return judge()
         except BudgetSpent:
-            return Checker(self.function, self.seed, claim).check(self.function.params)
+            return Checker(self.function, self.seed, self.claim).check(self.function.params)
 
-    def along(self, tangent: np.ndarray, claim: str, given: PyTree) -> GradientCheck:
+    def along(self, tangent: np.ndarray, given: PyTree) -> GradientCheck:
         """Return the verdict on a pushforward."""
-        outputs = Outputs(self.function, tangent)
-        return Checker(outputs, self.seed, claim).check(given)
+        return Checker(Outputs(self.function, tangent), self.seed, self.claim).check(given)
 
-    def against(self, cotangent: PyTree, claim: str, given: PyTree) -> GradientCheck:
+    def against(self, cotangent: PyTree, given: PyTree) -> GradientCheck:
         """Return the verdict on a VJP."""
         whole = self.function
         function = Function(
             whole.f, whole.params, whole.given_args, whole.backend, cotangent, whole.spending
         )
-        return Checker(function, self.seed, claim).check(given)
+        return Checker(function, self.seed, self.claim).check(given)
 
-    def draws(self, leaves: Sequence[Leaf]) -> Iterator[np.ndarray]:
-        """Yield random vectors over all leaves, entries of the leaves' scales."""
-        for draw in range(DIRECTIONS):
-            rng = np.random.default_rng([self.seed, draw])
-            yield np.concatenate(
-                [
-                    leaf.scale * rng.choice((-1, 1), leaf.size) * rng.uniform(0.5, 1, leaf.size)
-                    for leaf in leaves
-                ]
-            )
-
-    def check(self, jacobian: PyTree, claim: str) -> GradientCheck:
+    def check(self, jacobian: PyTree) -> GradientCheck:
         """Check random combinations of a Jacobian's rows, then the columns that are wrong there."""
         before, output = self.function.evaluations, self.function.outputs({})
         structure, outputs = flatten(output)[1], output_leaves(output)
         inputs = self.function.leaves
         if any(leaf.is_complex for leaf in (*outputs, *inputs)):
             raise InvalidSetting(
-                f"{claim}: got complex parameters or outputs, expected real ones; check its VJPs, "
-                "with check_gradient(..., cotangent=...)"
+                f"{self.claim}: got complex parameters or outputs, expected real ones; check its "
+                "VJPs, with check_gradient(..., cotangent=...)"
             )
-        matrix = _matrix(jacobian, outputs, inputs, claim)
+        matrix = _matrix(jacobian, outputs, inputs, self.claim)
         checks = [
             self.against(
-                unflatten(structure, _cut(weights, outputs)),
-                claim,
-                unflatten(self.function.structure, _cut(weights @ matrix, inputs)),
+                _shaped(weights, structure, outputs),
+                _shaped(weights @ matrix, self.function.structure, inputs),
             )
-            for weights in self.draws(outputs)
+            for weights in _draws(self.seed, outputs)
         ]
         worst = max(checks, key=_badness)
         suspects: list[Suspect] = []
-        starts = dict(zip((leaf.name for leaf in inputs), _starts(inputs), strict=True))
         for column in worst.suspects[:CONFIRMED]:
-            leaf = next(leaf for leaf in inputs if leaf.name == column.leaf)
-            entry = int(np.ravel_multi_index(column.index, leaf.shape)) if leaf.shape else 0
-            entry += starts[leaf.name]
-            claimed = unflatten(structure, _cut(matrix[:, entry], outputs))
+            tangents = [np.zeros(leaf.shape) for leaf in inputs]
+            tangents[[leaf.name for leaf in inputs].index(column.leaf)][column.index] = 1.0
+            tangent = np.concatenate([one.reshape(-1) for one in tangents])
+            claimed = _shaped(matrix[:, tangent.argmax()], structure, outputs)
             try:
-                found = self.along(np.eye(1, matrix.shape[1], entry)[0], claim, claimed)
+                found = self.along(tangent, claimed)
             except BudgetSpent:
                 break
             for one in found.suspects:
-                name = f"{one.leaf}, {leaf.name}" if len(outputs) > 1 else leaf.name
+                name = f"{one.leaf}, {column.leaf}" if len(outputs) > 1 else column.leaf
                 index = (*one.index, *column.index)
                 suspects.append(replace(one, leaf=name, index=index, parameter=column.parameter))
         spent = sum(check.evaluations for check in checks) + self.function.evaluations - before
         if worst.verdict is not Verdict.DIFFER:
             return replace(worst, evaluations=spent)
-        found = replace(worst, suspects=tuple(suspects), evaluations=spent)
-        return replace(found, reason=sentence(found))
+        wrong = replace(worst, suspects=tuple(suspects), evaluations=spent)
+        return replace(wrong, reason=sentence(wrong))
 
 
-def _starts(leaves: Sequence[Leaf]) -> list[int]:
-    return [0, *np.cumsum([leaf.size for leaf in leaves])[:-1].tolist()]
+def _draws(seed: int, leaves: Sequence[Leaf]) -> Iterator[np.ndarray]:
+    """Yield random vectors over all leaves, entries of the leaves' scales."""
+    for draw in range(DIRECTIONS):
+        rng = np.random.default_rng([seed, draw])
+        parts = [
+            leaf.scale * rng.choice((-1, 1), leaf.size) * rng.uniform(0.5, 1, leaf.size)
+            for leaf in leaves
+        ]
+        yield np.concatenate(parts)
 
 
 def _cut(flat: np.ndarray, leaves: Sequence[Leaf]) -> list[np.ndarray]:
     """Return the parts of a flat array in the shapes of the leaves' arrays."""
-    parts = np.split(flat, _starts(leaves)[1:])
+    parts = np.split(flat, np.cumsum([leaf.size for leaf in leaves])[:-1])
     return [part.reshape(leaf.array.shape) for part, leaf in zip(parts, leaves, strict=True)]
+
+
+def _shaped(flat: np.ndarray, structure: Any, leaves: Sequence[Leaf]) -> PyTree:
+    return unflatten(structure, _cut(flat, leaves))
 
 
 def _badness(check: GradientCheck) -> tuple[int, float]:
@@ -351,7 +352,7 @@ def _matrix(
 class SecondDerivatives:
     """Checks claims about the second derivatives of a real function at one point.
 
-    first: of the function itself; spending: what calls of f are asked of, for all claims together
+    function: that one; spending: what calls of f are asked of, for all claims together
     """
 
     def __init__(
@@ -363,74 +364,74 @@ class SecondDerivatives:
         backend: str | Backend | None,
         spending: Spending,
     ) -> None:
-        self.f, self.args, self.seed = f, args, seed
+        self.seed = seed
         self.function = Function(f, params, args, backend, spending=spending)
         self.first = Checker(self.function, seed)
 
     def matrix(self, hessian: PyTree | Callable[..., PyTree]) -> GradientCheck:
         """Return the verdict on a whole Hessian."""
+        claim, leaves = "Hessian", self.function.leaves
 
-        def judge(claim: str) -> GradientCheck:
-            gradient, note, _ = self._gradient
-            whole = self._map(gradient)
+        def judge() -> GradientCheck:
+            whole = self._map(self._gradient[0], claim)
             given = self.function.call(hessian) if callable(hessian) else hessian
-            check = whole.check(given, claim)
-            matrix = _matrix(given, self.function.leaves, self.function.leaves, claim)
-            return self._about_f(check, f"{note}; {_symmetry(matrix)}", check.evaluations)
+            check = whole.check(given)
+            return self._about_f([check], _symmetry(_matrix(given, leaves, leaves, claim)))
 
-        return self._judged("Hessian", judge)
+        return self._judged(claim, judge)
 
     def products(self, product: Callable[..., PyTree]) -> GradientCheck:
         """Return the verdict on Hessian-vector products, along random tangents."""
-        return self._judged(
-            "Hessian-vector product",
-            lambda claim: self._along(lambda _: self._map(self._gradient[0]), product, claim),
-        )
+        return self._along("Hessian-vector product", product, lambda gradient, _: gradient)
 
     def curvature(self, curvature: Callable[..., Any]) -> GradientCheck:
         """Return the verdict on `(params, tangent, *args) -> <tangent, H tangent>`."""
 
-        def slope_along(tangent: np.ndarray) -> _Map:
-            gradient, _, backend = self._gradient
-            along = backend.asarray(self._shaped(tangent))
-            return self._map(lambda params, *args: real_product(along, gradient(params, *args)))
+        def slope_along(gradient: Callable[..., Any], tangent: PyTree) -> Callable[..., Any]:
+            return lambda params, *args: real_product(tangent, gradient(params, *args))
 
-        return self._judged(
-            "second derivative along a tangent",
-            lambda claim: self._along(slope_along, curvature, claim),
-        )
-
-    def _judged(self, claim: str, judge: Callable[[str], GradientCheck]) -> GradientCheck:
-        if self.function.blocked:
-            return self.first.check(self.function.params)
-        return _Map(self.function, self.seed).judged(claim, judge)
+        return self._along("second derivative along a tangent", curvature, slope_along)
 
     def _along(
         self,
-        whole: Callable[[np.ndarray], _Map],
-        claimed: Callable[..., PyTree],
         claim: str,
+        claimed: Callable[..., PyTree],
+        differentiated: Callable[[Callable[..., Any], PyTree], Callable[..., Any]],
     ) -> GradientCheck:
-        checks = []
-        for tangent in _Map(self.function, self.seed).draws(self.function.leaves):
-            native = self.function.backend.asarray(self._shaped(tangent))
-            given = self.function.call(lambda own, *rest, v=native: claimed(own, v, *rest))
-            checks.append(whole(tangent).along(tangent, claim, given))
-        spent = sum(check.evaluations for check in checks)
-        return self._about_f(max(checks, key=_badness), self._gradient[1], spent)
+        """Judge what is claimed of random tangents.
 
-    def _shaped(self, flat: np.ndarray) -> PyTree:
-        return unflatten(self.function.structure, _cut(flat, self.function.leaves))
+        differentiated: told the gradient of f and a tangent, what has the claim as its slope
+        """
 
-    def _map(self, f: Callable[..., Any]) -> _Map:
+        def judge() -> GradientCheck:
+            checks = []
+            function, (gradient, _, engine) = self.function, self._gradient
+            for tangent in _draws(self.seed, function.leaves):
+                shaped = _shaped(tangent, function.structure, function.leaves)
+                native = function.backend.asarray(shaped)
+                given = function.call(lambda own, *rest, v=native: claimed(own, v, *rest))
+                whole = self._map(differentiated(gradient, engine.asarray(shaped)), claim)
+                checks.append(whole.along(tangent, given))
+            return self._about_f(checks)
+
+        return self._judged(claim, judge)
+
+    def _judged(self, claim: str, judge: Callable[[], GradientCheck]) -> GradientCheck:
+        if self.function.blocked:
+            return self.first.check(self.function.params)
+        return _Map(self.function, self.seed, claim).within_budget(judge)
+
+    def _map(self, f: Callable[..., Any], claim: str) -> _Map:
         first, backend = self.function, self._gradient[2]
-        function = Function(f, first.params, self.args, backend, RANDOM, first.spending)
-        return _Map(function, self.seed)
+        function = Function(f, first.params, first.given_args, backend, RANDOM, first.spending)
+        return _Map(function, self.seed, claim)
 
-    def _about_f(self, check: GradientCheck, note: str, spent: int) -> GradientCheck:
-        spent += self.function.evaluations
-        notes = (note, *check.notes)
-        return replace(check, notes=notes, evaluations=spent, value=self.function.value)
+    def _about_f(self, checks: Sequence[GradientCheck], *notes: str) -> GradientCheck:
+        """Return the worst of some checks, as one of f."""
+        worst, who = max(checks, key=_badness), "; ".join([self._gradient[1], *notes])
+        spent = self.function.evaluations + sum(check.evaluations for check in checks)
+        notes = (who, *worst.notes)
+        return replace(worst, notes=notes, evaluations=spent, value=self.function.value)
 
     @cached_property
     def _gradient(self) -> tuple[Callable[..., Any], str, Backend]:
@@ -441,7 +442,7 @@ class SecondDerivatives:
             assert self.first.reference is not None
             engine = float64_backend(self.first.reference.engine)
             if engine.name == function.backend.name or function.backend.xp is np:
-                differentiate = engine.value_and_gradient(self.f)
+                differentiate = engine.value_and_gradient(function.f)
                 return (
                     # In the engine's arrays, so that it may be differentiated once more.
                     lambda params, *args: differentiate(params, *args)[1],

@@ -6,6 +6,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import numpy as np
 
@@ -15,7 +16,8 @@ from gradparity.backends.pytrees import is_array, private_numpy, tree_map
 from gradparity.backends.rounding import Lifted
 
 from .account import CONFIRMING_FACTORS, Account, Found, WrongEntry, unknown
-from .function import Function, Span, float64_backend, native_args
+from .candidate import rounding_bounds
+from .function import Function, Leaf, Span, float64_backend, native_args
 from .score import Claim, norm
 from .thresholds import (
     CONFIRMED,
@@ -32,15 +34,45 @@ from .thresholds import (
 
 @dataclass(frozen=True)
 class Reference:
-    """What an engine says is the gradient, flat float64 leaves, and who it is.
+    """What an engine says is the gradient, granted the rounding of float64, and who it is.
 
     moved: told by how much to move all inputs, relatively, and a seed, returns the gradient there;
         None where it has none
     """
 
     engine: str
-    slopes: tuple[np.ndarray, ...]
+    claim: Claim
     moved: Callable[[float, int], tuple[np.ndarray, ...] | None]
+
+    @property
+    def slopes(self) -> tuple[np.ndarray, ...]:
+        return self.claim.slopes
+
+
+def claim_of(
+    leaves: Sequence[Leaf],
+    slopes: Sequence[np.ndarray],
+    granted: Sequence[np.ndarray],
+    known: Mapping[int, np.ndarray] = MappingProxyType({}),
+) -> Claim:
+    """Return flat float64 numbers as a claim; known: what is certified, by leaf."""
+    sizes = []
+    for position, leaf in enumerate(leaves):
+        own = np.where(np.isfinite(slopes[position]), slopes[position], 0.0)
+        other = norm(known[position]) if position in known else 0.0
+        sizes.append(leaf.scale * max(norm(own), other))
+    nothing = (0.0,) * len(sizes)
+    every = (None,) * len(sizes)
+    return Claim(tuple(slopes), tuple(granted), tuple(sizes), every, nothing, nothing)
+
+
+def reference_by(
+    function: Function, backend: Backend, engine: str, slopes: Sequence[np.ndarray]
+) -> Reference:
+    """Return what an engine says of a function, flat float64 leaves, as a reference."""
+    granted = rounding_bounds(slopes, [EPSILON / 2] * len(slopes))
+    moved = functools.cache(functools.partial(gradient_by, function, backend))
+    return Reference(engine, claim_of(function.leaves, slopes, granted), moved)
 
 
 def reference_of(function: Function, load: bool = False) -> Reference | None:
@@ -52,8 +84,7 @@ def reference_of(function: Function, load: bool = False) -> Reference | None:
         slopes = gradient_by(function, backend) or ()
         # Zeros are what an engine says of a function that it cannot follow, such as float(...).
         if any(leaf.any() for leaf in slopes) and all(np.isfinite(leaf).all() for leaf in slopes):
-            moved = functools.partial(gradient_by, function, backend)
-            return Reference(backend.name, slopes, moved)
+            return reference_by(function, backend, backend.name, slopes)
     return None
 
 
@@ -126,10 +157,13 @@ class Certificate:
     spread: by leaf, how much of its slope along a direction of the leaf's scale may be wrong
     """
 
-    claim: Claim
+    reference: Reference
     spread: Mapping[int, float]
     resolution: Mapping[int, float]
-    moved: Callable[[float, int], tuple[np.ndarray, ...] | None]
+
+    @property
+    def claim(self) -> Claim:
+        return self.reference.claim
 
     @property
     def known(self) -> dict[int, np.ndarray]:
@@ -158,7 +192,7 @@ class Certificate:
             hidden = (gaps > own) & (gaps > np.abs(reference) / 4)
             if not (hidden | (gaps > granted[leaf])).any():
                 continue
-            draws = [self.moved(unit, draw) for draw in (0, 1)]
+            draws = [self.reference.moved(unit, draw) for draw in (0, 1)]
             if changes := [np.abs(moved[leaf] - reference) for moved in draws if moved]:
                 measured = own + DRAWN * np.max(changes, axis=0)
                 far = hidden & (gaps > WRONG * measured)
@@ -168,15 +202,16 @@ class Certificate:
     def _dust(self, leaf: int) -> np.ndarray | float:
         """Return the size of a gradient that is nothing but rounding, else 0."""
         reference = self.claim.slopes[leaf]
-        moved = self.moved(EPSILON, 0) if reference.any() else None
+        moved = self.reference.moved(EPSILON, 0) if reference.any() else None
         if moved is None or norm(moved[leaf] - reference) < DUST * norm(reference):
             return 0.0
         dust: np.ndarray = np.abs(reference) + DRAWN * np.abs(moved[leaf] - reference)
         return dust
 
 
-def certify(account: Account, claim: Claim, reference: Reference) -> Certificate:
+def certify(account: Account, reference: Reference) -> Certificate:
     """Put a reference before the slopes of f, leaf by leaf; it convicts nobody by itself."""
+    claim = reference.claim
     found = replace(account, entries=False).of(claim.balanced)
     sure = {
         leaf: rho
@@ -184,7 +219,7 @@ def certify(account: Account, claim: Claim, reference: Reference) -> Certificate
         if rho <= DIGITS and leaf not in found.unknown_leaves | found.wrong_leaves
     }
     spread = {leaf: rho * claim.size(leaf) for leaf, rho in sure.items()}
-    return Certificate(claim, spread, sure, functools.cache(reference.moved))
+    return Certificate(reference, spread, sure)
 
 
 def compare(account: Account, claim: Claim, certificate: Certificate) -> Found:
@@ -299,12 +334,8 @@ class Dispute:
 
     def _without_reference(self) -> Found:
         """Judge the claim by slopes alone: the reference is not what f says here."""
-        masks: list[np.ndarray | None] = [
-            np.zeros(slopes.size, bool) for slopes in self.claim.slopes
-        ]
-        for leaf in self.gaps:
-            masks[leaf] = self.claim.open[leaf]
-        return self.account.of(replace(self.claim, open=tuple(masks)))
+        others = [leaf for leaf in range(len(self.claim.slopes)) if leaf not in self.gaps]
+        return self.account.of(self.claim.without_leaves(others))
 
     def _convicted(self, wrong: set[int]) -> Found:
         """List the wrong entries of leaves that are known to be wrong; the worst is measured."""

@@ -2,7 +2,7 @@
 
 import functools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -85,6 +85,10 @@ class Claim:
             mask[_indices(entries)] = False
             masks[leaf] = mask
         return replace(self, open=tuple(masks))
+
+    def without_leaves(self, leaves: Iterable[int]) -> "Claim":
+        """Return the claim about all but some leaves."""
+        return self.without({leaf: range(self.slopes[leaf].size) for leaf in leaves})
 
     def is_open(self, span: Span) -> bool:
         mask = self.open[span.leaf]
