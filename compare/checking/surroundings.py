@@ -64,53 +64,53 @@ class Surroundings:
                     break
         else:
             return hidden if kinked and not (clear and seen >= GRAINS * noise) else None
-        low, high = slope.low, slope.high
-        for neighbour in range(NEIGHBOURS):
-            one = self._slope(along, neighbour, close, close / 64 * scale)
-            low, high = min(low, one), max(high, one)
-            if low <= got <= high:
-                return low, high
+        low, high = self._reach(along, got, (slope.low, slope.high), close, scale)
+        if low <= got <= high:
+            return low, high
         # Of pieces that meet there are more than were looked at.
         return hidden if max(low - got, got - high) <= high - low else None
 
     def allow(self, along: Direction, got: float, size: float) -> bool:
         """Tell whether f has a slope along some entries, or between two, that explains a claim.
 
-        It is looked for at the point itself and at points around it, moved by these entries alone
-        and by all of them.
         size: of slopes along these entries
         """
-        function, close = self.directions.function, CLOSE[-1][1]
+        function, distance = self.directions.function, CLOSE[-1][1]
         if not isinstance(function, Function):
             return True  # it has no surroundings
-        step = close / 64
-        slack = BEND * size + GRAINS * EPSILON * abs(function.value) / step
+        slack = BEND * size + GRAINS * EPSILON * abs(function.value) * 64 / distance
         value = function.along(along)
-        sides = [(value(side * close) - function.value) / (side * close) for side in (-1, 1)]
-        low, high = min(sides), max(sides)
-        for neighbour in range(16 * FIRST_NEIGHBOURS):
-            if low - slack <= got <= high + slack:
-                return True
-            slope = self._slope(along, neighbour, close, step, alone=neighbour % 2 == 0)
-            low, high = min(low, slope), max(high, slope)
-        return low - slack <= got <= high + slack
+        ends = [(value(end) - function.value) / end for end in (-distance, distance)]
+        low, high = self._reach(along, got, (min(ends) - slack, max(ends) + slack), distance)
+        return low <= got <= high
 
-    def _slope(
-        self, along: Direction, neighbour: int, distance: float, step: float, alone: bool = False
-    ) -> float:
-        """Return the slope along some entries at a random point beside the given one.
+    def _reach(
+        self,
+        along: Direction,
+        got: float,
+        interval: tuple[float, float],
+        distance: float,
+        scale: float = 1.0,
+    ) -> tuple[float, float]:
+        """Return an interval and the slopes at points around, as many as it takes to hold `got`."""
+        low, high = interval
+        for neighbour in range(NEIGHBOURS):
+            if low <= got <= high:
+                break
+            one = self._slope(along, neighbour, distance, distance / 64 * scale)
+            low, high = min(low, one), max(high, one)
+        return low, high
 
-        alone: whether that is off by these entries alone, and not by all
-        """
+    def _slope(self, along: Direction, neighbour: int, distance: float, step: float) -> float:
+        """Return the slope along some entries at a random point beside the given one."""
         leaves, (first, *_) = self.directions.function.leaves, along
         rng = np.random.default_rng([self.directions.seed, first.leaf, first.start, neighbour])
         away = [distance * leaf.scale * rng.uniform(-1, 1, leaf.size) for leaf in leaves]
         values = []
         for shift in (step, -step):
-            moved = [np.zeros_like(off) if alone else off.copy() for off in away]
+            moved = {Span(k, 0, off.size): off.copy() for k, off in enumerate(away)}
             for span, weights in along.items():
-                own = slice(span.start, span.stop)
-                moved[span.leaf][own] = away[span.leaf][own] + shift * weights
-            whole = {Span(k, 0, off.size): off for k, off in enumerate(moved)}
-            values.append(self.directions.function.along(whole)(1.0))
+                whole = Span(span.leaf, 0, away[span.leaf].size)
+                moved[whole][span.start : span.stop] += shift * weights
+            values.append(self.directions.function.along(moved)(1.0))
         return (values[0] - values[1]) / (2 * step)
