@@ -333,17 +333,19 @@ class Checker(Generic[Varying]):
         if rounding is None or certificate is None:
             return None
         leaves = self.function.leaves
-        said = judge_measured(leaves, candidate, certificate, rounding, terms.bounds, terms.rtol)
+        judgement, said, limits = judge_measured(
+            leaves, candidate, certificate, rounding, terms.bounds, terms.rtol
+        )
         account = self._account()
         found, claim = self._not_finite(account, self._claim(candidate, certificate, terms))
-        found += said.found + account.of(claim.without_leaves(certificate.spread))
+        found += said + account.of(claim.without_leaves(certificate.spread))
         slack, granted = list(claim.slack), list(claim.tolerance)
-        for leaf, one in said.leaves.items():
-            slack[leaf] = max(slack[leaf], said.limits[leaf])
+        for leaf, limit in limits.items():
+            slack[leaf] = max(slack[leaf], limit)
             # An entry counts as off where it would be wrong by itself.
-            granted[leaf] = STANDS_OUT * one.standing.entry_bar.reshape(-1)
+            granted[leaf] = STANDS_OUT * judgement.leaves[leaf].standing.entry_bar.reshape(-1)
         claim = replace(claim, slack=tuple(slack), tolerance=tuple(granted))
-        return Judged(candidate, found, claim, certificate, measured=said)
+        return Judged(candidate, found, claim, certificate, measured=judgement)
 
     def _beside(self, check: GradientCheck, given: PyTree, yardstick: Any) -> GradientCheck:
         """Compare the accuracies of a candidate and of a yardstick, by measured rounding."""
@@ -355,14 +357,14 @@ class Checker(Generic[Varying]):
         if rounding is None:
             why = self.unmeasured or "no reference is certified, or the claim has other leaves"
             return replace(check, notes=(*check.notes, f"no yardstick: {why}"))
-        arrays = [
+        candidates, yardsticks = (
             [own.reshape(leaf.shape) for own, leaf in zip(tree.slopes, leaves, strict=True)]
             for tree in (one, two)
-        ]
-        names = [leaf.name for leaf in leaves]
-        return replace(
-            check, yardstick=compare_accuracy(rounding.with_runs(ALL_RUNS), *arrays, names)
         )
+        names = [leaf.name for leaf in leaves]
+        measured = rounding.with_runs(ALL_RUNS)
+        beside = compare_accuracy(measured, candidates, yardsticks, names)
+        return replace(check, yardstick=beside)
 
 
 def check_seed(seed: int) -> None:

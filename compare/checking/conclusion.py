@@ -9,6 +9,7 @@ import numpy as np
 
 from gradparity.backends.pytrees import flatten, is_array
 
+from ..low_precision.judging import Judgement
 from ..verdicts import Suspect, Verdict
 from .account import Found, WrongEntry
 from .candidate import NO_GRADIENT, Candidate, Problem
@@ -16,7 +17,6 @@ from .function import Function, Leaf
 from .patterns import EXPLAINED, Witness, explain, rounded_to, stray_repairs
 from .reference import Certificate
 from .result import GradientCheck, Kink, LeafCheck, place, sentence
-from .rounding import Measured
 from .score import Claim, Directions, norm
 from .slope import KINDS, Directional
 from .thresholds import CONFIRMED, DIGITS, LISTED
@@ -37,7 +37,7 @@ class Judged:
     claim: Claim | None = None
     certificate: Certificate | None = None
     witnesses: Mapping[int, Sequence[Witness]] = field(default_factory=dict)
-    measured: Measured | None = None
+    measured: Judgement | None = None
 
 
 def conclude(
@@ -77,8 +77,8 @@ def conclude(
         directions.seed,
         claim,
         judged.certificate.reference.engine if judged.certificate else "",
-        rounding=measured.judgement.praise if measured else "",
-        measurement=measured.judgement.measurement if measured else None,
+        rounding=measured.praise if measured else "",
+        measurement=measured.measurement if measured else None,
     )
     return replace(check, reason=sentence(check, accepted))
 
@@ -155,16 +155,18 @@ class _Part:
         return right
 
     def suspect(self, wrong: WrongEntry) -> Suspect:
-        leaf, got, expected = self.leaf, wrong.got, wrong.expected
+        leaf = self.leaf
         pair = slice(2 * (wrong.entry // 2), 2 * (wrong.entry // 2) + 2)
         parameter = leaf.array.reshape(-1)
-        numbers: tuple[complex, complex] = (got, expected)
+        numbers: tuple[complex, complex] = (wrong.got, wrong.expected)
         at: complex = float(parameter[wrong.entry])
         if leaf.is_complex:  # as its candidate's convention has it
             sign = -1 if self.judged.candidate.convention == "jax" else 1
-            numbers = tuple(
-                complex(a, sign * b) for a, b in (self.given[pair], self.as_measured[pair])
-            )
+            got, expected = self.given[pair], self.given[pair].copy()
+            for one in self.wrong:
+                if one.entry // 2 == wrong.entry // 2:
+                    expected[one.entry % 2] = one.expected
+            numbers = complex(got[0], sign * got[1]), complex(expected[0], sign * expected[1])
             at = complex(*parameter[pair])
         known = at if isinstance(self.function, Function) else None
         return Suspect(leaf.name, leaf.index(wrong.entry), *numbers, wrong.bar, parameter=known)
@@ -201,7 +203,9 @@ class _Part:
             number > listed if number else listed in (0, CONFIRMED) and listed < leaf.size
         )
         rest_is_unknown = 0 < listed < leaf.size and (unknown or not resolution <= DIGITS)
-        said = judged.measured.leaves.get(self.position) if judged.measured else None
+        share = math.nan
+        if judged.measured is not None and self.reference is not None:
+            share = judged.measured.leaves[self.position].standing.share
         return LeafCheck(
             leaf.name,
             leaf.shape,
@@ -211,7 +215,7 @@ class _Part:
             one_entry,
             pattern,
             more,
-            said.standing.share if said else math.nan,
+            share,
             at_least=self.reference is None and (more or rest_is_unknown),
         )
 

@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -24,19 +23,6 @@ from .thresholds import LISTED
 DOUBLE = UNIT_ROUNDOFF["float64"]
 ENGINES = ("torch", "jax")
 BEST_FIRST = (Verdict.AGREE, Verdict.CANNOT_TELL, Verdict.DIFFER)
-
-
-@dataclass(frozen=True)
-class Measured:
-    """What measured rounding says of the leaves that a certificate covers.
-
-    leaves: by position; limits: the resolution up to which each may agree
-    """
-
-    judgement: Judgement
-    found: Found
-    leaves: dict[int, LeafJudgement]
-    limits: dict[int, float]
 
 
 def coarsest(names: Sequence[str]) -> str:
@@ -114,11 +100,12 @@ def judge_measured(
     rounding: Rounding,
     bounds: Sequence[np.ndarray] | None,
     rtol: float,
-) -> Measured:
+) -> tuple[Judgement, Found, dict[int, float]]:
     """Judge every leaf that the certificate covers, and turn the answer into findings.
 
     described: the leaves of the parameters
     bounds, rtol: errors that the caller accepts; they are taken off before
+    returns: the answer, the findings, and the resolution up to which each leaf may agree
     """
     names = [leaf.name for leaf in described]
     judged = []
@@ -162,7 +149,7 @@ def judge_measured(
             said.standing.score > 1.0 or said.resolution > limits[position]
         ):
             found += Found(unknown=((position, judgement.sentence_of(position)),))
-    return Measured(judgement, found, {p: judgement.leaves[p] for p in certificate.spread}, limits)
+    return judgement, found, limits
 
 
 def _wrong(candidate: Candidate, truth: np.ndarray, position: int, leaf: LeafJudgement) -> Found:
