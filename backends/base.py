@@ -111,6 +111,10 @@ class Backend(ABC):
         """Return the operator as it has to run, for instance in a precision context."""
         return operator
 
+    def moved(self, leaf: Array, tangent: Array, shift: float) -> Array:
+        """Return leaf + shift * tangent, a new array."""
+        return leaf + shift * tangent
+
     # In and out.
 
     def asarray(self, tree: PyTree) -> PyTree:

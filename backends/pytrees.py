@@ -1,5 +1,6 @@
 """Pytrees of parameters: nested dicts, lists and tuples, with arrays as leaves."""
 
+import math
 import re
 from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias
@@ -14,6 +15,7 @@ PyTree: TypeAlias = Any
 Array: TypeAlias = Any
 
 DOTTED = re.compile(r"\w+([./]\w+)+")  # torch's "layers.0.weight", Keras' "dense/kernel"
+MANY = 2**16  # entries from which on to find aligned memory costs nothing beside the copy
 PLAIN = (int, float, complex, str, bytes)  # leaves that no framework takes apart
 
 
@@ -84,15 +86,36 @@ def private_numpy(leaf: Any, dtype: str | None = None) -> np.ndarray:
     leaf: number or array of any framework; read-only, big-endian and negatively strided ones too
     raises: InvalidParameters for complex numbers and for what is no number
     """
+    array = numpy_view(leaf)
+    own = array.dtype.newbyteorder("=")
+    wanted = own if array.dtype.kind in "biu" else np.dtype(dtype or own)
+    if array.size < MANY:
+        return np.array(array, wanted, order="C", copy=True)
+    copy = aligned(array.shape, wanted)
+    copy[...] = array
+    return copy
+
+
+def numpy_view(leaf: Any) -> np.ndarray:
+    """Return the numbers of a leaf, in its own memory where it can be.
+
+    raises: as `private_numpy`
+    """
     if hasattr(leaf, "detach"):  # torch refuses to hand over a tensor that requires a gradient
         leaf = leaf.detach().cpu()
         leaf = (leaf.float() if str(leaf.dtype) == "torch.bfloat16" else leaf).numpy()
-    array = np.array(leaf, order="C", copy=True)
+    array = np.asarray(leaf)
     if array.dtype.kind not in "biuf" and "float" not in array.dtype.name:
         raise InvalidParameters(
             f"got {array.dtype} ({type(leaf).__name__}), expected an array of real numbers"
             f"{remedy(leaf)}"
         )
-    if array.dtype.kind in "biu":
-        return array.astype(array.dtype.newbyteorder("="), copy=False)
-    return array.astype(dtype or array.dtype.newbyteorder("="), copy=False)
+    return array
+
+
+def aligned(shape: tuple[int, ...], dtype: np.dtype | str = "float64") -> np.ndarray:
+    """Return an empty array in memory that JAX can use as it is, where it starts at 64 bytes."""
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    memory = np.empty(size + 64, np.uint8)
+    start = -memory.ctypes.data % 64
+    return memory[start : start + size].view(dtype).reshape(shape)

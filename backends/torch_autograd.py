@@ -44,6 +44,9 @@ class TorchAutograd(Backend):
     def to_native(self, array: np.ndarray) -> Array:
         return torch.from_numpy(array).to(self.device or "cpu")
 
+    def moved(self, leaf: Array, tangent: Array, shift: float) -> Array:
+        return torch.add(leaf, tangent, alpha=shift)
+
     def wait(self, tree: PyTree) -> PyTree:
         if torch.cuda.is_available():
             torch.cuda.synchronize()

@@ -9,6 +9,7 @@ from array_api_compat import array_namespace
 
 from gradparity.backends.errors import ImpureFunction, InvalidParameters, NonScalarLoss
 from gradparity.compare import Verdict, check_gradient
+from gradparity.compare.checking import score
 from gradparity.compare.checking.checker import Checker
 from gradparity.compare.checking.function import Function, FunctionFailed, typical_size
 from gradparity.compare.checking.reference import reference_by
@@ -346,6 +347,22 @@ def test_what_cannot_be_checked_is_refused_with_a_clear_error(name):
         check_gradient(f, params, gradient=params)
 
 
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_torch_function_that_changes_its_input_is_refused(fails):
+    torch = pytest.importorskip("torch")
+    p = torch.linspace(0.5, 2.0, 6, dtype=torch.float64)
+
+    def f(x):
+        x.mul_(2.0)
+        if fails:
+            raise ArithmeticError
+        return (x**3).sum()
+
+    with pytest.raises(ImpureFunction, match="in place"):
+        check_gradient(f, p, gradient=24 * p**2)
+    assert torch.equal(p, torch.linspace(0.5, 2.0, 6, dtype=torch.float64))
+
+
 def test_a_function_that_changes_its_input_is_refused():
     def f(x):
         x += 1.0
@@ -475,6 +492,24 @@ def test_a_net_of_79510_parameters_is_cleared_in_16_calls_and_a_fault_named_in_6
     assert named(check) == {("W1", (345, 67))}
     more = 60 if cleared.reference else 15 * math.log2(79_510)
     assert check.evaluations <= cleared.evaluations + more
+
+
+@pytest.mark.parametrize("finer", [score.FINER, 1.0])
+def test_a_million_entries_take_six_calls_along_each_direction_with_finer_steps(monkeypatch, finer):
+    monkeypatch.setattr(score, "FINER", finer)
+    p = np.random.default_rng(0).normal(size=2**20 + 1)
+    right = 2 * np.tanh(p) * (1 - np.tanh(p) ** 2)
+    check = check_gradient(lambda p: (np.tanh(p) ** 2).sum(), p, gradient=right)
+    assert check.verdict is Verdict.AGREE, str(check)
+    assert (check.evaluations <= 16) == (finer < 1), check.evaluations
+
+
+@pytest.mark.parametrize("many", [score.MANY, 8])
+def test_steps_are_not_finer_where_the_values_of_f_are_coarse(monkeypatch, many):
+    monkeypatch.setattr(score, "MANY", many)
+    p = np.random.default_rng(0).normal(size=9)
+    check = check_gradient(lambda p: np.float32((p**2).sum()), p, gradient=2 * p)
+    assert check.verdict is Verdict.AGREE, str(check)
 
 
 @pytest.mark.parametrize("factor", [1.001, -1.0, 12.0])

@@ -138,3 +138,19 @@ def test_a_function_of_a_million_entries_is_compiled_at_once(load_backend, monke
     check = check_gradient(f, jax.numpy.asarray(POINT), gradient=lambda p: 2 * p)
     assert check.verdict == "agree"
     assert (len(runs) < check.evaluations) == is_large
+
+
+def test_a_large_function_that_is_random_is_found_out_although_it_is_compiled(
+    load_backend, monkeypatch
+):
+    from gradparity.compare.checking import function
+
+    load_backend("jax")
+    jax = pytest.importorskip("jax")
+    monkeypatch.setattr(function, "MANY", 8)
+    rng = np.random.default_rng(0)
+    check = check_gradient(
+        lambda p: (p**2).sum() * rng.random(), jax.numpy.asarray(POINT), gradient=lambda p: 2 * p
+    )
+    assert check.verdict == "cannot tell"
+    assert "at the same point" in check.reason

@@ -26,6 +26,7 @@ from gradparity.backends.pytrees import (
     flatten,
     is_array,
     leaf_names,
+    numpy_view,
     private_numpy,
     tree_map,
     unflatten,
@@ -33,14 +34,11 @@ from gradparity.backends.pytrees import (
 from gradparity.backends.rounding import Cast, lift
 
 from .spending import Spending
-from .thresholds import CALLS_BEFORE_COMPILING, LAST_BITS, OTHER_SCALE, ROUND_BITS, SMALL
+from .thresholds import CALLS_BEFORE_COMPILING, LAST_BITS, MANY, OTHER_SCALE, ROUND_BITS, SMALL
 
 # Backends that can run a function without its casts.
 LIFTING = ("torch", "jax", "numerical")
 MOST_CASTS = 3
-# From so many entries on f is compiled at once, as where each call compiles parts of it: of ten
-# million, an operation by itself takes as long as compiling all of a small f.
-MANY = 2**20
 # Entries that show the typical size of a leaf: their median is within 4 % of the leaf's, by rank.
 SAMPLED = 1000
 SINGLE_BITS = 24
@@ -134,25 +132,35 @@ class Function:
         self.given, self.structure = flatten(params)
         self._whole = assembler(self.given)
         self.leaves = read_leaves(self.given, leaf_names(params))
+        self.is_large = sum(leaf.size for leaf in self.leaves) > MANY
         self.f, self.given_args, self.cotangent = f, args, cotangent
         self.evaluations = 0
         self.spending, self._is_read = spending, False
         self.edges: dict[str, int] = {}
         self.backend = _choose_backend(backend, (self.given, args))
         self._compiled: Callable[..., Any] | None = None
+        self._moves_inside = False
         self.casts: tuple[Cast, ...] = ()
         self.scalar: Callable[..., Any] = f
         self.value = self._first_value(named=backend is not None)
-        again, compiles = self.backend.watched(lambda: self._evaluate(self.native))
-        self.again = self._number(again)
-        pays = compiles or sum(leaf.size for leaf in self.leaves) > MANY
-        if pays and self.again == self.value and self._compile():
-            self.value = self.again = self._number(self._evaluate(self.native))
+        self._evaluate_again()
         is_numpy = self.backend.xp is np and not self.casts
         if is_numpy and self.value != self.again and not self.is_random:
             # On arrays that ignore casts, a number is an array, whose power is another's.
             self.value, self.again = self.again, self._number(self._evaluate(self.native))
         self._is_read = True
+
+    def _evaluate_again(self) -> None:
+        if self.is_large and self._compile():
+            # Compiling freezes what is random in f: then it differs from the first value.
+            self.again = self._number(self._evaluate(self.native))
+            if not self.is_random:
+                self.value, self.again = self.again, self._number(self._evaluate(self.native))
+            return
+        again, compiles = self.backend.watched(lambda: self._evaluate(self.native))
+        self.again = self._number(again)
+        if compiles and self.again == self.value and self._compile():
+            self.value = self.again = self._number(self._evaluate(self.native))
 
     def _first_value(self, named: bool) -> float:
         tried: list[Exception] = []
@@ -166,6 +174,7 @@ class Function:
             except GradparityError:
                 raise
             except Exception as error:
+                self._check_purity()
                 tried.append(error)
         else:
             raise self._failure(tried[0]) from tried[0]
@@ -205,7 +214,7 @@ class Function:
         return value
 
     def _prepare(self) -> None:
-        self.native = [self._to_native(leaf.array) for leaf in self.leaves]
+        self.native = [self._shared(leaf.array) for leaf in self.leaves]
         self.args = native_args(self.backend, self.given_args)
         self.scalar = self.scalar_for(self.backend)
         self._eager = self.backend._scoped(self.scalar)
@@ -235,31 +244,64 @@ class Function:
             self.spending.before_call(binding=self._is_read)
         self.evaluations += 1
 
-    def _evaluate(self, leaves: list[Array]) -> Any:
+    def _evaluate(
+        self, leaves: list[Array], tangents: list[Array | None] | None = None, shift: float = 0.0
+    ) -> Any:
+        """Return f at leaves + shift * tangents, native arrays; None for a leaf that stays."""
         self.count()
         if self._compiled is None and self.evaluations > CALLS_BEFORE_COMPILING:
             self._compile()
         run = self._compiled or self._eager
         try:
-            return run(leaves, *self.args)
+            if not self._moves_inside:
+                return run(self._at(leaves, tangents, shift), *self.args)
+            if tangents is None or any(tangent is None for tangent in tangents):
+                there = self._at(leaves, tangents, shift)
+                return run(there, there, 0.0, *self.args)
+            return run(leaves, tangents, shift, *self.args)
         except Exception:
             if run is self._eager:
                 raise
             # Not every function can be traced: one that branches on values runs eagerly.
-            self._compiled = self._eager
-            return self._eager(leaves, *self.args)
+            self._compiled, self._moves_inside = self._eager, False
+            return self._eager(self._at(leaves, tangents, shift), *self.args)
+
+    def _at(
+        self, leaves: list[Array], tangents: list[Array | None] | None, shift: float
+    ) -> list[Array]:
+        if tangents is None:
+            return leaves
+        moved = self.backend._scoped(self.backend.moved)
+        return [
+            leaf if tangent is None else moved(leaf, tangent, shift)
+            for leaf, tangent in zip(leaves, tangents, strict=True)
+        ]
 
     def _compile(self) -> bool:
-        compiled = self.backend.compile(self.scalar)
-        self._compiled = self._eager if compiled is self.scalar else compiled
+        scalar = self.scalar
+        # What moves a large point inside of the program needs no memory for it.
+        inside = self.is_large and not self.casts
+
+        def along(leaves: list[Array], tangents: list[Array], shift: float, *args: PyTree) -> Any:
+            return scalar(self._at(leaves, tangents, shift), *args)
+
+        program = along if inside else scalar
+        compiled = self.backend.compile(program)
+        self._moves_inside = inside and compiled is not program
+        self._compiled = self._eager if compiled is program else compiled
         return self._compiled is not self._eager
 
-    def _to_native(self, array: np.ndarray) -> Array:
+    def _shared(self, array: np.ndarray) -> Array:
+        """Return a private, read-only array as a native one, in the same memory where it can be."""
         if self.backend.xp is np:
             view = array.view()
             view.flags.writeable = False
             return view
-        return self.backend.asarray(array)
+        array.flags.writeable = True  # torch warns of others
+        try:
+            return self._moved_native(array)
+        finally:
+            array.flags.writeable = False
 
     def _moved_native(self, array: np.ndarray) -> Array:
         """Return an array that nobody else holds as a native one, without a copy where it can."""
@@ -272,8 +314,8 @@ class Function:
         used = [leaf for leaf in flatten(self.args)[0] if is_array(leaf)]
         pairs = [
             *(
-                (leaf.name, native, leaf.array)
-                for leaf, native in zip(self.leaves, self.native, strict=True)
+                (leaf.name, native, original)
+                for leaf, native, original in zip(self.leaves, self.native, self.given, strict=True)
             ),
             *(
                 ("an argument", native, original)
@@ -307,37 +349,49 @@ class Function:
 
     def at(self, moved: Mapping[int, np.ndarray]) -> float:
         """Return f with some leaves replaced; NaN where it raises, which is noted in `edges`."""
-        value = self._moved(self._evaluate, moved)
-        return math.nan if value is None else self._number(value)
+        leaves = self._replaced(moved)
+        return self._as_number(self._beside(lambda: self._evaluate(leaves), bool(moved)))
 
     def outputs(self, moved: Mapping[int, np.ndarray]) -> PyTree | None:
         """Return f as it is, with some leaves replaced; None where it raises."""
+        leaves = self._replaced(moved)
 
-        def run(leaves: list[Array]) -> PyTree:
+        def run() -> PyTree:
             self.count()
             return self._whole_output(leaves, *self.args)
 
-        return self._moved(run, moved)
+        return self._beside(run, bool(moved))
 
-    def _moved(self, run: Callable[[list[Array]], Any], moved: Mapping[int, np.ndarray]) -> Any:
+    def _replaced(self, moved: Mapping[int, np.ndarray]) -> list[Array]:
         leaves = list(self.native)
         for position, leaf in moved.items():
             leaves[position] = self._moved_native(leaf)
+        return leaves
+
+    def _beside(self, run: Callable[[], Any], is_moved: bool = True) -> Any:
+        """Return what f gives beside the point; None where it raises."""
         try:
             with np.errstate(all="ignore"):
-                return run(leaves)
+                return run()
         except (GradparityError, TimeoutError, MemoryError):
             raise
         except Exception as error:
-            if not moved:
+            if not is_moved:
                 raise self._failure(error) from error
             # The edge of a domain, or the user's own error: it is reported.
             text = f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
             self.edges[text] = self.edges.get(text, 0) + 1
             return None
 
+    def _as_number(self, value: Any) -> float:
+        return math.nan if value is None else self._number(value)
+
     def along(self, direction: Direction) -> Callable[[float], float]:
         """Return `shift -> f(point + shift * direction)`."""
+        # Few numbers are moved faster by NumPy than by an operation of JAX.
+        natively = self.backend.name == "torch" or self.is_large and self.backend.xp is not np
+        if natively and all(span.size == self.leaves[span.leaf].size for span in direction):
+            return self._natively_along(direction)
 
         def value(shift: float) -> float:
             if shift == 0.0:
@@ -354,6 +408,25 @@ class Function:
                     copy = moved.setdefault(span.leaf, leaf.copy())
                     copy.reshape(-1)[span.start : span.stop] += shift * weights
             return self.at(moved)
+
+        return value
+
+    def _natively_along(self, direction: Direction) -> Callable[[float], float]:
+        """Return `shift -> f(point + shift * direction)` for whole leaves, moved by the backend."""
+        tangents: list[Array | None] = [
+            None if leaf.size else native
+            for leaf, native in zip(self.leaves, self.native, strict=True)
+        ]
+        for span, weights in direction.items():
+            shape = self.leaves[span.leaf].array.shape
+            tangents[span.leaf] = self._moved_native(weights.reshape(shape))
+
+        def value(shift: float) -> float:
+            if shift == 0.0:
+                return self.value
+            return self._as_number(
+                self._beside(lambda: self._evaluate(self.native, tangents, shift))
+            )
 
         return value
 
@@ -462,7 +535,7 @@ class Function:
 
     def call_in_float64(self, rule: Callable[..., Any]) -> Any:
         """Return rule(params, *args) for float64 arrays of the framework that evaluates f."""
-        leaves = [self._to_native(leaf.array.copy()) for leaf in self.leaves]
+        leaves = [self._shared(leaf.array.copy()) for leaf in self.leaves]
         return self.backend._scoped(rule)(self._assemble(leaves), *self.args)
 
     def perturbed(self, size: float, seed: Sequence[int]) -> float:
@@ -508,7 +581,7 @@ def read_leaves(given: Sequence[Any], names: Sequence[str]) -> tuple[Leaf, ...]:
                 f"{where}: got a tensor on torch's meta device, which holds no numbers; expected "
                 "one on a device with memory, such as leaf.to_empty(device='cpu')"
             )
-        is_complex = dtype_name(leaf).startswith("complex") or isinstance(leaf, complex)
+        is_complex = _is_complex(leaf)
         try:
             array = complex_numpy(leaf) if is_complex else private_numpy(leaf)
         except (InvalidParameters, TypeError, ValueError) as error:
@@ -559,6 +632,10 @@ def typical_size(leaf: np.ndarray) -> float:
     if not sizes.size:
         return 1.0
     return math.ldexp(1.0, max(math.frexp(float(np.median(np.abs(sizes))))[1], -1000))
+
+
+def _is_complex(leaf: Any) -> bool:
+    return dtype_name(leaf).startswith("complex") or isinstance(leaf, complex)
 
 
 def complex_numpy(leaf: Any) -> np.ndarray:
@@ -632,7 +709,7 @@ def assembler(given: Sequence[Any]) -> Callable[[Sequence[Array]], Sequence[Any]
 
 
 def _form(original: Any) -> Callable[[Array], Any] | None:
-    if dtype_name(original).startswith("complex") or isinstance(original, complex):
+    if _is_complex(original):
         return _complex_array if is_array(original) else _complex_number
     return _python_number if isinstance(original, float) else None
 
@@ -736,7 +813,8 @@ def _user_line(error: Exception) -> str:
 
 
 def _same(native: Any, original: Any) -> bool:
-    if dtype_name(original).startswith("complex"):
-        return np.array_equal(complex_numpy(native), complex_numpy(original), equal_nan=True)
-    array = private_numpy(native)
-    return np.array_equal(array, private_numpy(original), equal_nan=array.dtype.kind == "f")
+    one, two = (
+        real_parts(complex_numpy(leaf)) if _is_complex(leaf) else numpy_view(leaf)
+        for leaf in (native, original)
+    )
+    return np.array_equal(one, two) or np.array_equal(one, two, equal_nan=one.dtype.kind == "f")

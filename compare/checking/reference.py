@@ -120,7 +120,10 @@ def gradient_by(
             if isinstance(scalar, Lifted):
                 value, gradient = scalar.value_and_gradient(leaves, *args)
             else:
-                value, gradient = backend.value_and_gradient(scalar)(leaves, *args)
+                differentiate = backend.value_and_gradient(scalar)
+                if function.is_large:
+                    differentiate = backend.compile(differentiate)
+                value, gradient = differentiate(leaves, *args)
             number = float(private_numpy(value))
             if not rounding and abs(number - function.value) > SAME_VALUE * abs(function.value):
                 return None

@@ -9,7 +9,18 @@ import numpy as np
 
 from .function import Direction, Leaf, Span
 from .slope import Directional, Slope, measure
-from .thresholds import DIGITS, ENOUGH, LEAST_SHARE, SETTLED, SMALL, VISIBLE, WRONG, ZERO
+from .thresholds import (
+    DIGITS,
+    ENOUGH,
+    FINER,
+    LEAST_SHARE,
+    MANY,
+    SETTLED,
+    SMALL,
+    VISIBLE,
+    WRONG,
+    ZERO,
+)
 
 Region = tuple[Span, ...]
 # Of squares beyond it, or beyond its inverse, some may have been lost.
@@ -180,6 +191,8 @@ class Directions:
         until the claim is known to fit
         """
         plain = signs is None and not known and factor == 1.0
+        if sum(span.size for span in region) > MANY and not self.function.unsteadiness:
+            factor *= FINER
         if plain and self._last and self._last[0] is claim and self._last[1:3] == (region, round_):
             return self._last[3]  # who asked first passes on what it could not settle
         drawn = self.weights(round_)
@@ -209,10 +222,9 @@ class Directions:
         rounding, accept = math.hypot(*granted), math.hypot(*accepted)
         goals = iter(ENOUGH)
         # No number of digits of what is large shows more of what is zero beside it.
-        least = min(
-            (size for leaf, size in sizes.items() if not claim.is_dust(leaf)),
-            default=min(sizes.values()),
-        )
+        seen = [size for leaf, size in sizes.items() if not claim.is_dust(leaf)]
+        least = max(min(seen or sizes.values()), rounding)
+        whole = max(math.hypot(*seen), least)
 
         settled: Slope | None = None
 
@@ -226,8 +238,8 @@ class Directions:
             if known:
                 return slope.bar + rounding <= known / (2 * WRONG)
             fits = slope.distance(got) <= slope.bar + rounding + accept
-            settled = slope if fits and slope.bar <= SETTLED * max(least, rounding) else None
-            return fits and slope.bar <= goal * max(least, rounding)
+            settled = slope if fits and slope.bar <= SETTLED * least else None
+            return settled is not None and slope.bar <= goal * whole
 
         slope = self.measure(direction, factor, enough)
         if settled is not None and slope.kind == "smooth" and slope.bar > settled.bar:
