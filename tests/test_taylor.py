@@ -92,6 +92,29 @@ def test_a_remainder_in_which_two_terms_cancel_is_not_called_right():
         assert test.verdict is not Verdict.AGREE
 
 
+def test_what_cancels_in_a_remainder_is_within_the_resolution_of_a_gradient_called_right():
+    for seed in range(150):
+        rng = np.random.default_rng(seed)
+        error = 10 ** rng.uniform(-6, -1) * rng.choice([-1, 1])
+        # The noise of f drowns all steps at which the error alone would be seen, or nearly so.
+        offset = error**2 / np.finfo(float).eps * 10 ** rng.uniform(-3, 2)
+        test = taylor_test(
+            lambda x, offset=offset: offset + np.sum(x**2),
+            np.ones(1),
+            gradient=np.full(1, 2 + error),
+            seed=seed,
+        )
+        if test.verdict is Verdict.AGREE:
+            assert abs(error) <= 2 * test.resolution, (seed, error, test)
+
+
+def test_a_power_between_those_of_right_and_wrong_gradients_blames_nobody():
+    at = np.zeros(2)
+    test = taylor_test(lambda x: np.sum(np.abs(x) ** 1.5), at, gradient=at)
+    assert test.verdict is Verdict.CANNOT_TELL
+    assert "between" in test.reason
+
+
 MALFORMED = {"None": None, "a shape": np.ones(2), "a dict": {"x": np.ones(3), "y": np.ones(3)}}
 
 

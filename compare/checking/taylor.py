@@ -132,7 +132,8 @@ def _measure(function: Function, candidate: Candidate, seed: int) -> TaylorTest:
     slope, fitted = math.nan, None
     if len(chosen) >= FEWEST:
         h, left = steps[chosen], remainders[chosen]
-        seen, fitted = left[-1] / h[-1], (float(h[-1]), float(h[0]))
+        # Where an error of the slope and the curvature cancel at one step, they do not at another.
+        seen, fitted = (left / h)[-2:].max(), (float(h[-1]), float(h[0]))
         slope, intercept = map(float, np.polyfit(np.log(h), np.log(left), 1))
         bend = np.abs(np.log(left) - slope * np.log(h) - intercept).max()
         # At a kink no gradient does better: there f leaves every tangent on one of its sides.
