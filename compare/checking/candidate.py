@@ -22,6 +22,22 @@ NO_GRADIENT = "None"
 
 
 @dataclass(frozen=True)
+class Terms:
+    """What a candidate is granted and judged by; see `Checker.check`."""
+
+    bounds: Sequence[np.ndarray] | None = None
+    rtol: float = 0.0
+    rounding: float = 0.0
+    only: Sequence[np.ndarray] | None = None
+
+    @property
+    def accepted(self) -> str:
+        """Say which errors the caller accepts."""
+        parts = ["the given tolerance"] * (self.bounds is not None)
+        return " and ".join(parts + [f"rtol {self.rtol:g}"] * bool(self.rtol))
+
+
+@dataclass(frozen=True)
 class Problem:
     """What is wrong with a leaf before any of its numbers is looked at.
 
@@ -44,6 +60,7 @@ class Candidate:
     strays: leaves whose shape is not the parameter's, as they came, by position
     remarks: how it was lined up, where that was not by name
     framework: whose arrays they are, None for NumPy's
+    terms: what it is granted and judged by
     """
 
     slopes: tuple[np.ndarray, ...]
@@ -54,6 +71,7 @@ class Candidate:
     strays: Mapping[int, np.ndarray]
     remarks: tuple[str, ...] = ()
     framework: str | None = None
+    terms: Terms = Terms()
 
     @property
     def unread(self) -> list[int]:
@@ -62,7 +80,9 @@ class Candidate:
         return [leaf for leaf, pattern in problems if leaf >= 0 and pattern != NO_GRADIENT]
 
 
-def read_candidate(gradient: PyTree, leaves: Sequence[Leaf]) -> Candidate:
+def read_candidate(
+    gradient: PyTree, leaves: Sequence[Leaf], terms: Terms | None = None
+) -> Candidate:
     """Line a derivative up with its leaves by their paths, or else by their order.
 
     Lists and tuples count alike: torch.autograd.grad returns a tuple whatever it was given.
@@ -102,6 +122,7 @@ def read_candidate(gradient: PyTree, leaves: Sequence[Leaf]) -> Candidate:
         strays,
         remarks,
         framework,
+        terms or Terms(),
     )
 
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -18,7 +18,7 @@ from ..low_precision.standing import WRONG as STANDS_OUT
 from ..low_precision.yardstick import compare_accuracy
 from ..verdicts import Verdict
 from .account import CONFIRMING_ROUNDS, Account, Found, LegalEntry, WrongEntry, unknown
-from .candidate import Candidate, accepted, read_candidate, rounding_bounds
+from .candidate import Candidate, Terms, accepted, read_candidate, rounding_bounds
 from .conclusion import Judged, conclude
 from .function import Function, Span
 from .patterns import Witness
@@ -32,22 +32,6 @@ from .thresholds import CONFIRMED, ROUNDINGS
 
 DOUBLE = UNIT_ROUNDOFF["float64"]
 Varying = TypeVar("Varying", bound=Directional)
-
-
-@dataclass(frozen=True)
-class Terms:
-    """What a candidate is granted and judged by; see `Checker.check`."""
-
-    bounds: Sequence[np.ndarray] | None = None
-    rtol: float = 0.0
-    rounding: float = 0.0
-    only: Sequence[np.ndarray] | None = None
-
-    @property
-    def accepted(self) -> str:
-        """Say which errors the caller accepts."""
-        parts = ["the given tolerance"] * (self.bounds is not None)
-        return " and ".join(parts + [f"rtol {self.rtol:g}"] * bool(self.rtol))
 
 
 class Checker(Generic[Varying]):
@@ -85,8 +69,7 @@ class Checker(Generic[Varying]):
         only: the entries of each leaf to be judged, flat; None for all
         yardstick: another gradient, whose accuracy the candidate's is compared with
         """
-        bounds = accepted(tolerance, rtol, self.function.leaves)
-        terms = Terms(bounds, rtol or 0.0, rounding, only)
+        terms = Terms(accepted(tolerance, rtol, self.function.leaves), rtol or 0.0, rounding, only)
         given = self._called(gradient)
         check = self._verdict(given, terms)
         if given is not gradient:
@@ -103,18 +86,18 @@ class Checker(Generic[Varying]):
         return self.function.call(gradient)
 
     def _verdict(self, given: PyTree, terms: Terms) -> GradientCheck:
-        candidate = read_candidate(given, self.function.leaves)
+        candidate = read_candidate(given, self.function.leaves, terms)
         judged = Judged(candidate)
         # Where the whole is of another form, there is not one number to judge.
         if not self.function.blocked and len(candidate.unread) < len(self.function.leaves):
             try:
-                judged = self._judge(candidate, terms)
+                judged = self._judge(candidate)
             except BudgetSpent:
                 every = range(len(self.function.leaves))
                 judged = Judged(candidate, unknown(every, self.spending.why))
         spent = self.function.evaluations - self._reported
         self._reported = self.function.evaluations
-        return conclude(self.directions, judged, self.claim, spent, terms.accepted)
+        return conclude(self.directions, judged, self.claim, spent)
 
     def _asked_again(
         self, check: GradientCheck, rule: Callable[..., PyTree], given: PyTree, terms: Terms
@@ -150,27 +133,27 @@ class Checker(Generic[Varying]):
         last = self.function.evaluations + self.spending.most
         return Account(self.directions, last, why=self.spending.why)
 
-    def _judge(self, candidate: Candidate, terms: Terms) -> Judged:
+    def _judge(self, candidate: Candidate) -> Judged:
         """Judge numbers by measured rounding where that may matter, else by slopes of f."""
         self.unmeasured = ""
         casts = self.function.casts
         certificate = self.certificate(load=True) if casts else None
         coarse = any(unit > DOUBLE for unit in candidate.units)
-        if coarse or certificate and self._is_off(candidate, certificate, terms):
-            if rounded := self._rounded(candidate, terms):
+        if coarse or certificate and self._is_off(candidate, certificate):
+            if rounded := self._rounded(candidate):
                 return rounded
         if casts and (certificate is None or self.unmeasured):
             # Nobody has measured what the casts of f round: they are granted their unit roundoff.
             unit = max(UNIT_ROUNDOFF[cast.to] for cast in casts)
             for units in (candidate.units, tuple(max(own, unit) for own in candidate.units)):
-                claim = self._claim(replace(candidate, units=units), certificate, terms)
+                claim = self._claim(replace(candidate, units=units), certificate)
                 if claim.whole() and (fits := self._account().at_once(claim)):
                     return Judged(candidate, fits, claim)
-        return self._by_slopes(candidate, terms)
+        return self._by_slopes(candidate)
 
-    def _by_slopes(self, candidate: Candidate, terms: Terms) -> Judged:
+    def _by_slopes(self, candidate: Candidate) -> Judged:
         account, certificate = self._account(), self.certificate(load=False)
-        claim = self._claim(candidate, certificate, terms)
+        claim = self._claim(candidate, certificate)
         found, claim = self._not_finite(account, claim)
         if certificate is None and claim.whole():
             if fits := account.at_once(claim):
@@ -178,7 +161,7 @@ class Checker(Generic[Varying]):
             # Something is wrong or hard to see: now any engine that is installed may help.
             certificate = self.certificate(load=True)
             if certificate is not None:
-                claim = self._claim(candidate, certificate, terms)
+                claim = self._claim(candidate, certificate)
                 found, claim = self._not_finite(account, claim)
         if certificate is not None:
             smooth = self.directions.kinds <= {"smooth"}
@@ -238,12 +221,8 @@ class Checker(Generic[Varying]):
 
     # The claim.
 
-    def _claim(
-        self,
-        candidate: Candidate,
-        certificate: Certificate | None,
-        terms: Terms,
-    ) -> Claim:
+    def _claim(self, candidate: Candidate, certificate: Certificate | None) -> Claim:
+        terms = candidate.terms
         # Where slopes of f contradict an engine, its gradient is no measure of anything.
         known = certificate.known if certificate else {}
         measures = [known.get(leaf, own) for leaf, own in enumerate(candidate.slopes)]
@@ -274,7 +253,8 @@ class Checker(Generic[Varying]):
         slopes = list(claim.slopes)
         decided: dict[int, np.ndarray] = {}
         for leaf, given in enumerate(claim.slopes):
-            bad = np.flatnonzero(~np.isfinite(given) & _open(claim, leaf))
+            mask = claim.open[leaf]
+            bad = np.flatnonzero(~np.isfinite(given) & (True if mask is None else mask))
             if not bad.size:
                 continue
             decided[leaf] = bad
@@ -301,9 +281,9 @@ class Checker(Generic[Varying]):
 
     # Low precision.
 
-    def _is_off(self, candidate: Candidate, certificate: Certificate, terms: Terms) -> bool:
+    def _is_off(self, candidate: Candidate, certificate: Certificate) -> bool:
         """Tell whether any number is farther off than its rounding."""
-        claim, reference = self._claim(candidate, certificate, terms), certificate.claim.slopes
+        claim, reference = self._claim(candidate, certificate), certificate.claim.slopes
         return not all(
             (np.abs(claim.slopes[leaf] - reference[leaf]) <= claim.tolerance[leaf]).all()
             for leaf in certificate.spread
@@ -325,19 +305,17 @@ class Checker(Generic[Varying]):
             return None
         return measured
 
-    def _rounded(self, candidate: Candidate, terms: Terms) -> Judged | None:
+    def _rounded(self, candidate: Candidate) -> Judged | None:
         """Judge by measured rounding what a certified reference covers; None where it cannot be."""
-        if terms.rounding or terms.only is not None:
+        if candidate.terms.rounding or candidate.terms.only is not None:
             return None
         rounding, certificate = self._rounding_of(candidate), self.certificate(load=True)
         if rounding is None or certificate is None:
             return None
         leaves = self.function.leaves
-        judgement, said, limits = judge_measured(
-            leaves, candidate, certificate, rounding, terms.bounds, terms.rtol
-        )
+        judgement, said, limits = judge_measured(leaves, candidate, certificate, rounding)
         account = self._account()
-        found, claim = self._not_finite(account, self._claim(candidate, certificate, terms))
+        found, claim = self._not_finite(account, self._claim(candidate, certificate))
         found += said + account.of(claim.without_leaves(certificate.spread))
         slack, granted = list(claim.slack), list(claim.tolerance)
         for leaf, limit in limits.items():
@@ -370,8 +348,3 @@ class Checker(Generic[Varying]):
 def check_seed(seed: int) -> None:
     if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
         raise InvalidSetting(f"seed: got {seed!r}, expected an integer that is not negative")
-
-
-def _open(claim: Claim, leaf: int) -> np.ndarray:
-    mask = claim.open[leaf]
-    return np.ones(claim.slopes[leaf].size, bool) if mask is None else mask

@@ -40,12 +40,10 @@ class Judged:
     measured: Judgement | None = None
 
 
-def conclude(
-    directions: Directions, judged: Judged, claim: str, spent: int, accepted: str
-) -> GradientCheck:
+def conclude(directions: Directions, judged: Judged, claim: str, spent: int) -> GradientCheck:
     """Return the verdict; "agree" only where every leaf was resolved as finely as promised.
 
-    claim: its name; spent: calls of f; accepted: what errors the caller does, in words
+    claim: its name; spent: calls of f
     """
     function, candidate, found = directions.function, judged.candidate, judged.found
     problems, measured = dict(candidate.problems), judged.measured
@@ -80,7 +78,7 @@ def conclude(
         rounding=measured.praise if measured else "",
         measurement=measured.measurement if measured else None,
     )
-    return replace(check, reason=sentence(check, accepted))
+    return replace(check, reason=sentence(check, candidate.terms.accepted))
 
 
 def _kinks(function: Directional, found: Found) -> tuple[Kink, ...]:

@@ -98,16 +98,14 @@ def judge_measured(
     candidate: Candidate,
     certificate: Certificate,
     rounding: Rounding,
-    bounds: Sequence[np.ndarray] | None,
-    rtol: float,
 ) -> tuple[Judgement, Found, dict[int, float]]:
     """Judge every leaf that the certificate covers, and turn the answer into findings.
 
-    described: the leaves of the parameters
-    bounds, rtol: errors that the caller accepts; they are taken off before
+    described: the leaves of the parameters; errors that the caller accepts are taken off before
     returns: the answer, the findings, and the resolution up to which each leaf may agree
     """
     names = [leaf.name for leaf in described]
+    bounds, rtol = candidate.terms.bounds, candidate.terms.rtol
     judged = []
     # The gradient at the inputs as they were given, and as rounded: f may round them, or not.
     given = certificate.claim.slopes
