@@ -1,17 +1,23 @@
 """A pytest plugin that changes one rule or number of the judge: GRADPARITY_ABLATED.
 
-"NAME*FACTOR" moves a number of the table; the name of a rule switches it off.
+"TABLE.NAME*FACTOR" moves a number of a table; the name of a rule switches it off.
 """
 
 import importlib
 import os
 import pkgutil
+import sys
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
-CHECKING, AGREEMENT = "gradparity.compare.checking", "gradparity.compare.agreement"
-BARS = "gradparity.backends.error_bars"
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from judge_numbers import AGREEMENT, BARS, CHECKING, TABLES
+
 NOTHING = "nothing"
 
 
@@ -102,8 +108,15 @@ RULES: dict[str, tuple[str, str, Callable[..., Any]]] = {
 }
 
 
+PATCH = pytest.MonkeyPatch()
+
+
 def pytest_configure() -> None:
-    what = os.environ["GRADPARITY_ABLATED"]
+    change(os.environ["GRADPARITY_ABLATED"])
+
+
+def change(what: str) -> None:
+    """Change a rule or a number until `PATCH.undo()`."""
     if what in RULES:
         _switch_off(*RULES[what])
     elif what != NOTHING:
@@ -118,11 +131,12 @@ def _switch_off(module: str, path: str, replacement: Callable[..., Any]) -> None
         owner = getattr(owner, one)
     was = vars(owner)[name]
     if isinstance(was, property):
-        setattr(owner, name, property(replacement(was)))
+        new: Any = property(replacement(was))
     elif isinstance(was, staticmethod):
-        setattr(owner, name, staticmethod(replacement(was)))
+        new = staticmethod(replacement(was))
     else:
-        setattr(owner, name, replacement(was) if callable(was) else _constant(replacement, was))
+        new = replacement(was) if callable(was) else _constant(replacement, was)
+    PATCH.setattr(owner, name, new)
 
 
 def _constant(replacement: Callable[..., Any], was: Any) -> Any:
@@ -132,20 +146,18 @@ def _constant(replacement: Callable[..., Any], was: Any) -> Any:
 
 
 def _move(name: str, factor: float) -> None:
-    """Move a number of the table wherever it has been imported."""
-    table = importlib.import_module(f"{CHECKING}.thresholds")
-    number = getattr(table, name)
+    """Move a number of a table wherever it has been imported."""
+    table, _, name = name.partition(".")
+    home, packages = TABLES[table]
+    number = getattr(importlib.import_module(f"{home}.{table}"), name)
     moved = moved_by(number, factor)
-    found = False
-    for package in (CHECKING, AGREEMENT):
+    for package in packages:
         for module in pkgutil.iter_modules(importlib.import_module(package).__path__):
             if module.name == "taylor":  # a test of its own, with thresholds of its own
                 continue
             code = importlib.import_module(f"{package}.{module.name}")
             if getattr(code, name, None) is number:  # other tables have numbers of that name, too
-                setattr(code, name, moved)
-                found = True
-    assert found, name
+                PATCH.setattr(code, name, moved)
 
 
 def moved_by(number: Any, factor: float) -> Any:

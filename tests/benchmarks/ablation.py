@@ -12,9 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ablated import NOTHING, RULES
+from judge_numbers import numbers
 from rows import Row
-
-from gradparity.compare.checking import thresholds
 
 TESTS = (
     "test_honest_verdicts.py",
@@ -34,14 +33,13 @@ FACTORS = (2.0, 0.5, 64.0, 1 / 64)
 
 def rows() -> Iterator[Row]:
     word = os.environ.get("GRADPARITY_ABLATE", "")
-    numbers = [name for name in vars(thresholds) if name.isupper() and not name.startswith("_")]
     if not word:  # the tests pass as long as nothing is changed, and each change is one of its own
         noticed = _noticed(NOTHING)
         yield Row("ablation: nothing", float(bool(noticed)), 0, 1, "0", not noticed, noticed)
     for rule in RULES:
         if word in rule:
             yield _row(rule, _noticed(rule))
-    for name in numbers:
+    for name in numbers():
         if word in name:
             noticed = (_noticed(f"{name}*{factor!r}") for factor in FACTORS)
             yield _row(name, next(filter(None, noticed), ""))
