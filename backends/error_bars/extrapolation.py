@@ -16,7 +16,7 @@ STANDARD_DEVIATIONS = 5.0
 # A sequence that gains less than this factor from one step to the next is not trusted further.
 SLOWEST_CONVERGENCE = 0.9
 # A step that shortens the bar by less does not belong to the window, however little it harms.
-SHORTER = 1.05
+SHORTER = 0.05
 
 
 @dataclass(frozen=True)
@@ -175,7 +175,7 @@ def _best(own: _Windows, others: tuple[_Windows, ...], reach: float, unit: float
         counts = (other.finest < own.finest[:, None]) & ~np.isnan(contradiction)
         error = np.maximum(error, np.where(counts, contradiction, 0.0).max(axis=1))
     error = np.where(own.finest > reach, np.inf, error)
-    close = error <= SHORTER * error.min()
+    close = error <= (1 + SHORTER) * error.min()
     best = int(np.argmin(np.where(close, own.coarsest, np.inf)))
     return Limit(
         float(unit * own.limit[best]),

@@ -28,7 +28,6 @@ NEAR = 0.2
 EVEN = 12**-0.5
 # With fewer numbers than these within a step, round-off is no longer random.
 NUMBERS_WITHIN = 64
-FINEST_STEP = 2.0**-60
 # Enough for steps without a pattern, few enough for x + t to be exact at the usual steps.
 STEP_BITS = 26
 # A side that is constant this far out, in units of the scale, is a plateau and not a staircase.
@@ -37,7 +36,7 @@ PLATEAU = 2.0**-7
 CLEARLY = 16.0
 # The end of a straight piece is found to a fiftieth; a jump there is longer than this part of what
 # there is at twice the step.
-NARROW = 1.02
+NARROW = 0.02
 SUDDEN = 1 / 8
 
 
@@ -75,7 +74,7 @@ class Samples:
         # x may be at the end of its binade, and beyond, numbers are twice as far apart.
         grain = 2.0 ** (math.ceil(math.log2(resolution)) + 2) if resolution > 0 else 0.0
         self._grain = grain / self.unit
-        self.finest_step = max(NUMBERS_WITHIN * self._grain, FINEST_STEP)
+        self.finest_step = max(NUMBERS_WITHIN * self._grain, EPSILON)
         self.evaluations = 0
         self.looks: list[Look] = []
         self._values: dict[float, float] = {}
@@ -217,7 +216,7 @@ class Samples:
 
         if departure(straight) > error * straight + noise:
             return 0.0  # it is curved already, and not by a jump
-        while bent > NARROW * straight:
+        while bent - straight > NARROW * straight:
             middle = math.sqrt(straight * bent)
             if departure(middle) <= error * middle + noise:
                 straight = middle
