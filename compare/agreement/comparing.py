@@ -14,13 +14,13 @@ from gradparity.backends.base import ModelFunction
 from gradparity.backends.precision import EPSILON, UNIT_ROUNDOFF
 from gradparity.backends.step_size import LONGEST_STEP
 
-from ..checking import thresholds
 from ..checking.candidate import rounding_bounds
 from ..checking.checker import Checker
 from ..checking.function import Function, Span
 from ..checking.reference import Reference, reference_by
 from ..checking.result import how_far_off, place
 from ..checking.score import norm
+from ..checking.slope import REACH
 from ..checking.spending import BudgetSpent, Spending
 from ..checking.thresholds import (
     CONFIRMED,
@@ -30,7 +30,6 @@ from ..checking.thresholds import (
     ROUNDINGS,
     SETTLED,
     WRONG,
-    ZERO,
 )
 from ..engines.engines import Answer, Engine, Entrants, Point, answer
 from ..verdicts import Suspect, Verdict, VerdictText
@@ -371,7 +370,7 @@ def _is_a_quotient(party: Party, suspect: Suspect) -> bool:
     value, bar = suspect.expected, suspect.error_bar
     if slope.known:
         value, bar = slope.value, slope.bar
-    slack = bar * described.scale * thresholds.LONGEST_STEP / steps
+    slack = bar * described.scale * REACH / steps
     slack += np.abs(quotients - value) * (len(steps) > 1)
     slack += (2 * UNIT_ROUNDOFF[backend.dtype] + EPSILON * size / steps) * abs(got)
     return bool(np.nanmin(quotients - slack) <= got <= np.nanmax(quotients + slack))
@@ -443,7 +442,7 @@ def _differences(parties: Sequence[Party]) -> Iterator[LeafDifference]:
             largest, size = float(distance[worst]), float(sizes.max())
             # A leaf that is zero but for rounding is measured against the whole gradient.
             whole = max(total, abs(first.given.value) / leaf.scale)
-            is_dust = size <= max(ZERO, unit) * whole
+            is_dust = size <= max(LAST_BITS, unit) * whole
             size = whole if is_dust else size
             (granted,) = rounding_bounds([sizes], [unit if by_rule else DIGITS])
             yield LeafDifference(

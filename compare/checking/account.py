@@ -26,13 +26,11 @@ from .thresholds import (
     OTHER_SCALE,
     PAIRS,
     ROUNDINGS,
-    SHORTER,
     WRONG,
 )
 
 # Directions of later rounds, so that they have nothing to do with the first two.
 CONFIRMING_ROUNDS = (20, 21)
-CONFIRMING_FACTORS = (1.0, OTHER_SCALE)
 SMALL_ROUND = 40
 
 
@@ -192,9 +190,8 @@ class Account:
             return Found()
         leaves = [span.leaf for span in region]
         try:
-            for factor in (1.0, SHORTER):
-                if self.directions.score(alone, region, SMALL_ROUND, factor).fits:
-                    return Found()
+            if self.directions.score(alone, region, SMALL_ROUND).fits:
+                return Found()
         except BudgetSpent:
             return unknown(leaves, self.why)
         number = sum(int(mask.sum()) for mask in masks)
@@ -223,10 +220,6 @@ class Account:
         # Parts have smaller slopes and the same noise, and rounding shrinks with a leaf's own part.
         if score.fits and (score.slope.noisy or alone and score.rounding > score.slope.spread):
             return Found(score.resolution)
-        if score.fits and smooth:  # kinks around, not noise: shorter steps stay between them
-            shorter = self._score(claim, region, round_, SHORTER)
-            if shorter.fits and shorter.resolved:
-                return Found(shorter.resolution)
         if score.is_wrong and smooth and self.entries:
             found = self._chase(claim, region, round_, score)
             if found.wrong:

@@ -15,7 +15,7 @@ from gradparity.backends.precision import EPSILON, dtype_name
 from gradparity.backends.pytrees import is_array, private_numpy, tree_map
 from gradparity.backends.rounding import Lifted
 
-from .account import CONFIRMING_FACTORS, Account, Found, WrongEntry, unknown
+from .account import Account, Found, WrongEntry, unknown
 from .candidate import rounding_bounds
 from .function import Function, Leaf, Span, float64_backend, native_args
 from .score import Claim, norm
@@ -26,8 +26,8 @@ from .thresholds import (
     DUST,
     LISTED,
     MOST_LEGAL,
+    OTHER_SCALE,
     ROUNDINGS,
-    SAME_VALUE,
     WRONG,
 )
 
@@ -118,15 +118,12 @@ def gradient_by(
             scalar = function.scalar_for(backend)
             function.count()
             if isinstance(scalar, Lifted):
-                value, gradient = scalar.value_and_gradient(leaves, *args)
+                _, gradient = scalar.value_and_gradient(leaves, *args)
             else:
                 differentiate = backend.value_and_gradient(scalar)
                 if function.is_large:
                     differentiate = backend.compile(differentiate)
-                value, gradient = differentiate(leaves, *args)
-            number = float(private_numpy(value))
-            if not rounding and abs(number - function.value) > SAME_VALUE * abs(function.value):
-                return None
+                _, gradient = differentiate(leaves, *args)
             return tuple(
                 np.asarray(private_numpy(leaf), np.float64).reshape(-1) for leaf in gradient
             )
@@ -280,7 +277,7 @@ class Dispute:
         wrong: set[int] = set()
         for rounds in DISPUTE_ROUNDS:
             wrong = set(self.gaps)
-            for round_, factor in zip(rounds, CONFIRMING_FACTORS, strict=True):
+            for round_, factor in zip(rounds, (1.0, OTHER_SCALE), strict=True):
                 weights = directions.weights(round_)
                 shares = {
                     leaf: float(np.abs(gaps) @ np.abs(weights[leaf]))

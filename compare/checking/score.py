@@ -10,16 +10,17 @@ import numpy as np
 from .function import Direction, Leaf, Span
 from .slope import Directional, Slope, measure
 from .thresholds import (
+    AT_RANDOM,
     DIGITS,
     ENOUGH,
     FINER,
+    LAST_BITS,
     LEAST_SHARE,
     MANY,
     SETTLED,
     SMALL,
     VISIBLE,
     WRONG,
-    ZERO,
 )
 
 Region = tuple[Span, ...]
@@ -60,7 +61,7 @@ class Claim:
 
     def is_dust(self, leaf: int) -> bool:
         """Tell whether a leaf's slope is zero but for rounding, beside the whole gradient's."""
-        return self.sizes[leaf] <= ZERO * self.total
+        return self.sizes[leaf] <= LAST_BITS * self.total
 
     def unit(self, leaf: int) -> float:
         """Return the rounding of one entry, relative to its size, out of what was granted."""
@@ -226,11 +227,8 @@ class Directions:
         least = max(min(seen or sizes.values()), rounding)
         whole = max(math.hypot(*seen), least)
 
-        settled: Slope | None = None
-
         def enough(slope: Slope) -> bool:
-            nonlocal settled
-            goal, settled = next(goals), None
+            goal = next(goals)
             if not slope.known or slope.kind not in ("smooth", "kink"):
                 return False
             if slope.kind == "kink":  # it is taken apart, whatever more is known of it
@@ -238,12 +236,9 @@ class Directions:
             if known:
                 return slope.bar + rounding <= known / (2 * WRONG)
             fits = slope.distance(got) <= slope.bar + rounding + accept
-            settled = slope if fits and slope.bar <= SETTLED * least else None
-            return settled is not None and slope.bar <= goal * whole
+            return fits and slope.bar <= min(SETTLED * least, goal * whole)
 
         slope = self.measure(direction, factor, enough)
-        if settled is not None and slope.kind == "smooth" and slope.bar > settled.bar:
-            slope = settled
         spread = slope.spread + rounding + accept
         if len(region) == 1 and slope.known:
             (leaf,) = sizes
@@ -273,7 +268,7 @@ def resolution(spread: float, size: float, total: float) -> float:
     """
     if not math.isfinite(spread):
         return math.inf
-    if size <= ZERO * total and spread <= VISIBLE * total or not size:
+    if size <= LAST_BITS * total and spread <= VISIBLE * total or not size:
         return spread / total if total else (math.inf if spread else 0.0)
     return spread / size
 
@@ -282,14 +277,14 @@ def distance_in_bars(slope: Slope, got: float, rounding: float, accepted: float 
     """Return z: the distance of a claimed slope over its bar and rounding; NaN if nothing is known.
 
     accepted: an error that the caller accepts, of random sign along the direction: what is within
-    it fits, and only what exceeds three times as much can be wrong
+    it fits, and only what exceeds a few times as much can be wrong
     """
     distance, bar = slope.distance(got), slope.bar + rounding
     if not math.isfinite(distance):
         return math.nan
     if distance <= bar + accepted:
         return distance / (bar + accepted) if bar + accepted else 0.0
-    beyond = max(distance - 3 * accepted, 0.0)
+    beyond = max(distance - AT_RANDOM * accepted, 0.0)
     return max(beyond / bar if bar else math.inf, math.nextafter(1.0, math.inf))
 
 

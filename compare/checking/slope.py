@@ -9,16 +9,18 @@ import numpy as np
 
 from gradparity.backends.error_bars.derivative import derivative_at_zero
 from gradparity.backends.error_bars.estimate import Estimate
-from gradparity.backends.precision import EPSILON
+from gradparity.backends.error_bars.exploration import LADDER
 from gradparity.backends.rounding import Cast
 
 from .function import Direction, Leaf
 from .spending import Spending
-from .thresholds import FAR, GRAINS, LONGEST_STEP, ROUND_BITS, STAIRS
+from .thresholds import FAR, GRAINS, ROUND_BITS
 
 KINDS = ("smooth", "kink", "jump", "not finite")
 # The significant bits of bfloat16, float16 and float32.
 BITS = (8, 11, 24)
+# The longest of the first steps.
+REACH = 2.0 ** -LADDER[0][0]
 
 
 class Directional(Protocol):
@@ -112,7 +114,7 @@ def measure(
     factor: of the steps; enough: told what a few evaluations say, stops there if it says so
     """
     phi = function.along(direction)
-    longest = LONGEST_STEP * factor
+    longest = REACH * factor
     seen: dict[float, float] = {}
 
     def value(shift: float) -> float:
@@ -127,9 +129,8 @@ def measure(
             default=0.0,
         )
         # Eight grains, over the longest step of the ladder; the same for values that change in
-        # their last bits from call to call. What a rounding hides is never seen.
+        # their last bits from call to call.
         floor = GRAINS * (grain + function.unsteadiness) / longest
-        floor = max(floor, EPSILON * abs(function.value) / longest)
         reach = max(map(abs, finite), default=0.0)
         if reach and len(set(finite.values())) == 1:  # of whatever dtype, it may hide a slope
             floor = max(floor, GRAINS * spacing(np.array([function.value])) / reach)
@@ -140,8 +141,7 @@ def measure(
             )
         error = estimate.error + floor
         noise = 0.0 if math.isnan(estimate.noise) else estimate.noise
-        stairs = math.isnan(estimate.noise) and estimate.error > STAIRS * rise
-        noisy = stairs or floor > estimate.error or noise * GRAINS > error * longest
+        noisy = floor > estimate.error or noise * GRAINS > error * longest
         value, kind = estimate.value, estimate.smoothness
         if kind == "jump":  # the branch that f is on at the point has a slope
             value, error = min(

@@ -11,22 +11,22 @@ ROUNDINGS = 8.0
 # What the rounding of the inputs does to a reference is drawn at random: two draws see a quarter of
 # the worst.
 DRAWN = 4.0
-# A value that an engine computes otherwise than f does is another function's.
-SAME_VALUE = 1e-9
-# Gradients that differ by less are as near as right ones are; a claim that fits to so much is not
-# in doubt for noise that more evaluations show.
+# Errors that the caller accepts add up with random signs along a direction: hardly ever to more
+# than three of their standard deviations.
+AT_RANDOM = 3.0
+# Gradients that differ by less are as near as right ones are; to know a leaf so well is enough.
 SETTLED = 1e-6
 # A gradient of which the rounding of the inputs changes an eighth is rounding itself.
 DUST = 1 / 8
-# A leaf whose slope is this much smaller than the whole gradient's is zero but for rounding ...
-ZERO = 2.0**-40
-# ... and is known to be, if a slope of this part of the whole would have been seen.
+# What is so small a part of a whole is rounding: what two orders of summation, or two algorithms,
+# give for one value (log_ndtr, the worst seen: 90 roundings), and a leaf's slope beside the whole
+# gradient's ...
+LAST_BITS = 2.0**-40
+# ... which is known to be zero if a slope of this part of the whole would have been seen.
 VISIBLE = 1e-10
 # A leaf of large slope moves no less than by this part of its scale: it would move by few of its
 # own roundings.
 LEAST_SHARE = 2.0**-16
-# Steps so much shorter stay between the kinks of a network of rectified units.
-SHORTER = 2.0**-10
 # Confirming steps: no power of two, so that none of them coincides with the first ones.
 OTHER_SCALE = 0.375
 # An entry is small beside its leaf, and moves by its own size too.
@@ -35,11 +35,8 @@ SMALL = 1 / 16
 # its rounding in float32.
 DROWNED = 2.0**-20
 # Values that all are numbers of a smaller dtype have its spacing as noise: eight of them, over
-# the longest step, an eighth of the scale.
+# the longest step.
 GRAINS = 8.0
-LONGEST_STEP = 1 / 8
-# A bar of this part of what f rises by, around a point where it is constant: stairs.
-STAIRS = 0.1
 # From so many entries on a call of f costs more than all else. Steps an eighth as long then reach
 # the digits of `ENOUGH` in 6 evaluations, where the usual ones take 10; that they are nearer to the
 # rounding of f matters only where that is more than float64's.
@@ -50,9 +47,6 @@ FINER = 1 / 8
 FAR = (1.0471975511965976, 8.539734222673566, 63.43494882292201)
 # Numbers of so few bits are round ones, and show no dtype.
 ROUND_BITS = 12
-# Two values of f at one point that differ by less are summed in another order, not random.
-# Two algorithms for one function differ by less, too: log_ndtr, the worst seen, by 90 roundings.
-LAST_BITS = 2.0**-40
 # Points around the given one, at which rounding errors of values scatter around zero: the mean of
 # seven is more than eight standard deviations off once in 100,000 times.
 NEARBY = 6
