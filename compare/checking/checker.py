@@ -188,12 +188,9 @@ class Checker(Generic[Varying]):
                     score = self.directions.score(whole, (Span(leaf, 0, size),), round_)
                 except BudgetSpent:
                     return witnesses
-                weights = self.directions.weights(round_)[leaf]
-                wrong = abs(score.got - score.slope.value)
-                bar = score.slope.bar + score.rounding
                 if score.slope.kind == "smooth" and score.slope.known:
-                    witness = Witness(weights, score.slope.value, bar, wrong)
-                    witnesses.setdefault(leaf, []).append(witness)
+                    weights = self.directions.weights(round_)[leaf]
+                    witnesses.setdefault(leaf, []).append((weights, score))
         return witnesses
 
     # The reference.
@@ -235,7 +232,7 @@ class Checker(Generic[Varying]):
         for leaf, bound in enumerate(terms.bounds or ()):
             size = max(norm(candidate.slopes[leaf]), norm(measures[leaf]))
             slack[leaf] += norm(bound) / size if size else math.inf
-        claim = claim_of(self.function.leaves, candidate.slopes, granted, known)
+        claim = claim_of(self.function.leaves, candidate.slopes, granted)
         accepted = terms.bounds or (0.0,) * len(granted)
         claim = replace(claim, accepted=tuple(accepted), slack=tuple(slack), rtol=terms.rtol)
         claim = claim.without_leaves(candidate.unread)

@@ -3,11 +3,11 @@
 import fractions
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
-from .score import norm
+from .score import Score, norm
 
 # Of axes to permute; five axes would give 120 orders to try.
 MOST_AXES = 4
@@ -21,18 +21,8 @@ LARGEST_DENOMINATOR = 1000
 ROUND_BITS = 8
 
 
-@dataclass(frozen=True)
-class Witness:
-    """A measured slope along one direction through a leaf, and how far the claim was from it."""
-
-    weights: np.ndarray
-    slope: float
-    bar: float
-    wrong: float
-
-    def explains(self, repaired: np.ndarray) -> bool:
-        left = abs(float(repaired.reshape(-1) @ self.weights) - self.slope)
-        return left <= EXPLAINED * self.wrong and left <= 2 * self.bar
+Witness: TypeAlias = tuple[np.ndarray, Score]
+"""Weights of a direction through one leaf, and how its claim compares with the slope along it."""
 
 
 def explain(
@@ -60,14 +50,13 @@ def explain(
         wrong = norm(given - reference)
         factor = float((given * reference).sum()) / (float((given * given).sum()) or 1.0)
     else:
-        (first, *_) = witnesses
-        predicted = float(given.reshape(-1) @ first.weights)
-        factor = first.slope / predicted if predicted else 0.0
-        unsure = max(unsure, 2 * first.bar / abs(predicted or 1.0))
+        (_, first), *_ = witnesses
+        factor = first.slope.value / first.got if first.got else 0.0
+        unsure = max(unsure, 2 * first.bar / abs(first.got or 1.0))
 
     def fits(repaired: np.ndarray) -> bool:
         if reference is None:
-            return all(witness.explains(repaired) for witness in witnesses)
+            return all(_fits(repaired, weights, score) for weights, score in witnesses)
         return norm(repaired - reference) <= EXPLAINED * wrong
 
     if factor and fits(given * factor):
@@ -76,6 +65,11 @@ def explain(
         for pattern in _beside(given, reference, parameter, fits):
             return pattern
     return next((pattern for pattern, one in repairs(given, others) if fits(one)), "")
+
+
+def _fits(repaired: np.ndarray, weights: np.ndarray, score: Score) -> bool:
+    left = abs(float(repaired.reshape(-1) @ weights) - score.slope.value)
+    return left <= EXPLAINED * abs(score.got - score.slope.value) and left <= 2 * score.bar
 
 
 def _beside(

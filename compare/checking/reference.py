@@ -6,7 +6,6 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from types import MappingProxyType
 
 import numpy as np
 
@@ -50,20 +49,15 @@ class Reference:
 
 
 def claim_of(
-    leaves: Sequence[Leaf],
-    slopes: Sequence[np.ndarray],
-    granted: Sequence[np.ndarray],
-    known: Mapping[int, np.ndarray] = MappingProxyType({}),
+    leaves: Sequence[Leaf], slopes: Sequence[np.ndarray], granted: Sequence[np.ndarray]
 ) -> Claim:
-    """Return flat float64 numbers as a claim; known: what is certified, by leaf."""
-    sizes = []
-    for position, leaf in enumerate(leaves):
-        own = np.where(np.isfinite(slopes[position]), slopes[position], 0.0)
-        other = norm(known[position]) if position in known else 0.0
-        sizes.append(leaf.scale * max(norm(own), other))
-    nothing = (0.0,) * len(sizes)
-    every = (None,) * len(sizes)
-    return Claim(tuple(slopes), tuple(granted), tuple(sizes), every, nothing, nothing)
+    """Return flat float64 numbers, and what their rounding may amount to, as a claim."""
+    sizes = tuple(
+        leaf.scale * norm(np.where(np.isfinite(own), own, 0.0))
+        for leaf, own in zip(leaves, slopes, strict=True)
+    )
+    nothing, every = (0.0,) * len(sizes), (None,) * len(sizes)
+    return Claim(tuple(slopes), tuple(granted), sizes, every, nothing, nothing)
 
 
 def reference_by(
@@ -287,10 +281,9 @@ class Dispute:
                 score = directions.score(self.claim, region, round_, factor, signs, known=total)
                 if score.slope.kind != "smooth" or not score.slope.known:
                     return self._by_parts()
-                bar = score.slope.bar + score.rounding
-                if not score.slope.distance(score.got - total) <= bar:
+                if not score.slope.distance(score.got - total) <= score.bar:
                     return self._without_reference()
-                wrong &= {leaf for leaf, share in shares.items() if share >= WRONG * bar}
+                wrong &= {leaf for leaf, share in shares.items() if share >= WRONG * score.bar}
             if wrong:
                 break
         found = self._convicted(wrong)

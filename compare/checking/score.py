@@ -134,6 +134,11 @@ class Score:
         return self.z <= 1.0
 
     @property
+    def bar(self) -> float:
+        """How far a slope may be from the claim that is right, rounding included."""
+        return self.slope.bar + self.rounding
+
+    @property
     def is_wrong(self) -> bool:
         return self.z >= WRONG
 
