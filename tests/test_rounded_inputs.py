@@ -56,3 +56,29 @@ def test_a_batch_of_other_numbers_is_no_rounding():
     params = in_float32(params)
     gradient = jax.grad(f)(params, x * (1 + 1e-5), t)
     assert check_gradient(f, params, x, t, gradient=gradient).verdict == "differ"
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_rounding_that_nobody_measures_is_what_rounded_inputs_do_to_a_reference(seed, load_backend):
+    torch = load_backend("torch").xp
+    rng = np.random.default_rng(seed)
+
+    def draw(*shape):
+        return torch.asarray(rng.normal(size=shape) + 1j * rng.normal(size=shape))
+
+    a, z = draw(200, 6).to(torch.complex64), draw(6).to(torch.complex64)
+    y = a @ z + 1e-3 * draw(200).to(torch.complex64)  # most digits of a z - y cancel
+
+    def f(z, a, y):
+        return ((a @ z - y).abs() ** 2).mean()
+
+    def gradient(z, a, y):
+        own = z.detach().requires_grad_()
+        f(own, a, y).backward()
+        return own.grad
+
+    right = check_gradient(f, z, a, y, gradient=gradient)
+    assert right.verdict == "cannot tell", str(right)
+    assert 1e-4 < right.resolution < 0.1
+    wrong = check_gradient(f, z, a, y, gradient=lambda *given: 1.5 * gradient(*given))
+    assert wrong.verdict == "differ", str(wrong)
