@@ -89,8 +89,6 @@ def private_numpy(leaf: Any, dtype: str | None = None) -> np.ndarray:
     array = numpy_view(leaf)
     own = array.dtype.newbyteorder("=")
     wanted = own if array.dtype.kind in "biu" else np.dtype(dtype or own)
-    if array.size < MANY:
-        return np.array(array, wanted, order="C", copy=True)
     copy = aligned(array.shape, wanted)
     copy[...] = array
     return copy
@@ -115,7 +113,10 @@ def numpy_view(leaf: Any) -> np.ndarray:
 
 def aligned(shape: tuple[int, ...], dtype: np.dtype | str = "float64") -> np.ndarray:
     """Return an empty array in memory that JAX can use as it is, where it starts at 64 bytes."""
-    size = math.prod(shape) * np.dtype(dtype).itemsize
+    entries = math.prod(shape)
+    if entries < MANY:
+        return np.empty(shape, dtype)
+    size = entries * np.dtype(dtype).itemsize
     memory = np.empty(size + 64, np.uint8)
     start = -memory.ctypes.data % 64
     return memory[start : start + size].view(dtype).reshape(shape)

@@ -12,7 +12,7 @@ import numpy as np
 from gradparity.backends.checks import is_floating
 from gradparity.backends.errors import InvalidParameters, InvalidSetting
 from gradparity.backends.precision import dtype_name, unit_roundoff
-from gradparity.backends.pytrees import PyTree, is_array, named_leaves, private_numpy
+from gradparity.backends.pytrees import PyTree, is_array, named_leaves, numpy_view, private_numpy
 
 from .function import Leaf, complex_numpy, framework_of
 from .score import norm
@@ -210,7 +210,9 @@ def _read_leaf(
         given = given.to_dense()
     is_complex = dtype_name(given).startswith("complex") or isinstance(given, complex)
     try:
-        array = complex_numpy(given) if is_complex else private_numpy(given)
+        # What nobody can change needs no copy.
+        read = numpy_view if framework_of((given,)) == "jax" else private_numpy
+        array = complex_numpy(given) if is_complex else read(given)
     except (InvalidParameters, TypeError, ValueError, RuntimeError) as error:
         return None, 0.0, Problem(name, f"{error}", "dtype")
     if is_complex and not leaf.is_complex:

@@ -17,7 +17,7 @@ from .function import Function, Leaf
 from .patterns import EXPLAINED, Witness, explain, rounded_to, stray_repairs
 from .reference import Certificate
 from .result import GradientCheck, Kink, LeafCheck, place, sentence
-from .score import Claim, Directions, norm
+from .score import Claim, Directions, blocks, norm
 from .slope import KINDS, Directional
 from .thresholds import CONFIRMED, DIGITS, LISTED
 
@@ -223,10 +223,16 @@ class _Part:
         if claim is None or reference is None and not self.wrong:
             return math.nan, 0
         right = self.as_measured if reference is None else reference
-        gaps = np.where(np.isfinite(self.given), self.given - right, np.inf)
-        if reference is not None:
-            number = int(np.count_nonzero(np.abs(gaps) > claim.tolerance[self.position]))
-        size, off = norm(right), norm(gaps)
+        parts = []
+        for block in blocks(right.size):
+            gaps = self.given[block] - right[block]
+            gaps[~np.isfinite(gaps)] = np.inf
+            if reference is not None:
+                number += int(
+                    np.count_nonzero(np.abs(gaps) > claim.tolerance[self.position][block])
+                )
+            parts.append(norm(gaps))
+        size, off = norm(right), math.hypot(*parts)
         return (off / size if size else (math.inf if off else 0.0)), number
 
     def _pattern(self, number: int) -> str:

@@ -90,6 +90,11 @@ class Leaf:
     def size(self) -> int:
         return self.array.size
 
+    @functools.cached_property
+    def largest(self) -> float:
+        """The largest absolute value of its entries."""
+        return largest(self.array)
+
     @property
     def shape(self) -> tuple[int, ...]:
         return self.array.shape[:-1] if self.is_complex else self.array.shape
@@ -323,7 +328,9 @@ class Function:
             ),
         ]
         for name, native, original in pairs:
-            if native is not original and not _same(native, original):
+            if native is original or framework_of((native,)) == "jax":
+                continue  # JAX's arrays cannot be changed
+            if not _same(native, original):
                 raise ImpureFunction(
                     f"{name or 'params'}: {name_of(self.f)} changed it in place; expected a pure "
                     "function: work on a copy, for instance x = x + 0"
@@ -457,7 +464,9 @@ class Function:
         for span, weights in direction.items():
             moved = self.leaves[span.leaf].array.reshape(-1)[span.start : span.stop]
             if weight := largest(weights):
-                spacings.append(epsilon * largest(moved) / weight)
+                whole = span.size == self.leaves[span.leaf].size
+                peak = self.leaves[span.leaf].largest if whole else largest(moved)
+                spacings.append(epsilon * peak / weight)
         return max(spacings, default=0.0)
 
     @property
@@ -626,12 +635,19 @@ def typical_size(leaf: np.ndarray) -> float:
     A step that is a power of two is not rounded when it is added to a number of its scale. The
     median is that of a sample, drawn at random, where there are more entries.
     """
-    sizes = leaf[leaf != 0]
+    sizes = leaf.reshape(-1)
     if sizes.size > SAMPLED:
-        sizes = sizes[np.random.default_rng(0).integers(sizes.size, size=SAMPLED)]
+        sizes = _sample(sizes)
+    if not sizes.all():
+        sizes = leaf[leaf != 0]
+        sizes = _sample(sizes) if sizes.size > SAMPLED else sizes
     if not sizes.size:
         return 1.0
     return math.ldexp(1.0, max(math.frexp(float(np.median(np.abs(sizes))))[1], -1000))
+
+
+def _sample(entries: np.ndarray) -> np.ndarray:
+    return entries[np.random.default_rng(0).integers(entries.size, size=SAMPLED)]
 
 
 def _is_complex(leaf: Any) -> bool:

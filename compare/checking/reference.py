@@ -11,7 +11,7 @@ import numpy as np
 
 from gradparity.backends import Backend, BackendUnavailable
 from gradparity.backends.precision import EPSILON, dtype_name
-from gradparity.backends.pytrees import is_array, private_numpy, tree_map
+from gradparity.backends.pytrees import is_array, numpy_view, private_numpy, tree_map
 from gradparity.backends.rounding import Lifted
 
 from .account import Account, Found, WrongEntry, unknown
@@ -52,12 +52,14 @@ def claim_of(
     leaves: Sequence[Leaf], slopes: Sequence[np.ndarray], granted: Sequence[np.ndarray]
 ) -> Claim:
     """Return flat float64 numbers, and what their rounding may amount to, as a claim."""
-    sizes = tuple(
-        leaf.scale * norm(np.where(np.isfinite(own), own, 0.0))
-        for leaf, own in zip(leaves, slopes, strict=True)
-    )
+    sizes = tuple(leaf.scale * _finite_norm(own) for leaf, own in zip(leaves, slopes, strict=True))
     nothing, every = (0.0,) * len(sizes), (None,) * len(sizes)
     return Claim(tuple(slopes), tuple(granted), sizes, every, nothing, nothing)
+
+
+def _finite_norm(slopes: np.ndarray) -> float:
+    size = norm(slopes)
+    return size if math.isfinite(size) else norm(np.where(np.isfinite(slopes), slopes, 0.0))
 
 
 def reference_by(
@@ -118,9 +120,7 @@ def gradient_by(
                 if function.is_large:
                     differentiate = backend.compile(differentiate)
                 _, gradient = differentiate(leaves, *args)
-            return tuple(
-                np.asarray(private_numpy(leaf), np.float64).reshape(-1) for leaf in gradient
-            )
+            return tuple(np.asarray(numpy_view(leaf), np.float64).reshape(-1) for leaf in gradient)
     except Exception:  # the budget is spent, or the framework says in its own way that it cannot
         return None
 
@@ -229,7 +229,8 @@ def compare(account: Account, claim: Claim, certificate: Certificate) -> Found:
             granted = granted + accepted
         unseen = norm(gaps)
         # What is within the certificate's own bar cannot be seen by slopes of f.
-        seen = unseen > claim.rtol * norm(reference) and not unseen * scale <= spread
+        allowed = claim.rtol * norm(reference) if claim.rtol else 0.0
+        seen = unseen > allowed and not unseen * scale <= spread
         if seen and (beyond := np.abs(gaps) > granted).any():
             disputed[leaf] = np.where(beyond, gaps, 0.0)
             unseen = norm(np.where(beyond, 0.0, gaps))

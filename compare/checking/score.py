@@ -1,11 +1,14 @@
 """How a claim compares with the slope along one direction: z, and the resolution rho."""
 
 import functools
+import itertools
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+
+from gradparity.backends.pytrees import aligned
 
 from .function import Direction, Leaf, Span
 from .slope import Directional, Slope, measure
@@ -26,6 +29,7 @@ from .thresholds import (
 Region = tuple[Span, ...]
 # Of squares beyond it, or beyond its inverse, some may have been lost.
 SAFE = 1e-200
+BLOCK = 2**15
 
 
 @dataclass(frozen=True)
@@ -167,7 +171,10 @@ class Directions:
         if self._drawn is None or self._drawn[0] != round_:
             rng = np.random.default_rng([self.seed, round_])
             self._drawn = None  # the last one's memory is free before more is taken
-            self._drawn = (round_, [_draw(rng, leaf, round_) for leaf in self.function.leaves])
+            drawn = [_draw(rng, leaf, round_) for leaf in self.function.leaves]
+            if sum(leaf.size for leaf in self.function.leaves) > MANY:
+                return drawn  # they are hardly asked for again, and take a copy of all parameters
+            self._drawn = (round_, drawn)
         return self._drawn[1]
 
     def measure(
@@ -197,8 +204,10 @@ class Directions:
         until the claim is known to fit
         """
         plain = signs is None and not known and factor == 1.0
+        goals, settles = ENOUGH, SETTLED
         if sum(span.size for span in region) > MANY and not self.function.unsteadiness:
             factor *= FINER
+            goals, settles = (ENOUGH[-1],) * len(ENOUGH), SETTLED / FINER
         if plain and self._last and self._last[0] is claim and self._last[1:3] == (region, round_):
             return self._last[3]  # who asked first passes on what it could not settle
         drawn = self.weights(round_)
@@ -218,22 +227,23 @@ class Directions:
             slopes = claim.slopes[span.leaf][span.start : span.stop]
             direction[span] = weights
             got += inner(slopes, weights)
-            granted.append(norm(claim.tolerance[span.leaf][span.start : span.stop] * weights))
+            granted.append(norm(claim.tolerance[span.leaf][span.start : span.stop], weights))
             share *= math.sqrt(span.size / claim.slopes[span.leaf].size)
-            sizes[span.leaf] = max(norm(slopes * weights), share * claim.sizes[span.leaf])
+            sizes[span.leaf] = max(norm(slopes, weights), share * claim.sizes[span.leaf])
             accepted.append(claim.rtol * sizes[span.leaf])
             part = claim.accepted[span.leaf]
             if not isinstance(part, float):
-                accepted.append(norm(part[span.start : span.stop] * weights))
+                accepted.append(norm(part[span.start : span.stop], weights))
+        del drawn, weights  # the memory of large ones that are not kept
         rounding, accept = math.hypot(*granted), math.hypot(*accepted)
-        goals = iter(ENOUGH)
+        asked = iter(goals)
         # No number of digits of what is large shows more of what is zero beside it.
         seen = [size for leaf, size in sizes.items() if not claim.is_dust(leaf)]
         least = max(min(seen or sizes.values()), rounding)
         whole = max(math.hypot(*seen), least)
 
         def enough(slope: Slope) -> bool:
-            goal = next(goals)
+            goal = next(asked)
             if not slope.known or slope.kind not in ("smooth", "kink"):
                 return False
             if slope.kind == "kink":  # it is taken apart, whatever more is known of it
@@ -241,7 +251,7 @@ class Directions:
             if known:
                 return slope.bar + rounding <= known / (2 * WRONG)
             fits = slope.distance(got) <= slope.bar + rounding + accept
-            return fits and slope.bar <= min(SETTLED * least, goal * whole)
+            return fits and slope.bar <= min(settles * least, goal * whole)
 
         slope = self.measure(direction, factor, enough)
         spread = slope.spread + rounding + accept
@@ -295,16 +305,19 @@ def distance_in_bars(slope: Slope, got: float, rounding: float, accepted: float 
 
 def _draw(rng: np.random.Generator, leaf: Leaf, round_: int) -> np.ndarray:
     array, scale = leaf.array.reshape(-1), leaf.scale
-    weights = rng.random(array.size)
-    weights -= 0.5
-    weights += np.copysign(0.5, weights)
-    weights *= scale
-    if round_ % 2:
-        own = np.abs(array)
-        small = (own > 0) & (own < SMALL * scale)
-        if small.any():
-            weights[small] *= own[small] / scale
-    return weights
+    drawn = aligned(array.shape)
+    for block in blocks(array.size):
+        weights = drawn[block]
+        rng.random(out=weights)
+        weights -= 0.5
+        weights += np.copysign(0.5, weights)
+        weights *= scale
+        if round_ % 2:
+            own = np.abs(array[block])
+            small = (own > 0) & (own < SMALL * scale)
+            if small.any():
+                weights[small] *= own[small] / scale
+    return drawn
 
 
 def _indices(entries: Sequence[int] | np.ndarray) -> slice | np.ndarray | Sequence[int]:
@@ -322,13 +335,29 @@ def inner(one: np.ndarray, other: np.ndarray) -> float:
     return float(np.einsum("i,i->", one, other))
 
 
-def norm(array: np.ndarray) -> float:
-    """Return the Euclidean norm, whose squares neither overflow nor underflow."""
+def blocks(size: int) -> Iterator[slice]:
+    """Yield parts of a flat array, each of which stays in the processor's cache meanwhile."""
+    return (slice(start, start + BLOCK) for start in range(0, size, BLOCK))
+
+
+def norm(array: np.ndarray, weights: np.ndarray | None = None) -> float:
+    """Return the Euclidean norm, whose squares neither overflow nor underflow.
+
+    weights: that the entries are multiplied by, flat
+    """
     flat = array.reshape(-1)
+    if flat.size > BLOCK:
+        parts = (
+            (flat[block], None if weights is None else weights[block])
+            for block in blocks(flat.size)
+        )
+        return math.hypot(*itertools.starmap(norm, parts))
+    if weights is not None:
+        flat = flat * weights
     square = inner(np.abs(flat), np.abs(flat)) if np.iscomplexobj(flat) else inner(flat, flat)
     if SAFE < square < 1 / SAFE:
         return math.sqrt(square)
-    peak = float(np.abs(array).max(initial=0.0))
+    peak = float(np.abs(flat).max(initial=0.0))
     if not peak or not math.isfinite(peak):
         return peak
-    return peak * float(np.linalg.norm((array / peak).reshape(-1)))
+    return peak * float(np.linalg.norm(flat / peak))

@@ -38,8 +38,8 @@ DROWNED = 2.0**-20
 # the longest step.
 GRAINS = 8.0
 # From so many entries on a call of f costs more than all else. Steps an eighth as long then reach
-# the digits of `ENOUGH` in 6 evaluations, where the usual ones take 10; that they are nearer to the
-# rounding of f matters only where that is more than float64's.
+# the second of the goals of `ENOUGH` in 6 evaluations, where the usual ones take 10; that they see
+# eight times the rounding of f matters only where that is more than float64's.
 MANY = 2**20
 FINER = 1 / 8
 # Where f is constant, steps of so many times the scale tell whether it ever changes.
