@@ -12,11 +12,17 @@ from .exploration import POOR
 from .extrapolation import SLOWEST_CONVERGENCE, STANDARD_DEVIATIONS, Reading, read
 from .samples import CLEARLY, NEAR, NEIGHBOURS, PLATEAU, Samples, difference_table_noise
 
-Smoothness = Literal["smooth", "kink", "jump", "not finite"]
+Smoothness = Literal["smooth", "stairs", "kink", "jump", "not finite"]
 
 # Stairs that are wider than this part of the scale may be meant as such, with a slope of 0; others
 # come from a function that computes with few digits.
 STAIRS = 2.0**-20
+# Stairs that are narrower than this part of the scale are looked for wherever a slope changes by so
+# much of itself.
+STEPPED = 2.0**-5
+TELLING = 1e-5
+# More than one stair has been risen.
+GOES_ON = 1.5
 # A trend shows near 0 if its bar is no longer than this part of it.
 TREND = 0.05
 # A jump changes the slopes at looks, 12 octaves apart, by 2**12; the steepest infinite slope that
@@ -31,11 +37,13 @@ class Estimate:
     value: the derivative; the middle of the one-sided ones at a kink, the only one at the edge of
     the domain or beside a jump, infinite with the sign of its slope where that grows without bound
     error: |derivative - value| <= error; at a kink every value between the one-sided derivatives
-    is within it; infinite where there is no derivative, and where none can be told
+    is within it, on stairs their slope too; infinite where there is no derivative, and where none
+    can be told
     evaluations: calls of the function
-    smoothness: "smooth" where there is a derivative, if only on one side of an edge; "kink" where
-    the one-sided derivatives differ; "jump" where the function does; "not finite" where the
-    function or its slope is not
+    smoothness: "smooth" where there is a derivative, if only on one side of an edge; "stairs" where
+    it is that of one step, beyond which the function goes on in jumps; "kink" where the one-sided
+    derivatives differ; "jump" where the function does; "not finite" where the function or its slope
+    is not
     one_sided, one_sided_error: the derivatives from the left and from the right, and their bars;
     NaN on a side where the function is not finite
     noise: the standard deviation of the values around the point, in units of the function; NaN
@@ -166,9 +174,10 @@ def _conclude(
         return values.pop() if len(values) == 1 else math.nan, math.inf, "not finite"
     if len(sides) == 1:
         return sides[0].value, sides[0].error, "smooth"
-    error = max(_with_ripples(samples, reading), _hidden(samples, reading.value))
+    stairs = _flat_stairs(samples) or _sloping_stairs(samples, reading)
+    error = max(_with_ripples(samples, reading), _hidden(samples, reading.value), stairs)
     error += max(side.doubt for side in sides)
-    return reading.value, error, "kink" if reading.kink else "smooth"
+    return reading.value, error, "kink" if reading.kink else "stairs" if stairs else "smooth"
 
 
 def _with_ripples(samples: Samples, reading: Reading) -> float:
@@ -189,18 +198,62 @@ def _with_ripples(samples: Samples, reading: Reading) -> float:
     return reading.error
 
 
+# Between two roundings of an intermediate result a function is flat, or smooth with a slope that
+# leaves out what has been rounded; farther out it rises in stairs. Their slope is meant as often as
+# that of the one step that the point is on: a bar covers both.
+
+
+def _flat_stairs(samples: Samples) -> float:
+    """Return the steepest slope of stairs that are flat, at the point and around; 0 for none."""
+    left, right = (samples.plateau(sign) for sign in (-1, 1))
+    wide = min(left, right) >= PLATEAU
+    if not (left and right) or (max(left, right) >= PLATEAU and not wide):
+        return 0.0
+    rounding = EPSILON * abs(samples.origin)
+    for sign, flat in ((1, right), (-1, left)):
+        rises = np.abs(samples.sides[sign] - samples.origin)
+        beyond = samples.steps[: len(rises)] > flat
+        # Wide ones of integers are counts, and meant; so may be a single jump far away.
+        if not beyond.any() or (wide and not (rises % 1).any()):
+            continue
+        departure = samples.departure(sign)
+        after = samples.jump_after(
+            departure, flat, float(samples.steps[beyond.argmax()]), lambda t: rounding
+        )
+        if after > STAIRS and (not wide or rises.max() > GOES_ON * departure(after)):
+            return samples.steepest()
+    return 0.0
+
+
+def _sloping_stairs(samples: Samples, reading: Reading) -> float:
+    """Return how far the slopes of stairs are from that of the step at the point; 0 for none."""
+    if reading.driver is None or reading.kink:
+        return 0.0
+    count = min(map(len, samples.sides.values()))
+    steps = samples.steps[:count]
+    quotients = (samples.sides[1][:count] - samples.sides[-1][:count]) / (2 * steps)
+    telling = max(CLEARLY * reading.error, TELLING * float(np.abs(quotients).max(initial=0.0)))
+    first = max(1, int(np.searchsorted(steps, reading.driver.coarsest)))
+    for edge in range(first, int(np.searchsorted(steps, STEPPED)) - 1):
+        finer, coarse, beyond = steps[edge - 1 : edge + 2]
+        bend = (quotients[edge] - quotients[edge - 1]) / (coarse**2 - finer**2)
+        if abs(quotients[edge + 1] - reading.value - bend * beyond**2) > telling:
+            break
+    else:
+        return 0.0
+    departure = samples.departure(0, reading.value)
+    least = departure(beyond) / 8 / CLEARLY  # there are no more than eight stairs to it
+    jump = samples.jump_after(departure, coarse, beyond, lambda t: max(reading.error * t, least))
+    apart = np.abs(quotients[edge + 1 :] - reading.value)
+    goes_on = (apart * steps[edge + 1 :]).max() > GOES_ON * departure(jump)
+    return float(apart.max()) if jump and goes_on else 0.0
+
+
 def _hidden(samples: Samples, value: float) -> float:
-    """Return how much of a slope may be hidden by a plateau, or be only the slope of stairs."""
+    """Return how much of a slope may be hidden by a plateau."""
     left, right = (samples.plateau(sign) for sign in (-1, 1))
     if not (left and right):
         return 0.0
     if min(left, right) >= PLATEAU:
         return EPSILON  # a saturated function has a slope that rounds to nothing
-    if max(left, right) >= PLATEAU:
-        return 0.0
-    for sign, flat in ((1, right), (-1, left)):
-        beyond = samples.steps[samples.steps > flat]
-        if len(beyond) and samples.jump_after(sign, flat, float(beyond[0])) > STAIRS:
-            # Stairs: they are flat where f rounds, and rise where it does not.
-            return max(abs(value), samples.steepest())
-    return abs(value) if min(left, right) > STAIRS else 0.0
+    return abs(value) if STAIRS < min(left, right) and max(left, right) < PLATEAU else 0.0

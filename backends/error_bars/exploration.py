@@ -10,6 +10,9 @@ from .samples import CLEARLY, Samples
 # After each part the caller is asked.
 LADDER = ((3, 6, 9), (12, 15))
 FIRST_LOOK = 18
+# Where phi is constant, up to 64 times the scale tells whether it ever changes; and where it jumps
+# once, whether it does so again.
+FAR = (0, -3, -6)
 NEXT_LOOK = 12
 # A bar as short as this, relative to the derivative, is worth no further evaluation; at a kink,
 # relative to the difference of both: the bars of one that is merely near are its distance over the
@@ -28,6 +31,8 @@ def explore(samples: Samples, enough: Callable[[Reading], bool] | None) -> Readi
     reach = samples.step(LADDER[0][0])
     for rungs in LADDER:
         samples.pairs(*rungs)
+        if samples.is_flat():
+            samples.pairs(*FAR)
         if enough and enough(reading := read(samples, reach)):
             return reading
     samples.look(FIRST_LOOK)
@@ -96,16 +101,18 @@ def _discard_roundings(samples: Samples, reach: float) -> None:
     cos x rounds to the same number. Unlike a fine structure, roundings end in a jump.
     """
     finest, *coarser = samples.looks
-    for look in coarser:
-        if samples.is_noisy(look.noise) and look.noise > CLEARLY * finest.noise:
-            inside = read(samples, reach, until=look.step)
-            if inside.driver is None:
-                return
-            sign = 1 if inside.right is not None else -1
-            line = (inside.value, inside.error, STANDARD_DEVIATIONS * finest.noise)
-            if samples.jump_after(sign, finest.step, look.step, *line):
-                samples.discard_below(look.step)
-            return
+    clear = CLEARLY * finest.noise
+    noisy = [look for look in coarser if samples.is_noisy(look.noise) and look.noise > clear]
+    if not noisy:
+        return
+    outside = noisy[0].step
+    inside = read(samples, reach, until=outside)
+    if inside.driver is None:
+        return
+    departure = samples.departure(1 if inside.right is not None else -1, inside.value)
+    noise = STANDARD_DEVIATIONS * finest.noise
+    if samples.jump_after(departure, finest.step, outside, lambda t: inside.error * t + noise):
+        samples.discard_below(outside)
 
 
 def _level(step: float) -> float:

@@ -34,10 +34,10 @@ STEP_BITS = 26
 PLATEAU = 2.0**-7
 # So many times as much noise, or as long as a bar, is no accident.
 CLEARLY = 16.0
-# The end of a straight piece is found to a fiftieth; a jump there is longer than this part of what
-# there is at twice the step.
-NARROW = 0.02
-SUDDEN = 1 / 8
+# The end of a straight piece is found to this part of it; a jump there is longer than this part of
+# what there is at twice the step, and a bend half as long.
+NARROW = 1 / 32
+SUDDEN = 1 / 16
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,7 @@ class Samples:
         self.finest_step = max(NUMBERS_WITHIN * self._grain, EPSILON)
         self.evaluations = 0
         self.looks: list[Look] = []
+        self._asked: dict[float, float] = {}
         self._values: dict[float, float] = {}
         self.steps = np.zeros(0)
         self.sides: dict[int, np.ndarray] = {-1: self.steps, 1: self.steps}
@@ -108,14 +109,17 @@ class Samples:
 
     def at(self, t: float) -> float:
         """Evaluate phi at t, without keeping the value as a sample."""
+        if t in self._asked:
+            return self._asked[t]
         self.evaluations += 1
         try:
             value = self._phi(self.unit * t)
         except (ArithmeticError, ValueError):
             if t == 0:
                 raise
-            return math.nan
-        return value if math.isfinite(value) else math.nan
+            value = math.nan
+        self._asked[t] = value if math.isfinite(value) else math.nan
+        return self._asked[t]
 
     def _evaluate(self, steps: list[float]) -> list[list[float]]:
         """Return phi left and right of 0, and keep it."""
@@ -162,6 +166,13 @@ class Samples:
         """Tell whether there is more noise than round-off explains."""
         return noise > ROUNDINGS * EPSILON * max(abs(self.origin), self.rise(NEAR))
 
+    def is_flat(self) -> bool:
+        """Tell whether phi is constant around 0, but for a jump at most on each side."""
+        return all(
+            len(side) and side[0] == self.origin and len(set(side)) <= 2
+            for side in self.sides.values()
+        )
+
     def rise(self, reach: float) -> float:
         """Return the largest change of phi within the reach."""
         near = int(np.searchsorted(self.steps, reach, side="right"))
@@ -196,34 +207,34 @@ class Samples:
         last_bits = np.ldexp((integers & -integers).astype(np.float64), exponents - 53)
         return float(last_bits.min()) if len(last_bits) else 0.0
 
+    def departure(self, sign: int, slope: float = 0.0) -> Callable[[float], float]:
+        """Return how far phi, or its odd part where sign is 0, is from a line at a step."""
+        if sign:
+            return lambda t: abs(self.at(sign * t) - self.origin - sign * slope * t)
+        return lambda t: abs((self.at(t) - self.at(-t)) / 2 - slope * t)
+
+    @staticmethod
     def jump_after(
-        self,
-        sign: int,
+        departure: Callable[[float], float],
         straight: float,
         bent: float,
-        slope: float = 0.0,
-        error: float = 0.0,
-        noise: float = 0.0,
+        allowed: Callable[[float], float] = lambda t: 0.0,
     ) -> float:
         """Return the step at which phi leaves a line by a jump; 0 if it does not, or by a bend.
 
         straight, bent: steps where it is on the line, and where it is not
-        slope, error, noise: of the line, by how much that may be wrong, and that of the values
+        allowed: how far it may be from the line, at a step, where it is on it
         """
-
-        def departure(t: float) -> float:
-            return abs(self.at(sign * t) - self.origin - sign * slope * t)
-
-        if departure(straight) > error * straight + noise:
+        if departure(straight) > allowed(straight):
             return 0.0  # it is curved already, and not by a jump
         while bent - straight > NARROW * straight:
             middle = math.sqrt(straight * bent)
-            if departure(middle) <= error * middle + noise:
+            if departure(middle) <= allowed(middle):
                 straight = middle
             else:
                 bent = middle
         # A bend rises from nothing: near its edge it has a small part of what it has farther out.
-        jump = departure(bent) > max(CLEARLY * (error * bent + noise), SUDDEN * departure(2 * bent))
+        jump = departure(bent) > max(CLEARLY * allowed(bent), SUDDEN * departure(2 * bent))
         return bent if jump else 0.0
 
     def _rounded(self, step: float) -> float:

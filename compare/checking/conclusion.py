@@ -22,6 +22,10 @@ from .slope import KINDS, Directional
 from .thresholds import CONFIRMED, DIGITS, LISTED
 
 MOST_UNKNOWN = 20
+STAIRS = (
+    "f rises in stairs around the point, as what is rounded on the way does: the slope of all of "
+    "them is another than that of the step that the point is on"
+)
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,7 @@ def conclude(directions: Directions, judged: Judged, claim: str, spent: int) -> 
         leaves,
         kinks,
         unknown,
-        (*candidate.remarks, *function.remarks),
+        (*candidate.remarks, *function.remarks, *[STAIRS] * ("stairs" in directions.kinds)),
         spent,
         max(directions.kinds, key=KINDS.index, default="smooth"),
         max(known, default=math.nan),

@@ -72,7 +72,7 @@ class GradientCheck(Displayed):
     pattern: a guess at what happened; problems: leaves of the wrong structure, shape or dtype
     kinks: entries where f has no derivative, with the interval of legal values
     unknown: what could not be judged, and why; notes: what else there is to know
-    evaluations: calls of f; smoothness: the worst met
+    evaluations: calls of f; smoothness: the worst met, of smooth, stairs, kink, jump, not finite
     resolution: of the worst leaf, relative; see LeafCheck
     value: of f; seed: of the random directions; reference: the engine whose gradient was certified
     proof: where one was asked for

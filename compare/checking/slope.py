@@ -1,7 +1,7 @@
 """The slope of a function along a direction: an interval, and a bar that holds."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -10,13 +10,15 @@ import numpy as np
 from gradparity.backends.error_bars.derivative import derivative_at_zero
 from gradparity.backends.error_bars.estimate import Estimate
 from gradparity.backends.error_bars.exploration import LADDER
+from gradparity.backends.errors import NonScalarLoss
+from gradparity.backends.precision import EPSILON
 from gradparity.backends.rounding import Cast
 
 from .function import Direction, Leaf
 from .spending import Spending
-from .thresholds import FAR, GRAINS, ROUND_BITS
+from .thresholds import GRAINS, ROUND_BITS
 
-KINDS = ("smooth", "kink", "jump", "not finite")
+KINDS = ("smooth", "stairs", "kink", "jump", "not finite")
 # The significant bits of bfloat16, float16 and float32.
 BITS = (8, 11, 24)
 # The longest of the first steps.
@@ -117,32 +119,38 @@ def measure(
     longest = REACH * factor
     seen: dict[float, float] = {}
 
+    misused: list[NonScalarLoss] = []
+
     def value(shift: float) -> float:
-        seen[shift] = phi(shift)
+        try:
+            seen[shift] = phi(shift)
+        except NonScalarLoss as error:  # which the estimator takes for the edge of a domain
+            misused.append(error)
+            raise
         return seen[shift]
 
     def conclusion(estimate: Estimate) -> Slope:
         finite = {shift: one for shift, one in seen.items() if math.isfinite(one)}
-        grain = granularity(list(finite.values()))
+        grain = granularity(finite.values(), function.value)
         rise = max(
             (abs(one - function.value) / max(abs(shift), longest) for shift, one in finite.items()),
             default=0.0,
         )
         # Eight grains, over the longest step of the ladder; the same for values that change in
-        # their last bits from call to call.
+        # their last bits from call to call. What a rounding hides is never seen.
         floor = GRAINS * (grain + function.unsteadiness) / longest
+        floor = max(floor, EPSILON * abs(function.value) / longest)
         reach = max(map(abs, finite), default=0.0)
         if reach and len(set(finite.values())) == 1:  # of whatever dtype, it may hide a slope
             floor = max(floor, GRAINS * spacing(np.array([function.value])) / reach)
         if estimate.smoothness == "kink":
             low, high = sorted(estimate.one_sided)
-            return Slope(
-                low, high, max(estimate.one_sided_error) + floor, "kink", grain=grain, rise=rise
-            )
+            error = max(estimate.one_sided_error) + floor
+            return Slope(low, high, error, "kink", grain=grain, rise=rise)
         error = estimate.error + floor
         noise = 0.0 if math.isnan(estimate.noise) else estimate.noise
-        noisy = floor > estimate.error or noise * GRAINS > error * longest
         value, kind = estimate.value, estimate.smoothness
+        noisy = floor > estimate.error or noise * GRAINS > error * longest or kind == "stairs"
         if kind == "jump":  # the branch that f is on at the point has a slope
             value, error = min(
                 zip(estimate.one_sided, estimate.one_sided_error, strict=True),
@@ -156,21 +164,30 @@ def measure(
         resolution=function.resolution(direction),
         enough=enough and (lambda estimate: enough(conclusion(estimate))),
     )
-    if function.blocked == "" and len(set(seen.values())) == 1:
-        # Is f constant, or only on the scale of the point, or at the grain of its values?
-        for far in FAR:
-            value(far * factor)
-            value(-far * factor)
+    for error in misused:
+        raise error
     return conclusion(estimate)
 
 
-def granularity(values: Sequence[float]) -> float:
-    """Return the spacing of values that all are numbers of a smaller dtype, else 0."""
+def granularity(values: Iterable[float], origin: float) -> float:
+    """Return the height of the steps in which values change, 0 where they have no such thing.
+
+    It is the spacing of a smaller dtype that holds all values, or a power of two of which all
+    changes are small multiples: the sum of some numbers of a smaller dtype shows no other trace.
+    """
     finite = np.array([value for value in values if math.isfinite(value)])
-    round_ones = len(np.unique(finite)) < 2 or bool((finite % 1 == 0).all())
-    if round_ones and _fits(np.frexp(finite)[0], ROUND_BITS):
-        return 0.0  # a constant of few bits, and small integers, show no dtype
-    return spacing(finite)
+    grain, is_round = spacing(finite), _fits(np.frexp(finite)[0], ROUND_BITS)
+    changes = np.unique(np.abs(finite - origin))
+    changes = changes[changes > 0]
+    if not len(changes):
+        return 0.0 if is_round else grain
+    quantum = last_bit(changes)
+    if is_round and (finite % 1 == 0).all() and quantum > spacing(np.array([origin])):
+        return 0.0  # small integers show no dtype, unless it has no others there
+    # A single change may be a jump, and float64's own spacing is no news; steps have more bits than
+    # a float32, and so have the changes of what is straight.
+    told = len(changes) > 1 and changes.max() < 2.0 ** BITS[-1] * quantum
+    return max(grain, quantum if told and quantum > 16 * EPSILON * abs(origin) else 0.0)
 
 
 def spacing(values: np.ndarray) -> float:
@@ -184,3 +201,10 @@ def spacing(values: np.ndarray) -> float:
 
 def _fits(mantissas: np.ndarray, bits: int) -> bool:
     return bool((np.ldexp(mantissas, bits) % 1 == 0).all())
+
+
+def last_bit(values: np.ndarray) -> float:
+    """Return the largest power of two of which all values, none of them 0, are multiples."""
+    mantissas, exponents = np.frexp(values)
+    integers = np.ldexp(mantissas, 53).astype(np.int64)
+    return float(np.ldexp((integers & -integers).astype(np.float64), exponents - 53).min())

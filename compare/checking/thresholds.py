@@ -42,9 +42,6 @@ GRAINS = 8.0
 # eight times the rounding of f matters only where that is more than float64's.
 MANY = 2**20
 FINER = 1 / 8
-# Where f is constant, steps of so many times the scale tell whether it ever changes.
-# No round numbers: a value at one of them would look like one of a smaller dtype.
-FAR = (1.0471975511965976, 8.539734222673566, 63.43494882292201)
 # Numbers of so few bits are round ones, and show no dtype.
 ROUND_BITS = 12
 # Points around the given one, at which rounding errors of values scatter around zero: the mean of

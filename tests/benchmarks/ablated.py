@@ -65,7 +65,7 @@ RULES: dict[str, tuple[str, str, Callable[..., Any]]] = {
     ),
     "noise is not taken apart": (f"{CHECKING}.score", "measure", _without_noise),
     "the grain of the values": (f"{CHECKING}.slope", "granularity", always(0.0)),
-    "far steps show that f is constant": (f"{CHECKING}.slope", "FAR", always(())),
+    "far steps show that f is constant": (f"{BARS}.exploration", "FAR", always(())),
     "two values at the point": (f"{CHECKING}.function", "Function.is_random", always(False)),
     "values that are unsteady": (f"{CHECKING}.function", "Function.unsteadiness", always(0.0)),
     "casts of f are ignored": (f"{CHECKING}.function", "LIFTING", always(())),

@@ -1,0 +1,115 @@
+"""Functions that round what they compute on the way: they rise in stairs of many widths."""
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+from gradparity.compare import Verdict, check_gradient
+
+DTYPES = {"float16": np.float16, "bfloat16": ml_dtypes.bfloat16}
+
+
+def rounded(values, dtype):
+    """Round as compiled code does, where nobody can see and undo it."""
+    return np.array(np.asarray(values).tolist()).astype(dtype).astype(np.float64)
+
+
+def terms(rng, x, w, size, offset, dtype):
+    return (
+        lambda p: float(rounded(size * w * np.tanh(p) + offset / x.size, dtype).sum()),
+        size * w / np.cosh(x) ** 2,
+    )
+
+
+def products(rng, x, w, size, offset, dtype):
+    A, v = rng.normal(size=(5, x.size)), rng.normal(size=5)
+    return (
+        lambda p: float(v @ np.tanh(rounded(A @ p, dtype)) + offset),
+        A.T @ (v / np.cosh(A @ x) ** 2),
+    )
+
+
+def running_sum(rng, x, w, size, offset, dtype):
+    def f(p):
+        total = 0.0
+        for term in size * w * np.sin(p):
+            total = float(rounded(total + term + offset / x.size, dtype))
+        return total
+
+    return f, size * w * np.cos(x)
+
+
+def inputs(rng, x, w, size, offset, dtype):
+    return lambda p: float((w * rounded(p, dtype) ** 2).sum()), 2 * w * x
+
+
+def exponent(rng, x, w, size, offset, dtype):
+    def f(p):
+        energy = rounded(0.1 * size * (p * p).sum() + offset / 100, dtype)
+        return float(np.exp(-energy) * size)
+
+    return f, -0.2 * size * x * np.exp(-0.1 * size * (x * x).sum() - offset / 100) * size
+
+
+def mean(rng, x, w, size, offset, dtype):
+    return lambda p: float(rounded(w * p, dtype).mean() * size + offset), w * size / x.size
+
+
+KINDS = (terms, products, running_sum, inputs, exponent, mean)
+
+
+def draw(kind, dtype, seed):
+    """Return a function, its point, and the gradient that it would have without rounding."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=int(rng.integers(1, 12))) * 10 ** rng.uniform(-1, 1)
+    w = rng.normal(size=x.size) * 10 ** rng.uniform(-2, 2, x.size)
+    size, offset = 10 ** rng.uniform(-3, 0), 10 ** rng.uniform(-1, 3) * rng.integers(2)
+    f, gradient = kind(rng, x, w, size, offset, DTYPES[dtype])
+    return f, x, gradient
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_nobody_is_called_right_or_wrong_for_the_step_that_the_point_is_on(kind, dtype, seed):
+    f, x, gradient = draw(kind, dtype, seed)
+    right = check_gradient(f, x, gradient=gradient)
+    assert right.verdict is not Verdict.DIFFER, str(right)
+    for factor in (0.0, -1.0, 2.0, 100.0):
+        wrong = check_gradient(f, x, gradient=factor * gradient)
+        proves_nothing = factor == 0 and "this proves nothing" in wrong.reason
+        assert wrong.verdict is not Verdict.AGREE or proves_nothing, str(wrong)
+
+
+# A slope of the trend and of the step differ by little where only a part is rounded.
+def test_a_part_that_is_rounded_is_not_left_out():
+    x = np.array([0.31, -0.74, 1.2])
+
+    def f(p):
+        return float(rounded(p, ml_dtypes.bfloat16).sum() * 0.01 + np.sin(p).sum())
+
+    without = check_gradient(f, x, gradient=np.cos(x))
+    assert without.verdict is Verdict.CANNOT_TELL, str(without)
+    assert without.smoothness == "stairs"
+    assert any("rises in stairs" in note for note in without.notes)
+    assert check_gradient(f, x, gradient=np.cos(x) + 0.01).verdict is Verdict.CANNOT_TELL
+    assert check_gradient(f, x, gradient=1.5 * np.cos(x)).verdict is Verdict.DIFFER
+
+
+# What is meant to jump has the slope of the piece that the point is on.
+@pytest.mark.parametrize(
+    ("f", "slope"),
+    [
+        (lambda p: float(np.floor(p).sum()), 0.0),
+        (lambda p: float((p > 2.0).sum()), 0.0),
+        (lambda p: float(0.7 * (p > 2.2).sum()), 0.0),
+        (lambda p: float((3 * p + 0.7 * (p > 2.31)).sum()), 3.0),
+        (lambda p: float(np.maximum(p, 2.31).sum()), 0.0),
+    ],
+    ids=["floor", "count", "one jump", "a jump of a line", "dead unit"],
+)
+def test_single_jumps_and_counts_hide_nothing(f, slope):
+    x = np.array([2.3])
+    assert check_gradient(f, x, gradient=np.array([slope])).verdict is Verdict.AGREE
+    for wrong in (slope + 1, slope - 0.5):
+        assert check_gradient(f, x, gradient=np.array([wrong])).verdict is Verdict.DIFFER
