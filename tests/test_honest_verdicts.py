@@ -67,6 +67,23 @@ def test_a_random_function_is_called_so_with_its_two_values_and_the_remedy():
     assert check.evaluations == 2
 
 
+def test_values_that_differ_in_their_last_digits_are_shown_with_them():
+    calls = []
+
+    def f(p):
+        calls.append(None)
+        return (5.25, 5.25000000005)[len(calls) % 2]
+
+    reason = check_gradient(f, X, gradient=0 * X).reason
+    assert "f gives 5.25000000005 and 5.25 at the same point" in reason
+
+
+def test_an_infinite_value_is_not_called_random():
+    check = check_gradient(lambda p: math.inf * p.sum(), X, gradient=X)
+    assert check.verdict == "cannot tell"
+    assert "f is inf at the parameters" in check.reason
+
+
 def test_a_net_with_dropout_in_train_mode_is_random_for_a_comparison_too(load_backend):
     load_backend("torch")
     import torch

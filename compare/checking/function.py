@@ -472,7 +472,7 @@ class Function:
     @property
     def is_random(self) -> bool:
         """Tell whether two values at one point differ by more than another order of summation."""
-        if math.isnan(self.value) and math.isnan(self.again):
+        if self.value == self.again or math.isnan(self.value) and math.isnan(self.again):
             return False
         return not abs(self.again - self.value) <= LAST_BITS * max(abs(self.value), abs(self.again))
 
@@ -481,8 +481,8 @@ class Function:
         """Say why no derivative can be measured here, "" where one can."""
         if self.is_random:
             return (
-                f"f gives {self.value:.10g} and {self.again:.10g} at the same point: fix its "
-                "seed, or call model.eval()"
+                f"f gives {self.value!r} and {self.again!r} at the same point: fix its seed, or "
+                "call model.eval()"
             )
         if not math.isfinite(self.value):
             return f"f is {self.value} at the parameters: there is no derivative to compare with"
