@@ -24,7 +24,6 @@ from .thresholds import (
     DRAWN,
     DUST,
     LISTED,
-    MOST_LEGAL,
     OTHER_SCALE,
     ROUNDINGS,
     WRONG,
@@ -311,7 +310,7 @@ class Dispute:
             middle = len(leaves) // 2
             return self._of(leaves[:middle]).settled() + self._of(leaves[middle:]).settled()
         (leaf,) = leaves
-        for entry in self._worst(leaf, self.claim.tolerance[leaf])[:MOST_LEGAL]:
+        for entry in self._worst(leaf, self.claim.tolerance[leaf])[:LISTED]:
             if found.wrong_in[leaf] >= CONFIRMED:
                 break
             found += self.account.entry(self.claim, leaf, int(entry))

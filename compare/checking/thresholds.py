@@ -66,11 +66,10 @@ CLEAR = (1e4, 1e2)
 # A claim that fits in so many digits after 6 evaluations, or after 10, needs no more of them (nine
 # digits after 6 are beyond what rounding leaves of a sum over a batch: they cost the other 4).
 ENOUGH = (1e-8, 1e-7)
-# Wrong entries of a leaf that are confirmed by measurement, and that are listed.
+# Wrong entries of a leaf that are confirmed by measurement, and that are listed; as many are looked
+# at one by one where there are kinks.
 CONFIRMED = 3
 LISTED = 12
-# Legal entries at kinks that are looked at one by one in each leaf.
-MOST_LEGAL = 16
 # Pairs of neighbours among them that are looked at together.
 PAIRS = 4
 # Calls of f after which a search ends with what is known: of 2,000 random programs, only gradients
