@@ -16,6 +16,7 @@ from judge_numbers import numbers
 from rows import Row
 
 TESTS = (
+    "test_thresholds.py",
     "test_honest_verdicts.py",
     "test_fault_patterns.py",
     "test_awkward_points.py",

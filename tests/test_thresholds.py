@@ -1,0 +1,384 @@
+"""Each number that the judge decides by has a case for which another one would not do.
+
+`tests/benchmarks/run.py ablation` moves them, and shows that the case fails.
+"""
+
+import math
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from gradparity.compare import GradientCheck, check_gradient, compare_gradients
+
+X = np.array([0.5, -1.0, 2.0])
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is demanded of the judge in one case.
+
+    numbers: those that it shows the need of; claim: says that it is the gradient of f at a point
+    named: the entries that are called wrong; known: how finely the claim is known, at most
+    calls: of f, at most; f: needs an engine where it is given the name of one
+    """
+
+    numbers: str
+    demand: str
+    check: Callable[[], GradientCheck]
+    verdict: str
+    named: tuple[int, ...] | None = None
+    known: float = math.inf
+    calls: float = math.inf
+    kinks: int | None = None
+    engine: str = ""
+
+
+def of(f, at, claim, **accepted):
+    return lambda: check_gradient(f, at, gradient=claim, **accepted)
+
+
+def sine(p):
+    return float(np.sin(p).sum())
+
+
+def noisy(size):
+    """Return a function that a hash of its parameters makes noisy."""
+    return lambda p: sine(p) + size * (zlib.crc32(p.tobytes()) / 2**32 - 0.5)
+
+
+def in_single(offset=0.0):
+    return lambda p: float(np.float32(offset + np.tanh(p).sum()))
+
+
+def unsteady(size):
+    """Return a function whose second value at each point is off by so much, relatively."""
+    calls = [0]
+
+    def f(p):
+        calls[0] += 1
+        return float((p**2).sum()) * (1 + size * (calls[0] % 2))
+
+    return f
+
+
+TANH = 1 / np.cosh(X) ** 2
+FIVE = np.random.default_rng(0).normal(size=5)
+HUNDRED = np.random.default_rng(0).normal(size=100)
+SIGNS = np.random.default_rng(0).choice([-1, 1], 100)
+# The last of five entries is 2^-20.5 times as large as the others.
+UNLIKE = np.array([1.0, 1.0, 1.0, 1.0, 2.0**-20.5])
+PAIR = {"a": X, "b": X}
+WAVES = np.random.default_rng([0, 10**11]).normal(size=1)
+EDGE = np.append(np.linspace(0.5, 1.5, 20), 0.01)
+MANY = np.random.default_rng(0).normal(size=2000)
+MILLION = np.random.default_rng(0).normal(size=2**20 + 1)
+COSINES = np.cos(MILLION)
+
+
+def unlike(p):
+    return float((UNLIKE * np.sin(p)).sum())
+
+
+def largest_of_pairs(p):
+    return float(p.reshape(-1, 2).max(axis=1).sum())
+
+
+def wedge(steep):
+    """Return what rises in a wedge between both axes, and has a kink along one of them."""
+    return lambda p: max(0.0, float(p[0] - steep * abs(p[1] - p[0]))) + 0.1 * abs(float(p[1]))
+
+
+def complex64(off):
+    """Return the check of a complex gradient, which loses digits as its inputs are rounded."""
+
+    def check():
+        import torch
+
+        rng = np.random.default_rng(3)
+        matrix = 10 * torch.tensor(rng.normal(size=(9, 5)) + 1j * rng.normal(size=(9, 5)))
+        z = torch.tensor((rng.normal(size=5) + 1j * rng.normal(size=5)).astype(np.complex64))
+
+        def f(z):
+            return torch.sin(matrix.to(z.dtype) @ z).abs().sum()
+
+        def rule(z):
+            return (1 + off) * torch.autograd.grad(f(z.requires_grad_()), z)[0]
+
+        return check_gradient(f, z, gradient=rule)
+
+    return check
+
+
+def normalised_alone():
+    import torch
+
+    x = torch.tensor([[3.7]], dtype=torch.float64)
+    w = torch.tensor([0.7], dtype=torch.float64, requires_grad=True)
+
+    def f(w, x):
+        return torch.nn.functional.layer_norm(x, (1,), w).sum()
+
+    f(w, x).backward()
+    return check_gradient(f, w.detach(), x, gradient=w.grad)
+
+
+def leaves_apart():
+    import torch
+
+    def f(p):
+        return 2.0**25 * torch.sin(p["a"]).sum() + torch.sin(p["b"]).sum()
+
+    at = {"a": torch.as_tensor(HUNDRED[:50]), "b": torch.as_tensor(HUNDRED[50:])}
+    right = {"a": 2.0**25 * torch.cos(at["a"]), "b": torch.cos(at["b"])}
+    return check_gradient(f, at, gradient=right)
+
+
+CASES = [
+    Case(
+        "WRONG",
+        "twelve bars of a noisy function are clearly wrong",
+        of(noisy(1e-8), X, np.cos(X) + [0, 6e-5, 0]),
+        "differ",
+        named=(1,),
+    ),
+    Case(
+        "WRONG",
+        "six bars of a noisy function are not clearly wrong",
+        of(noisy(1e-8), X, np.cos(X) + [0, 4e-5, 0]),
+        "cannot tell",
+    ),
+    Case(
+        "DIGITS",
+        "noise that hides the fourth digit leaves no agreement",
+        of(noisy(3e-6), X, np.cos(X)),
+        "cannot tell",
+    ),
+    Case("DIGITS", "noise that leaves four digits is none", of(noisy(1e-6), X, np.cos(X)), "agree"),
+    Case(
+        "ROUNDINGS",
+        "float32 numbers that are off by 24 of their roundings are not right",
+        of(sine, FIVE, (np.cos(FIVE) * (1 + 24 * 2.0**-24)).astype(np.float32)),
+        "cannot tell",
+    ),
+    Case(
+        "ROUNDINGS",
+        "float32 numbers that are off by six of their roundings are",
+        of(sine, FIVE, (np.cos(FIVE) * (1 + 6 * 2.0**-24)).astype(np.float32)),
+        "agree",
+    ),
+    Case(
+        "AT_RANDOM",
+        "errors that are all within the tolerance are accepted together",
+        of(sine, HUNDRED, np.cos(HUNDRED) + 0.009 * SIGNS, tolerance=0.01),
+        "agree",
+    ),
+    Case(
+        "LAST_BITS",
+        "a function that changes in its twelfth digit is random",
+        of(unsteady(1.3e-12), X, 2 * X),
+        "cannot tell",
+        calls=2,
+    ),
+    Case(
+        "LAST_BITS",
+        "a function that is summed in another order is not random",
+        of(unsteady(6e-13), X, 2 * X),
+        "agree",
+    ),
+    Case(
+        "VISIBLE",
+        "zero but for rounding is not right where a slope as small would not be seen",
+        of(
+            lambda p: 123.45 + sine(p["a"]) + 1e-10 * float(p["b"].sum()),
+            PAIR,
+            {"a": np.cos(X), "b": np.full(3, 1e-13)},
+        ),
+        "cannot tell",
+    ),
+    Case(
+        "OTHER_SCALE",
+        "a thousandth is confirmed at other steps where f computes in float32",
+        of(in_single(), X, TANH * [1, 1.001, 1]),
+        "differ",
+        named=(1,),
+    ),
+    Case(
+        "DROWNED",
+        "the rounding of large float32 numbers hides no fault of a small one",
+        of(unlike, FIVE, (UNLIKE * np.cos(FIVE) * [1, 1, 1, 1, 1.3]).astype(np.float32)),
+        "cannot tell",
+    ),
+    Case(
+        "FAR",
+        "f depends on a parameter that does not change it nearby",
+        of(lambda p: max(float(p[0]) - 5.0, 0.0), np.array([0.1]), np.zeros(1)),
+        "agree",
+        known=1e-10,
+    ),
+    Case(
+        "GRAINS ROUND_BITS",
+        "a hundredth is found where f computes in float32",
+        of(in_single(1.0), X, TANH * [1, 1.01, 1]),
+        "differ",
+        named=(1,),
+    ),
+    Case(
+        "ENOUGH",
+        "a claim that fits in eight digits is measured no longer",
+        of(sine, HUNDRED, np.cos(HUNDRED)),
+        "agree",
+        known=2e-8,
+        calls=20,
+    ),
+    Case(
+        "CLEAR",
+        "an entry that is wrong beyond doubt is measured no longer",
+        of(sine, HUNDRED, np.cos(HUNDRED) + 1e-3 * np.eye(100)[3]),
+        "differ",
+        named=(3,),
+        calls=96,
+    ),
+    Case(
+        "CONFIRMED",
+        "three wrong entries of many are confirmed",
+        of(sine, HUNDRED, 2 * np.cos(HUNDRED)),
+        "differ",
+        calls=320,
+    ),
+    Case(
+        "LISTED",
+        "a leaf of twelve entries has them all listed",
+        of(sine, HUNDRED[:12], 2 * np.cos(HUNDRED[:12])),
+        "differ",
+        named=tuple(range(12)),
+    ),
+    Case(
+        "PAIRS",
+        "no pair of neighbours among six legal entries is left out",
+        of(largest_of_pairs, np.ones(6), np.array([0.5, 0.5, 1.0, 1.0, 0.5, 0.5])),
+        "cannot tell",
+    ),
+    Case(
+        "MOST_EVALUATIONS",
+        "a search through thousands of doubtful entries ends",
+        of(sine, MANY, (np.cos(MANY) * (1 + 100 * 2.0**-24)).astype(np.float32)),
+        "cannot tell",
+        calls=1700,
+    ),
+    Case(
+        "BEND",
+        "kinks that hardly bend f are kinks",
+        of(
+            lambda p: float(p.sum() + 0.01 * (p.max() - p.min())),
+            np.ones(3),
+            np.array([1.01, 1.01, 1.0]),
+        ),
+        "cannot tell",
+    ),
+    Case(
+        "CLOSE",
+        "waves too fast to be seen are no kinks that make all slopes legal",
+        of(lambda p: float((p**2).sum()) / 2 + 1e-3 * sine(1e11 * p), WAVES, WAVES),
+        "differ",
+    ),
+    Case(
+        "NEIGHBOURS",
+        "a slope is legal that one in fifty points around a kink has",
+        of(wedge(5.0), np.zeros(2), np.array([1.0, 0.0])),
+        "agree",
+    ),
+    Case(
+        "FIRST_NEIGHBOURS",
+        "kinks are looked for at enough points",
+        of(wedge(7.0), np.zeros(2), np.array([1.0, 0.0]), seed=2),
+        "agree",
+    ),
+    Case("DRAWN", "rounding of the inputs is not wrong", complex64(0.0), "agree", engine="torch"),
+    Case(
+        "DRAWN",
+        "more than the rounding of the inputs is wrong",
+        complex64(2e-5),
+        "differ",
+        engine="torch",
+    ),
+    Case(
+        "DUST",
+        "a gradient that is rounding itself convicts nobody",
+        normalised_alone,
+        "cannot tell",
+        engine="torch",
+    ),
+    Case(
+        "LEAST_SHARE SETTLED",
+        "a leaf of small slope is known beside one of large slope",
+        leaves_apart,
+        "agree",
+        known=5e-6,
+        engine="torch",
+    ),
+    Case(
+        "SMALL",
+        "the edge of a domain near a small entry is found",
+        of(lambda p: float(np.log(p).sum()), EDGE, 1 / EDGE),
+        "agree",
+        calls=36,
+    ),
+    Case(
+        "MANY FINER",
+        "a call of f is dear where there are a million entries",
+        of(sine, MILLION, COSINES),
+        "agree",
+        calls=24,
+    ),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.numbers}: {case.demand}")
+def test_the_judge_needs_its_number(case, load_backend):
+    if case.engine:
+        load_backend(case.engine)
+    check = case.check()
+    assert check.verdict == case.verdict, str(check)
+    if case.named is not None:
+        assert sorted(suspect.index[-1] for suspect in check.suspects) == sorted(case.named)
+    if case.known < math.inf:
+        assert 0 < check.resolution <= case.known
+    assert check.evaluations <= case.calls
+    assert case.kinks is None or len(check.kinks) == case.kinks
+
+
+def test_values_that_differ_by_their_rounding_are_compared_at_enough_points(load_backend):
+    load_backend("torch")
+    import torch
+
+    def f(p):
+        return torch.sin(p).sum()
+
+    def rounded(p):
+        with torch.no_grad():
+            bits = zlib.crc32(p.detach().numpy().tobytes())
+        return f(p) + 1e-9 * (bits / 2**32 - 0.5)
+
+    comparison = compare_gradients({"torch": f, "torch:rounded": rounded}, X)
+    assert "values differ" not in comparison.reason
+    comparison = compare_gradients({"torch": f, "torch:moved": lambda p: f(p) + 1e-9}, X)
+    assert "values differ" in comparison.reason
+
+
+def test_a_function_is_compiled_after_as_many_calls_as_compiling_takes(load_backend):
+    load_backend("jax")
+    import jax.numpy as jnp
+
+    calls = []
+
+    def f(p):
+        calls.append(None)
+        return jnp.sin(p).sum()
+
+    check = check_gradient(f, jnp.asarray(HUNDRED), gradient=-np.cos(HUNDRED))
+    assert check.verdict == "differ"
+    assert check.evaluations > 50
+    assert len(calls) < 42
