@@ -14,7 +14,7 @@ from gradparity.backends.base import ModelFunction
 from gradparity.backends.precision import EPSILON, UNIT_ROUNDOFF
 from gradparity.backends.step_size import LONGEST_STEP
 
-from ..checking.candidate import rounding_bounds
+from ..checking.candidate import RoundingBounds
 from ..checking.checker import Checker
 from ..checking.function import Function, Span
 from ..checking.reference import Reference, reference_by
@@ -444,7 +444,7 @@ def _differences(parties: Sequence[Party]) -> Iterator[LeafDifference]:
             whole = max(total, abs(first.given.value) / leaf.scale)
             is_dust = size <= max(LAST_BITS, unit) * whole
             size = whole if is_dust else size
-            (granted,) = rounding_bounds([sizes], [unit if by_rule else DIGITS])
+            (granted,) = RoundingBounds([sizes], [unit if by_rule else DIGITS])
             yield LeafDifference(
                 first.label,
                 second.label,

@@ -15,8 +15,8 @@ from gradparity.backends.precision import dtype_name, unit_roundoff
 from gradparity.backends.pytrees import PyTree, is_array, named_leaves, numpy_view, private_numpy
 
 from .function import Leaf, complex_numpy, framework_of
-from .score import norm
-from .thresholds import ROUNDINGS
+from .score import finite_norm
+from .thresholds import MANY, ROUNDINGS
 
 NO_GRADIENT = "None"
 
@@ -237,22 +237,32 @@ def _flat(array: np.ndarray | None, leaf: Leaf, convention: str) -> np.ndarray:
     return whole.reshape(-1).view(np.float64)
 
 
-def rounding_bounds(slopes: Sequence[np.ndarray], units: Sequence[float]) -> tuple[np.ndarray, ...]:
-    """Return what rounding is assumed to do to each entry where nobody has measured it.
+class RoundingBounds(Sequence[np.ndarray]):
+    """What rounding is assumed to do to each entry, by leaf, where nobody has measured it.
 
-    slopes: of the reference, or else of the claim itself
+    Those of large leaves are computed where they are asked for: they take as much memory as these.
+    slopes: of the reference, or else of the claim itself; units: the unit roundoff of each leaf
     """
-    granted = []
-    for leaf, unit in zip(slopes, units, strict=True):
-        bounds = np.abs(leaf)
-        typical = norm(bounds)
-        if not math.isfinite(typical):
+
+    def __init__(self, slopes: Sequence[np.ndarray], units: Sequence[float]) -> None:
+        self.slopes, self.units = slopes, units
+        self._typical = [finite_norm(leaf) / math.sqrt(max(leaf.size, 1)) for leaf in slopes]
+        self._held: dict[int, np.ndarray] = {}
+
+    def __len__(self) -> int:
+        return len(self.slopes)
+
+    def __getitem__(self, leaf: Any) -> Any:
+        if leaf in self._held:
+            return self._held[leaf]
+        bounds = np.abs(self.slopes[leaf])
+        if not math.isfinite(float(bounds.max(initial=0.0))):
             bounds[~np.isfinite(bounds)] = 0.0
-            typical = norm(bounds)
-        bounds += typical / math.sqrt(max(leaf.size, 1))
-        bounds *= ROUNDINGS * unit
-        granted.append(bounds)
-    return tuple(granted)
+        bounds += self._typical[leaf]
+        bounds *= ROUNDINGS * self.units[leaf]
+        if bounds.size <= MANY:
+            self._held[leaf] = bounds
+        return bounds
 
 
 def accepted(

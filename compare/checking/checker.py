@@ -18,7 +18,7 @@ from ..low_precision.standing import WRONG as STANDS_OUT
 from ..low_precision.yardstick import compare_accuracy
 from ..verdicts import Verdict
 from .account import CONFIRMING_ROUNDS, Account, Found, LegalEntry, WrongEntry, unknown
-from .candidate import Candidate, Terms, accepted, read_candidate, rounding_bounds
+from .candidate import Candidate, RoundingBounds, Terms, accepted, read_candidate
 from .conclusion import Judged, conclude
 from .function import Function, Span
 from .patterns import Witness
@@ -121,7 +121,7 @@ class Checker(Generic[Varying]):
             a, b = one.slopes[position], two.slopes[position]
             if np.array_equal(a, b):
                 continue
-            (granted,) = rounding_bounds([a], [max(one.units[position], DOUBLE)])
+            (granted,) = RoundingBounds([a], [max(one.units[position], DOUBLE)])
             apart = ~((np.abs(a - b) <= granted) | (np.isnan(a) & np.isnan(b)) | (a == b))
             if apart.any():
                 entry = int(np.argmax(np.where(apart, np.abs(a - b), -1.0)))
@@ -227,7 +227,7 @@ class Checker(Generic[Varying]):
         if certificate and len(known) == len(measures) and set(units) == {DOUBLE}:
             granted = certificate.claim.tolerance  # the same numbers, held once
         else:
-            granted = rounding_bounds(measures, units)
+            granted = RoundingBounds(measures, units)
         slack = [terms.rtol + ROUNDINGS * terms.rounding] * len(granted)
         for leaf, bound in enumerate(terms.bounds or ()):
             size = max(norm(candidate.slopes[leaf]), norm(measures[leaf]))

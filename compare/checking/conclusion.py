@@ -227,14 +227,12 @@ class _Part:
         if claim is None or reference is None and not self.wrong:
             return math.nan, 0
         right = self.as_measured if reference is None else reference
-        parts = []
+        parts, granted = [], claim.tolerance[self.position]
         for block in blocks(right.size):
             gaps = self.given[block] - right[block]
             gaps[~np.isfinite(gaps)] = np.inf
             if reference is not None:
-                number += int(
-                    np.count_nonzero(np.abs(gaps) > claim.tolerance[self.position][block])
-                )
+                number += int(np.count_nonzero(np.abs(gaps) > granted[block]))
             parts.append(norm(gaps))
         size, off = norm(right), math.hypot(*parts)
         return (off / size if size else (math.inf if off else 0.0)), number

@@ -15,9 +15,9 @@ from gradparity.backends.pytrees import is_array, numpy_view, private_numpy, tre
 from gradparity.backends.rounding import Lifted
 
 from .account import Account, Found, WrongEntry, unknown
-from .candidate import rounding_bounds
+from .candidate import RoundingBounds
 from .function import Function, Leaf, Span, float64_backend, native_args
-from .score import Claim, norm
+from .score import Claim, finite_norm, norm
 from .thresholds import (
     CONFIRMED,
     DIGITS,
@@ -51,21 +51,16 @@ def claim_of(
     leaves: Sequence[Leaf], slopes: Sequence[np.ndarray], granted: Sequence[np.ndarray]
 ) -> Claim:
     """Return flat float64 numbers, and what their rounding may amount to, as a claim."""
-    sizes = tuple(leaf.scale * _finite_norm(own) for leaf, own in zip(leaves, slopes, strict=True))
+    sizes = tuple(leaf.scale * finite_norm(own) for leaf, own in zip(leaves, slopes, strict=True))
     nothing, every = (0.0,) * len(sizes), (None,) * len(sizes)
-    return Claim(tuple(slopes), tuple(granted), sizes, every, nothing, nothing)
-
-
-def _finite_norm(slopes: np.ndarray) -> float:
-    size = norm(slopes)
-    return size if math.isfinite(size) else norm(np.where(np.isfinite(slopes), slopes, 0.0))
+    return Claim(tuple(slopes), granted, sizes, every, nothing, nothing)
 
 
 def reference_by(
     function: Function, backend: Backend, engine: str, slopes: Sequence[np.ndarray]
 ) -> Reference:
     """Return what an engine says of a function, flat float64 leaves, as a reference."""
-    granted = rounding_bounds(slopes, [EPSILON / 2] * len(slopes))
+    granted = RoundingBounds(slopes, [EPSILON / 2] * len(slopes))
     moved = functools.cache(functools.partial(gradient_by, function, backend))
     return Reference(engine, claim_of(function.leaves, slopes, granted), moved)
 

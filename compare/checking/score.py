@@ -47,7 +47,7 @@ class Claim:
     """
 
     slopes: tuple[np.ndarray, ...]
-    tolerance: tuple[np.ndarray, ...]
+    tolerance: Sequence[np.ndarray]
     sizes: tuple[float, ...]
     open: tuple[np.ndarray | None, ...]
     accepted: tuple[np.ndarray | float, ...]
@@ -220,7 +220,9 @@ class Directions:
             if signs is not None:
                 weights = np.abs(weights) * signs[span.leaf][span.start : span.stop]
             share /= largest
-            weights = weights * share if share != 1.0 else weights
+            if share != 1.0:
+                own = None if self._drawn else weights  # that nobody asks for again
+                weights = np.multiply(weights, share, out=own)
             mask = claim.open[span.leaf]
             if mask is not None:
                 weights = np.where(mask[span.start : span.stop], weights, 0.0)
@@ -361,3 +363,9 @@ def norm(array: np.ndarray, weights: np.ndarray | None = None) -> float:
     if not peak or not math.isfinite(peak):
         return peak
     return peak * float(np.linalg.norm(flat / peak))
+
+
+def finite_norm(array: np.ndarray) -> float:
+    """Return the norm of what is finite."""
+    size = norm(array)
+    return size if math.isfinite(size) else norm(np.where(np.isfinite(array), array, 0.0))
