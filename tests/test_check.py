@@ -575,3 +575,27 @@ def two_layer_gradient(params, x, t):
         "W2": hidden.T @ outer,
         "b2": outer.sum(axis=0),
     }
+
+
+def waves(p):
+    return np.sum(p**2) + 1e-6 * np.sum(np.sin(1e6 * p))
+
+
+def fast_waves(p):
+    return np.sum(np.sin(1e5 * p))
+
+
+@pytest.mark.parametrize(
+    ("f", "gradient"),
+    [
+        (waves, lambda p: 2 * p + np.cos(1e6 * p)),
+        (fast_waves, lambda p: 1e5 * np.cos(1e5 * p)),
+    ],
+)
+def test_steps_are_short_enough_for_a_function_that_waves_within_its_scale(f, gradient):
+    p = np.random.default_rng(0).normal(size=3)
+    right = gradient(p)
+    check = check_gradient(f, p, gradient=right)
+    assert check.verdict is Verdict.AGREE, str(check)
+    check = check_gradient(f, p, gradient=right * [1, 1, 1.01])
+    assert check.verdict is not Verdict.AGREE, str(check)

@@ -26,6 +26,7 @@ from .thresholds import (
     OTHER_SCALE,
     PAIRS,
     ROUNDINGS,
+    SHORTER,
     WRONG,
 )
 
@@ -220,6 +221,10 @@ class Account:
         # Parts have smaller slopes and the same noise, and rounding shrinks with a leaf's own part.
         if score.fits and (score.slope.noisy or alone and score.rounding > score.slope.spread):
             return Found(score.resolution)
+        if score.fits and smooth:  # waves or kinks around, not noise: shorter steps resolve them
+            shorter = self._score(claim, region, round_, SHORTER)
+            if shorter.fits and shorter.resolved:
+                return Found(shorter.resolution)
         if score.is_wrong and smooth and self.entries:
             found = self._chase(claim, region, round_, score)
             if found.wrong:
