@@ -274,10 +274,10 @@ class Dispute:
                 }
                 total = sum(shares.values())
                 score = directions.score(self.claim, region, round_, factor, signs, known=total)
-                if score.slope.kind != "smooth" or not score.slope.known:
+                known = score.slope.kind == "smooth" and score.slope.known
+                # Kinks are met there, or the reference is not what f says along these signs.
+                if not (known and score.slope.distance(score.got - total) <= score.bar):
                     return self._by_parts()
-                if not score.slope.distance(score.got - total) <= score.bar:
-                    return self._without_reference()
                 wrong &= {leaf for leaf, share in shares.items() if share >= WRONG * score.bar}
             if wrong:
                 break
@@ -299,7 +299,7 @@ class Dispute:
         return Found({leaf: rho}, {leaf: rho * math.sqrt(gaps.size)})
 
     def _by_parts(self) -> Found:
-        """Judge leaves apart, and the entries of a single leaf one by one: there are kinks."""
+        """Judge leaves apart, and the entries of a single leaf one by one."""
         leaves, found = list(self.gaps), Found()
         if len(leaves) > 1:
             middle = len(leaves) // 2
@@ -317,13 +317,8 @@ class Dispute:
             claim = self.claim.without(found.decided_in)
             return found + replace(self, claim=claim, gaps={leaf: rest}).settled()
         number = np.count_nonzero(rest)
-        why = f"{number} more entries differ from the reference where f has kinks"
+        why = f"{number} more entries differ from the reference, of which slopes say otherwise"
         return found + unknown([leaf], why)
-
-    def _without_reference(self) -> Found:
-        """Judge the claim by slopes alone: the reference is not what f says here."""
-        others = [leaf for leaf in range(len(self.claim.slopes)) if leaf not in self.gaps]
-        return self.account.of(self.claim.without_leaves(others))
 
     def _convicted(self, wrong: set[int]) -> Found:
         """List the wrong entries of leaves that are known to be wrong; the worst is measured."""
