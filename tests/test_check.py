@@ -593,7 +593,7 @@ def fast_waves(p):
     ],
 )
 def test_steps_are_short_enough_for_a_function_that_waves_within_its_scale(f, gradient):
-    p = np.random.default_rng(0).normal(size=3)
+    p = np.random.default_rng(4).normal(size=3)
     right = gradient(p)
     check = check_gradient(f, p, gradient=right)
     assert check.verdict is Verdict.AGREE, str(check)
