@@ -61,6 +61,9 @@ class Surroundings:
                 if near.max() < GRAINS * noise:
                     continue
                 if np.abs(near - others(far)).mean() <= near.mean() / 4:
+                    # On stairs, too; but over several of them f rises as at the point.
+                    if others(far, 1).max() < np.median(near) / 4:
+                        return None
                     break
         else:
             return hidden if kinked and not (clear and seen >= GRAINS * noise) else None
