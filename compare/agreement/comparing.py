@@ -4,6 +4,7 @@ import functools
 import itertools
 import math
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -149,7 +150,7 @@ def compare(
                 # Other ways go through the same casts, and nobody has measured their rounding.
                 if party.double is not None and not party.function.casts:
                     double = party.engine.in_dtype("float64")
-                    heard += hear_other_ways(double, party.checker, party.double, point, seed)
+                    heard += hear_other_ways(double, party.checker, party.double, point)
     except BudgetSpent:
         spent = spending.why
     draft = _about(draft, parties, opinions, heard)
@@ -289,7 +290,8 @@ def _choose_references(parties: Sequence[Party]) -> None:
             for party in parties
             if not party.function.casts and (reference := _reference(party)) is not None
         ]
-        alike = {id(one): sum(_near(one, other) for _, other in offered) for _, one in offered}
+        pairs = itertools.combinations([one for _, one in offered], 2)
+        alike = Counter(id(one) for pair in pairs if _near(*pair) for one in pair)
         offered.sort(key=lambda pair: (pair[0], -alike[id(pair[1])]))
         checker.reference = next((one for _, one in offered if checker.score_of(one).fits), None)
 

@@ -33,7 +33,7 @@ Heard: TypeAlias = tuple[SecondOpinion, tuple[Suspect, ...]]
 
 
 def hear_other_ways(
-    engine: Engine, checker: Checker[Function], given: Answer, point: Point, seed: int
+    engine: Engine, checker: Checker[Function], given: Answer, point: Point
 ) -> Iterator[Heard]:
     """Yield what each other way of the backend says; ways that f does not admit are left out.
 
@@ -43,7 +43,7 @@ def hear_other_ways(
     if candidate.problems:
         return
     finite = all(np.isfinite(leaf).all() for leaf in candidate.slopes)
-    for way, found in _other_ways(engine, point, candidate.slopes, seed):
+    for way, found in _other_ways(engine, checker, point, candidate.slopes):
         if way == FORWARD and not (finite and checker.directions.kinds <= {"smooth"}):
             # It adds up 0 * inf from an infinite slope at any other entry.
             found = {entry: slope for entry, slope in found.items() if not math.isnan(slope)}
@@ -78,7 +78,7 @@ def _check_entries(
 
 
 def _other_ways(
-    engine: Engine, point: Point, gradient: Sequence[np.ndarray], seed: int
+    engine: Engine, checker: Checker[Function], point: Point, gradient: Sequence[np.ndarray]
 ) -> Iterator[tuple[str, Differences]]:
     backend, f = engine.backend, engine.differentiated
     native = engine.native(point)
@@ -91,7 +91,7 @@ def _other_ways(
             yield way, found
     if type(backend).pushforward is not Backend.pushforward:
         try:
-            yield FORWARD, _by_forward_mode(engine, point, native, gradient, seed)
+            yield FORWARD, _by_forward_mode(engine, checker, native, gradient)
         except Exception:  # not every rule has one
             return
 
@@ -124,22 +124,22 @@ def _of_another(
 
 
 def _by_forward_mode(
-    engine: Engine, point: Point, native: Any, gradient: Sequence[np.ndarray], seed: int
+    engine: Engine, checker: Checker[Function], native: Any, gradient: Sequence[np.ndarray]
 ) -> Differences:
     """Return where forward mode differs, along directions, from the gradient's inner products."""
     params, args = native
     push = engine.backend.pushforward(engine.value_of)
-    flat, structure = np.concatenate(gradient), flatten(point.params)[1]
-    ends = np.cumsum([leaf.size for leaf in gradient])
+    leaves, structure = checker.function.leaves, checker.function.structure
+    flat, ends = np.concatenate(gradient), np.cumsum([leaf.size for leaf in gradient])
     # Of sizes of their own, so that opposite faults do not cancel.
-    weights = np.random.default_rng(seed).uniform(-1.0, 1.0, flat.size)
-    weights = (weights + np.copysign(1.0, weights)) / 2
+    drawn = zip(checker.directions.weights(0), leaves, strict=True)
+    weights = np.concatenate([weights / leaf.scale for weights, leaf in drawn])
 
     def search(start: int, stop: int) -> dict[int, float]:
         """Bisect to the entries where the two modes differ, some of them."""
         tangent = np.zeros(flat.size)
         tangent[start:stop] = weights[start:stop]
-        parts = zip(np.split(tangent, ends[:-1]), point.leaves, strict=True)
+        parts = zip(np.split(tangent, ends[:-1]), leaves, strict=True)
         tree = unflatten(structure, [part.reshape(leaf.shape) for part, leaf in parts])
         pushed = float(private_numpy(push(params, engine.backend.asarray(tree), *args)[1]))
         terms = flat[start:stop] * weights[start:stop]
