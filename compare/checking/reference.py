@@ -232,9 +232,10 @@ def compare(account: Account, claim: Claim, certificate: Certificate) -> Found:
         rho, size = certificate.resolution[leaf], certificate.claim.size(leaf) / scale
         known[leaf] = known_of_one[leaf] = math.inf if granted.any() else rho
         if size:
-            known[leaf] = rho + max(norm(granted) / size, unseen / size, claim.rtol)
+            rounding = norm(granted)
+            known[leaf] = rho + max(rounding / size, unseen / size, claim.rtol)
             root = math.sqrt(reference.size)
-            known_of_one[leaf] = (root * certificate.bar(leaf, scale) + norm(granted)) / size
+            known_of_one[leaf] = (root * certificate.bar(leaf, scale) + rounding) / size
     found = Found(known, known_of_one)
     return found + Dispute(account, claim, certificate, disputed).settled() if disputed else found
 

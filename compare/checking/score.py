@@ -30,6 +30,7 @@ Region = tuple[Span, ...]
 # Of squares beyond it, or beyond its inverse, some may have been lost.
 SAFE = 1e-200
 BLOCK = 2**15
+FEW = 2**12  # for so few entries, BLAS takes one thread
 
 
 @dataclass(frozen=True)
@@ -334,7 +335,7 @@ def inner(one: np.ndarray, other: np.ndarray) -> float:
     BLAS takes several from some ten thousand entries on, which wait for each other for a hundred
     times as long as the product takes where the machine has other work.
     """
-    return float(np.einsum("i,i->", one, other))
+    return float(np.dot(one, other) if one.size < FEW else np.einsum("i,i->", one, other))
 
 
 def blocks(size: int) -> Iterator[slice]:
@@ -356,7 +357,8 @@ def norm(array: np.ndarray, weights: np.ndarray | None = None) -> float:
         return math.hypot(*itertools.starmap(norm, parts))
     if weights is not None:
         flat = flat * weights
-    square = inner(np.abs(flat), np.abs(flat)) if np.iscomplexobj(flat) else inner(flat, flat)
+    flat = np.abs(flat) if flat.dtype.kind == "c" else flat
+    square = inner(flat, flat)
     if SAFE < square < 1 / SAFE:
         return math.sqrt(square)
     peak = float(np.abs(flat).max(initial=0.0))
