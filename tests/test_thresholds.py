@@ -324,7 +324,7 @@ CASES = [
         "the edge of a domain near a small entry is found",
         of(lambda p: float(np.log(p).sum()), EDGE, 1 / EDGE),
         "agree",
-        calls=36,
+        calls=48,
     ),
     Case(
         "MANY FINER",
