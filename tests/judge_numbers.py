@@ -16,6 +16,8 @@ TABLES = {
     "estimate": (BARS, (BARS,)),
     "line": (BARS, (BARS,)),
 }
+# The range of float64 is no number that could be another.
+RANGE = ("line.SMALLEST", "line.NEAREST", "line.FARTHEST")
 
 
 def numbers() -> list[str]:
@@ -27,7 +29,7 @@ def numbers() -> list[str]:
         targets = [t for one in assigned if isinstance(one, ast.Assign) for t in one.targets]
         names = [one.id for t in targets for one in ast.walk(t) if isinstance(one, ast.Name)]
         found += [f"{table}.{name}" for name in names if _is_number(getattr(module, name))]
-    return found
+    return [name for name in found if name not in RANGE]
 
 
 def _is_number(value: Any) -> bool:

@@ -10,8 +10,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
+from error_bar_figures import covers
+from judge_numbers import numbers
 
+from gradparity.backends.error_bars import derivative_along
 from gradparity.compare import GradientCheck, check_gradient, compare_gradients
+from gradparity.compare.scenarios.held_out_slopes import held_out_slopes
+from gradparity.compare.scenarios.slopes import SLOPES, KnownSlope
 
 X = np.array([0.5, -1.0, 2.0])
 
@@ -64,6 +69,10 @@ def unsteady(size):
     return f
 
 
+def partly_rounded(part):
+    return lambda p: sine(p) + part * float(np.sum(np.round(p, 2)))
+
+
 TANH = 1 / np.cosh(X) ** 2
 FIVE = np.random.default_rng(0).normal(size=5)
 HUNDRED = np.random.default_rng(0).normal(size=100)
@@ -72,7 +81,7 @@ SIGNS = np.random.default_rng(0).choice([-1, 1], 100)
 UNLIKE = np.array([1.0, 1.0, 1.0, 1.0, 2.0**-20.5])
 PAIR = {"a": X, "b": X}
 WAVES = np.random.default_rng([0, 10**11]).normal(size=1)
-EDGE = np.append(np.linspace(0.5, 1.5, 20), 0.01)
+EDGE = np.append(np.linspace(0.5, 1.5, 20), 0.001)
 MANY = np.random.default_rng(0).normal(size=2000)
 MILLION = np.random.default_rng(0).normal(size=2**20 + 1)
 COSINES = np.cos(MILLION)
@@ -212,7 +221,7 @@ CASES = [
         "cannot tell",
     ),
     Case(
-        "FAR",
+        "exploration.FAR",
         "f depends on a parameter that does not change it nearby",
         of(lambda p: max(float(p[0]) - 5.0, 0.0), np.array([0.1]), np.zeros(1)),
         "agree",
@@ -324,7 +333,7 @@ CASES = [
         "the edge of a domain near a small entry is found",
         of(lambda p: float(np.log(p).sum()), EDGE, 1 / EDGE),
         "agree",
-        calls=48,
+        calls=60,
     ),
     Case(
         "MANY FINER",
@@ -332,6 +341,18 @@ CASES = [
         of(sine, MILLION, COSINES),
         "agree",
         calls=24,
+    ),
+    Case(
+        "estimate.STEPPED",
+        "a part of f that is rounded to few digits has a slope, too",
+        of(partly_rounded(0.01), X + 0.001, np.cos(X + 0.001)),
+        "cannot tell",
+    ),
+    Case(
+        "estimate.GOES_ON",
+        "a single jump of a line hides no slope",
+        of(lambda p: float((3 * p + 0.7 * (p > 2.31)).sum()), np.array([2.3]), np.array([3.0])),
+        "agree",
     ),
 ]
 
@@ -348,6 +369,96 @@ def test_the_judge_needs_its_number(case, load_backend):
         assert 0 < check.resolution <= case.known
     assert check.evaluations <= case.calls
     assert case.kinks is None or len(check.kinks) == case.kinks
+
+
+# The numbers of error bars.
+
+
+@dataclass(frozen=True)
+class SlopeCase:
+    """What is demanded of the slope of a function: that its bar holds, and more.
+
+    bar: how long it may be; calls: of f, at most
+    """
+
+    numbers: str
+    slope: KnownSlope
+    smoothness: str
+    bar: float = math.inf
+    calls: float = math.inf
+
+
+KNOWN = {slope.name: slope for slope in (*SLOPES, *held_out_slopes(7), *held_out_slopes(8))}
+UNLIKE_LEAVES = KnownSlope(
+    "leaves eight orders apart",
+    lambda p: float(np.sin(p["a"]).sum() + 2 * (p["b"] - 2.0**27).sum()),
+    {"a": np.ones(1), "b": np.full(1, 2.0**27)},
+    {"a": np.ones(1), "b": np.ones(1)},
+    math.cos(1.0) + 2,
+    math.cos(1.0) + 2,
+)
+PARTLY = KnownSlope(
+    "rounded in part", partly_rounded(3e-4), 0.501, 1.0, math.cos(0.501), math.cos(0.501) + 3e-4
+)
+CBRT = KnownSlope("cbrt at 0", np.cbrt, 0.0, 1.0, math.inf, math.inf)
+
+
+SLOPE_CASES = [
+    SlopeCase(
+        "samples.NEIGHBOURS exploration.FIRST_LOOK", KNOWN["exp to 9 digits at 0.01"], "smooth"
+    ),
+    SlopeCase("samples.LOWEST_ORDER", KNOWN["|x - c| + sin 1e-10 right of 0.02"], "smooth"),
+    SlopeCase("samples.AGREEMENT", KNOWN["sin(10000 x) at 1"], "smooth", bar=1e-3),
+    SlopeCase("samples.ACROSS", KNOWN["exp to 9 digits at 7"], "smooth", bar=1e-5),
+    SlopeCase("samples.AT_ORIGIN", KNOWN["clip 1e-12 left"], "smooth"),
+    SlopeCase("samples.ROUNDINGS", KNOWN["log gamma at 1.44879"], "smooth", calls=24),
+    SlopeCase("samples.EVEN", KNOWN["(1e+06 + exp) - 1e+06 at 1"], "smooth", bar=5e-8),
+    SlopeCase("samples.NUMBERS_WITHIN", KNOWN["triangle wave -4.15210e-12 away"], "smooth"),
+    SlopeCase("samples.STEP_BITS", KNOWN["sin(100 x) at 5"], "smooth", bar=2e-10),
+    SlopeCase("samples.PLATEAU", KNOWN["soft threshold -8.54996e-05 away"], "smooth", calls=36),
+    SlopeCase("samples.CLEARLY", KNOWN["log at 1e-300"], "smooth"),
+    SlopeCase("samples.NARROW", KNOWN["(1e+10 + exp) - 1e+10 at 1"], "smooth", bar=1e-3),
+    SlopeCase("samples.SUDDEN", KNOWN["exp to 4 digits at 1"], "stairs"),
+    SlopeCase(
+        "samples.NEAR estimate.TREND extrapolation.STANDARD_DEVIATIONS",
+        KNOWN["sin with ripple 1e+08 at 0.01"],
+        "smooth",
+    ),
+    SlopeCase("estimate.STAIRS", KNOWN["float32 sum at 2.24753"], "smooth"),
+    SlopeCase("estimate.TELLING", PARTLY, "stairs"),
+    SlopeCase("estimate.JUMP", CBRT, "not finite"),
+    SlopeCase(
+        "exploration.LADDER extrapolation.WIDEST_WINDOW extrapolation.SLOWEST_CONVERGENCE",
+        KNOWN["sin(30 x) at 5"],
+        "smooth",
+        bar=1e-10,
+        calls=19,
+    ),
+    SlopeCase("extrapolation.SHORTER", KNOWN["sin + 1e-10 hash at 0.3"], "smooth", bar=1e-8),
+    SlopeCase("exploration.NEXT_LOOK", KNOWN["1/(x - 3) 2^-15 above 3"], "smooth", bar=1.0),
+    SlopeCase(
+        "exploration.GOAL exploration.STRIDE",
+        KNOWN["sin + 1e-10 hash at 0.3"],
+        "smooth",
+        bar=1e-8,
+        calls=43,
+    ),
+    SlopeCase("exploration.POOR", KNOWN["small jump 1e-06 right"], "stairs"),
+    SlopeCase("line.LARGEST_RATIO", UNLIKE_LEAVES, "smooth", bar=1e-10, calls=20),
+]
+
+
+@pytest.mark.parametrize("case", SLOPE_CASES, ids=lambda case: f"{case.numbers}: {case.slope.name}")
+def test_the_estimator_needs_its_number(case):
+    estimate = derivative_along(case.slope.f, case.slope.x, case.slope.tangent)
+    assert covers(estimate, case.slope)
+    assert estimate.smoothness == case.smoothness
+    assert case.bar == math.inf or estimate.error <= case.bar
+    assert estimate.evaluations <= case.calls
+
+
+# These two have tests of their own.
+BELOW = ("NEARBY", "CALLS_BEFORE_COMPILING")
 
 
 def test_values_that_differ_by_their_rounding_are_compared_at_enough_points(load_backend):
@@ -382,3 +493,9 @@ def test_a_function_is_compiled_after_as_many_calls_as_compiling_takes(load_back
     assert check.verdict == "differ"
     assert check.evaluations > 50
     assert len(calls) < 42
+
+
+def test_every_number_has_its_case():
+    cases = " ".join(case.numbers for case in (*CASES, *SLOPE_CASES)).split()
+    shown = {number if "." in number else f"thresholds.{number}" for number in cases}
+    assert shown | {f"thresholds.{number}" for number in BELOW} == set(numbers())

@@ -17,6 +17,7 @@ from rows import Row
 
 TESTS = (
     "test_thresholds.py",
+    "test_stairs.py",
     "test_honest_verdicts.py",
     "test_fault_patterns.py",
     "test_awkward_points.py",
