@@ -80,6 +80,7 @@ SIGNS = np.random.default_rng(0).choice([-1, 1], 100)
 # The last of five entries is 2^-20.5 times as large as the others.
 UNLIKE = np.array([1.0, 1.0, 1.0, 1.0, 2.0**-20.5])
 PAIR = {"a": X, "b": X}
+WAVING = np.random.default_rng(4).normal(size=3)
 WAVES = np.random.default_rng([0, 10**11]).normal(size=1)
 EDGE = np.append(np.linspace(0.5, 1.5, 20), 0.001)
 MANY = np.random.default_rng(0).normal(size=2000)
@@ -219,6 +220,12 @@ CASES = [
         "the rounding of large float32 numbers hides no fault of a small one",
         of(unlike, FIVE, (UNLIKE * np.cos(FIVE) * [1, 1, 1, 1, 1.3]).astype(np.float32)),
         "cannot tell",
+    ),
+    Case(
+        "SHORTER",
+        "steps are short enough for a function that waves within its scale",
+        of(lambda p: sine(1e5 * p), WAVING, 1e5 * np.cos(1e5 * WAVING)),
+        "agree",
     ),
     Case(
         "exploration.FAR",
