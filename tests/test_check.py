@@ -11,7 +11,8 @@ from gradparity.backends.errors import ImpureFunction, InvalidParameters, NonSca
 from gradparity.compare import Verdict, check_gradient
 from gradparity.compare.checking import score
 from gradparity.compare.checking.checker import Checker
-from gradparity.compare.checking.function import Function, FunctionFailed, typical_size
+from gradparity.compare.checking.function import Function, FunctionFailed
+from gradparity.compare.checking.leaves import typical_size
 from gradparity.compare.checking.reference import reference_by
 from gradparity.compare.scenarios.functions import SCENARIOS
 from gradparity.models.two_layer_net import TwoLayerNet

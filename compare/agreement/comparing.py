@@ -17,7 +17,8 @@ from gradparity.backends.step_size import LONGEST_STEP
 
 from ..checking.candidate import RoundingBounds
 from ..checking.checker import Checker
-from ..checking.function import Function, Span
+from ..checking.function import Function
+from ..checking.leaves import Span
 from ..checking.reference import Reference, reference_by
 from ..checking.result import how_far_off, place
 from ..checking.score import norm

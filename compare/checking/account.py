@@ -11,7 +11,7 @@ import numpy as np
 
 from gradparity.backends.precision import EPSILON
 
-from .function import Span
+from .leaves import Span
 from .score import Claim, Directions, Region, Score, resolution
 from .slope import Slope
 from .spending import BudgetSpent

@@ -14,7 +14,8 @@ from gradparity.backends.errors import InvalidParameters, InvalidSetting
 from gradparity.backends.precision import dtype_name, unit_roundoff
 from gradparity.backends.pytrees import PyTree, is_array, named_leaves, numpy_view, private_numpy
 
-from .function import Leaf, complex_numpy, framework_of
+from .hosts import framework_of
+from .leaves import Leaf, complex_numpy, holds_complex
 from .score import finite_norm
 from .thresholds import MANY, ROUNDINGS
 
@@ -208,7 +209,7 @@ def _read_leaf(
         return None, 0.0, Problem(name, f"got None, expected shape {shape}", NO_GRADIENT)
     if getattr(given, "is_sparse", False):  # torch gives such gradients for embeddings
         given = given.to_dense()
-    is_complex = dtype_name(given).startswith("complex") or isinstance(given, complex)
+    is_complex = holds_complex(given)
     try:
         # What nobody can change needs no copy.
         read = numpy_view if framework_of((given,)) == "jax" else private_numpy

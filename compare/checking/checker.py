@@ -20,7 +20,8 @@ from ..verdicts import Verdict
 from .account import CONFIRMING_ROUNDS, Account, Found, LegalEntry, WrongEntry, unknown
 from .candidate import Candidate, RoundingBounds, Terms, accepted, read_candidate
 from .conclusion import Judged, conclude
-from .function import Function, Span
+from .function import Function
+from .leaves import Span
 from .patterns import Witness
 from .reference import Certificate, Reference, certify, claim_of, compare, reference_of
 from .result import GradientCheck

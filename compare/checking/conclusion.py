@@ -13,7 +13,8 @@ from ..low_precision.judging import Judgement
 from ..verdicts import Suspect, Verdict
 from .account import Found, WrongEntry
 from .candidate import NO_GRADIENT, Candidate, Problem
-from .function import Function, Leaf
+from .function import Function
+from .leaves import Leaf
 from .patterns import EXPLAINED, Witness, explain, rounded_to, stray_repairs
 from .reference import Certificate
 from .result import GradientCheck, Kink, LeafCheck, place, sentence

@@ -2,21 +2,16 @@
 
 import functools
 import math
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from gradparity.backends import Backend, get_backend
+from gradparity.backends import Backend
 from gradparity.backends.checks import check_same_shapes, check_scalar, is_floating
 from gradparity.backends.errors import (
-    BackendUnavailable,
     GradparityError,
     ImpureFunction,
-    InvalidParameters,
-    InvalidSetting,
 )
 from gradparity.backends.framework_trees import hint_at_models, settled
 from gradparity.backends.precision import EPSILON, UNIT_ROUNDOFF, dtype_name
@@ -33,76 +28,38 @@ from gradparity.backends.pytrees import (
 )
 from gradparity.backends.rounding import Cast, lift
 
+from .hosts import (
+    choose_backend,
+    float64_backend,
+    framework_of,
+    native_args,
+    other_engines,
+    private_native,
+)
+from .leaves import (
+    Direction,
+    assembler,
+    complex_numpy,
+    holds_complex,
+    largest,
+    read_leaves,
+    real_parts,
+)
 from .spending import Spending
 from .thresholds import CALLS_BEFORE_COMPILING, LAST_BITS, MANY, OTHER_SCALE, ROUND_BITS, SMALL
 
 # Backends that can run a function without its casts.
 LIFTING = ("torch", "jax", "numerical")
 MOST_CASTS = 3
-# Entries that show the typical size of a leaf: their median is within 4 % of the leaf's, by rank.
-SAMPLED = 1000
 SINGLE_BITS = 24
-FRAMEWORKS = {"jax": "jax", "jaxlib": "jax", "torch": "torch"}
 
 
 class FunctionFailed(GradparityError, RuntimeError):
     """The function to differentiate raised an error at the given parameters."""
 
 
-@dataclass(frozen=True)
-class Span:
-    """Neighbouring entries of one leaf, as flat indices."""
-
-    leaf: int
-    start: int
-    stop: int
-
-    @property
-    def size(self) -> int:
-        return self.stop - self.start
-
-    def halves(self) -> tuple["Span", "Span"]:
-        middle = (self.start + self.stop) // 2
-        return Span(self.leaf, self.start, middle), Span(self.leaf, middle, self.stop)
-
-
 RANDOM = object()
 """A cotangent that is drawn for the output that f turns out to have."""
-
-Direction = Mapping[Span, np.ndarray]
-"""How fast the entries of each span move; all other entries stay where they are."""
-
-
-@dataclass(frozen=True)
-class Leaf:
-    """One leaf that entries of a claim belong to, as real float64 numbers.
-
-    array: read-only; a complex leaf has a last axis more, of real and imaginary parts
-    scale: a power of two near the typical size of its entries, by which they move
-    """
-
-    name: str
-    array: np.ndarray
-    scale: float
-    is_complex: bool = False
-
-    @property
-    def size(self) -> int:
-        return self.array.size
-
-    @functools.cached_property
-    def largest(self) -> float:
-        """The largest absolute value of its entries."""
-        return largest(self.array)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.array.shape[:-1] if self.is_complex else self.array.shape
-
-    def index(self, entry: int) -> tuple[int, ...]:
-        return tuple(
-            int(i) for i in np.unravel_index(entry // (2 if self.is_complex else 1), self.shape)
-        )
 
 
 class Function:
@@ -142,7 +99,7 @@ class Function:
         self.evaluations = 0
         self.spending, self._is_read = spending, False
         self.edges: dict[str, int] = {}
-        self.backend = _choose_backend(backend, (self.given, args))
+        self.backend = choose_backend(backend, (self.given, args))
         self._compiled: Callable[..., Any] | None = None
         self._moves_inside = False
         self.casts: tuple[Cast, ...] = ()
@@ -169,7 +126,7 @@ class Function:
 
     def _first_value(self, named: bool) -> float:
         tried: list[Exception] = []
-        for engine in (self.backend, *(() if named else _other_engines(self.backend))):
+        for engine in (self.backend, *(() if named else other_engines(self.backend))):
             self.backend = engine
             self._prepare()
             try:
@@ -577,94 +534,6 @@ def listed_casts(casts: Sequence[Cast]) -> str:
     return ", ".join(map(str, casts[:MOST_CASTS])) + more
 
 
-def read_leaves(given: Sequence[Any], names: Sequence[str]) -> tuple[Leaf, ...]:
-    """Return private, read-only float64 copies.
-
-    raises: InvalidParameters for leaves that are not finite floating numbers, or for none at all
-    """
-    leaves = []
-    for name, leaf in zip(names, given, strict=True):
-        where = f"leaf {name}" if name else "params"
-        if getattr(getattr(leaf, "device", None), "type", "") == "meta":
-            raise InvalidParameters(
-                f"{where}: got a tensor on torch's meta device, which holds no numbers; expected "
-                "one on a device with memory, such as leaf.to_empty(device='cpu')"
-            )
-        is_complex = _is_complex(leaf)
-        try:
-            array = complex_numpy(leaf) if is_complex else private_numpy(leaf)
-        except (InvalidParameters, TypeError, ValueError) as error:
-            raise InvalidParameters(f"{where}: {error}") from None
-        except RuntimeError as error:  # torch.func's wrappers hold no numbers
-            raise InvalidParameters(
-                f"{where}: cannot be read as numbers ({str(error).partition('.')[0]}); check "
-                "outside of vmap, grad and jit"
-            ) from None
-        if not is_complex and not is_floating(array.dtype):
-            raise InvalidParameters(
-                f"{where}: got dtype {array.dtype}, expected floating numbers; convert them, for "
-                "instance with .astype('float64'), or pass them as an argument after params"
-            )
-        if is_complex:
-            array = real_parts(array)
-        array = np.ascontiguousarray(array, np.float64).reshape(array.shape)
-        if not np.isfinite(array).all():
-            first = np.argwhere(~np.isfinite(array))[0]
-            raise InvalidParameters(
-                f"{where}: got {array[tuple(first)]} at index {tuple(map(int, first))}, expected "
-                "finite numbers; there is no derivative at such a point"
-            )
-        array.flags.writeable = False
-        leaves.append(Leaf(name, array, typical_size(array), is_complex))
-    if not any(leaf.size for leaf in leaves):
-        raise InvalidParameters(
-            f"params: got {len(leaves)} leaves without a single entry, expected a pytree with at "
-            "least one number to differentiate by"
-        )
-    return tuple(leaves)
-
-
-def largest(array: np.ndarray) -> float:
-    """Return the largest absolute value, without a copy; 0 of no numbers."""
-    return max(float(array.max(initial=0.0)), -float(array.min(initial=0.0)))
-
-
-def typical_size(leaf: np.ndarray) -> float:
-    """Return a power of two near the median size of the entries that are not 0; 1 for zeros.
-
-    A step that is a power of two is not rounded when it is added to a number of its scale. The
-    median is that of a sample, drawn at random, where there are more entries.
-    """
-    sizes = leaf.reshape(-1)
-    if sizes.size > SAMPLED:
-        sizes = _sample(sizes)
-    if not sizes.all():
-        sizes = leaf[leaf != 0]
-        sizes = _sample(sizes) if sizes.size > SAMPLED else sizes
-    if not sizes.size:
-        return 1.0
-    return math.ldexp(1.0, max(math.frexp(float(np.median(np.abs(sizes))))[1], -1000))
-
-
-def _sample(entries: np.ndarray) -> np.ndarray:
-    return entries[np.random.default_rng(0).integers(entries.size, size=SAMPLED)]
-
-
-def _is_complex(leaf: Any) -> bool:
-    return dtype_name(leaf).startswith("complex") or isinstance(leaf, complex)
-
-
-def complex_numpy(leaf: Any) -> np.ndarray:
-    if hasattr(leaf, "detach"):
-        leaf = leaf.detach().cpu().resolve_conj().numpy()
-    return np.array(leaf, np.complex128, order="C", copy=True)
-
-
-def real_parts(array: np.ndarray) -> np.ndarray:
-    """Return complex numbers as real ones, with a last axis more; numbers of no axis included."""
-    return array[..., None].view(np.float64)
-
-
 def scalarised(
     f: Callable[..., Any], structure: Any, given: Sequence[Any], cotangent: PyTree | None
 ) -> Callable[..., Any]:
@@ -711,106 +580,6 @@ def real_product(cotangent: PyTree, output: PyTree) -> Any:
     return total
 
 
-def assembler(given: Sequence[Any]) -> Callable[[Sequence[Array]], Sequence[Any]]:
-    """Return what makes of real arrays what f is to get.
-
-    That is complex numbers from their parts, and Python numbers where they were some.
-    """
-    forms: list[Callable[[Array], Any] | None] = [_form(original) for original in given]
-    if not any(forms):
-        return lambda leaves: leaves
-    return lambda leaves: [
-        form(leaf) if form else leaf for form, leaf in zip(forms, leaves, strict=True)
-    ]
-
-
-def _form(original: Any) -> Callable[[Array], Any] | None:
-    if _is_complex(original):
-        return _complex_array if is_array(original) else _complex_number
-    return _python_number if isinstance(original, float) else None
-
-
-def _complex_number(leaf: Array) -> Any:
-    return leaf[..., 0] + 1j * leaf[..., 1]
-
-
-def _complex_array(leaf: Array) -> Any:
-    whole = _complex_number(leaf)
-    return np.asarray(whole) if isinstance(whole, np.generic) else whole
-
-
-def _python_number(leaf: Array) -> Any:
-    return float(leaf) if isinstance(leaf, np.ndarray) else leaf
-
-
-def native_args(backend: Backend, args: tuple[PyTree, ...]) -> tuple[PyTree, ...]:
-    """Return private, float64 copies of arguments in the backend's arrays."""
-
-    def native(leaf: Any) -> Any:
-        if not is_array(leaf):
-            return leaf
-        if dtype_name(leaf).startswith("complex"):
-            return backend._scoped(backend.xp.asarray)(complex_numpy(leaf))
-        if not is_floating(leaf.dtype) and framework_of((leaf,)):
-            return leaf  # integers, booleans, random keys
-        copy = backend.asarray(leaf)
-        if isinstance(copy, np.ndarray):
-            copy.flags.writeable = False
-        return copy
-
-    return tuple(tree_map(native, arg) for arg in args)
-
-
-def private_native(backend: Backend, leaf: Any, native: Any) -> Any:
-    """Return a copy of a leaf in its own dtype, of its own framework or else of the backend's."""
-    if hasattr(leaf, "detach"):
-        copy = leaf.detach().clone()
-        return copy.requires_grad_() if leaf.requires_grad else copy
-    if not is_array(leaf) or framework_of((leaf,)):
-        return leaf  # numbers; JAX's arrays cannot be changed
-    copy = np.array(leaf, copy=True)
-    if backend.name == "torch":  # a torch rule for parameters that came as NumPy arrays
-        return backend.xp.asarray(copy) if copy.dtype.kind in "fciub" else native
-    return copy
-
-
-def _choose_backend(chosen: str | Backend | None, trees: PyTree) -> Backend:
-    if isinstance(chosen, Backend):
-        if chosen.dtype != "float64":
-            raise InvalidSetting(
-                f"backend {chosen.name!r}: got dtype {chosen.dtype!r}, expected 'float64': "
-                "differences in less have too few digits to judge a gradient by"
-            )
-        return chosen
-    return float64_backend(chosen or framework_of(flatten(trees)[0]) or "numerical")
-
-
-def _other_engines(first: Backend) -> Iterator[Backend]:
-    """Yield what else may evaluate a function that does not take NumPy's arrays."""
-    for name in ("torch", "jax"):
-        if name != first.name and name in sys.modules and first.name == "numerical":
-            try:
-                yield float64_backend(name)
-            except BackendUnavailable:
-                continue
-
-
-@functools.cache
-def float64_backend(name: str) -> Backend:
-    # To look through all entry points takes longer than to check a small gradient.
-    return get_backend(name, dtype="float64")
-
-
-def framework_of(leaves: Any) -> str | None:
-    """Return the backend whose arrays are among the leaves, without importing anything."""
-    for leaf in leaves:
-        for kind in type(leaf).__mro__:
-            name = FRAMEWORKS.get(kind.__module__.partition(".")[0])
-            if name and is_array(leaf):
-                return name
-    return None
-
-
 def name_of(f: Callable[..., Any]) -> str:
     return getattr(f, "__name__", None) or type(f).__name__
 
@@ -830,7 +599,7 @@ def _user_line(error: Exception) -> str:
 
 def _same(native: Any, original: Any) -> bool:
     one, two = (
-        real_parts(complex_numpy(leaf)) if _is_complex(leaf) else numpy_view(leaf)
+        real_parts(complex_numpy(leaf)) if holds_complex(leaf) else numpy_view(leaf)
         for leaf in (native, original)
     )
     return np.array_equal(one, two) or np.array_equal(one, two, equal_nan=one.dtype.kind == "f")

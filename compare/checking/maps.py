@@ -23,19 +23,9 @@ from gradparity.backends.pytrees import PyTree, flatten, leaf_names, private_num
 from ..verdicts import Suspect, Verdict
 from .candidate import read_candidate
 from .checker import Checker
-from .function import (
-    RANDOM,
-    Direction,
-    Function,
-    Leaf,
-    Span,
-    complex_numpy,
-    float64_backend,
-    name_of,
-    real_parts,
-    real_product,
-    typical_size,
-)
+from .function import RANDOM, Function, name_of, real_product
+from .hosts import float64_backend
+from .leaves import Direction, Leaf, Span, complex_numpy, real_parts, typical_size
 from .result import GradientCheck, sentence
 from .spending import Budget, BudgetSpent, Spending, spending
 from .thresholds import CONFIRMED, OTHER_SCALE

@@ -16,7 +16,9 @@ from gradparity.backends.rounding import Lifted
 
 from .account import Account, Found, WrongEntry, unknown
 from .candidate import RoundingBounds
-from .function import Function, Leaf, Span, float64_backend, native_args
+from .function import Function
+from .hosts import float64_backend, native_args
+from .leaves import Leaf, Span
 from .score import Claim, finite_norm, norm
 from .thresholds import (
     CONFIRMED,

@@ -15,7 +15,9 @@ from ..low_precision.judging import SMALL, Judgement, LeafJudgement, judge
 from ..verdicts import Verdict
 from .account import Found, WrongEntry
 from .candidate import Candidate
-from .function import Function, Leaf, framework_of
+from .function import Function
+from .hosts import framework_of
+from .leaves import Leaf
 from .reference import Certificate
 from .score import norm
 from .thresholds import LISTED

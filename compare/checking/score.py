@@ -10,7 +10,7 @@ import numpy as np
 
 from gradparity.backends.pytrees import aligned
 
-from .function import Direction, Leaf, Span
+from .leaves import Direction, Leaf, Span
 from .slope import Directional, Slope, measure
 from .thresholds import (
     AT_RANDOM,

@@ -14,7 +14,7 @@ from gradparity.backends.errors import NonScalarLoss
 from gradparity.backends.precision import EPSILON
 from gradparity.backends.rounding import Cast
 
-from .function import Direction, Leaf
+from .leaves import Direction, Leaf
 from .spending import Spending
 from .thresholds import GRAINS, ROUND_BITS
 

@@ -6,7 +6,8 @@ import numpy as np
 
 from gradparity.backends.precision import EPSILON
 
-from .function import Direction, Function, Span
+from .function import Function
+from .leaves import Direction, Span
 from .score import Directions
 from .slope import Slope
 from .thresholds import BEND, CLOSE, FIRST_NEIGHBOURS, GRAINS, NEIGHBOURS

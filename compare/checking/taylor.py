@@ -16,7 +16,8 @@ from gradparity.backends.pytrees import PyTree
 from ..strict_json import strict
 from ..verdicts import Verdict, VerdictText
 from .candidate import Candidate, RoundingBounds, read_candidate
-from .function import Function, Span
+from .function import Function
+from .leaves import Span
 from .score import Directions, norm
 from .thresholds import DIGITS
 
