@@ -105,6 +105,7 @@ class Function:
         self.casts: tuple[Cast, ...] = ()
         self.scalar: Callable[..., Any] = f
         self.value = self._first_value(named=backend is not None)
+        self.again = self.value
         self._evaluate_again()
         is_numpy = self.backend.xp is np and not self.casts
         if is_numpy and self.value != self.again and not self.is_random:

@@ -205,7 +205,8 @@ class Directions:
         until the claim is known to fit
         """
         plain = signs is None and not known and factor == 1.0
-        goals, settles = ENOUGH, SETTLED
+        goals: tuple[float, ...] = ENOUGH
+        settles = SETTLED
         if sum(span.size for span in region) > MANY and not self.function.unsteadiness:
             factor *= FINER
             goals, settles = (ENOUGH[-1],) * len(ENOUGH), SETTLED / FINER
