@@ -600,3 +600,11 @@ def test_steps_are_short_enough_for_a_function_that_waves_within_its_scale(f, gr
     assert check.verdict is Verdict.AGREE, str(check)
     check = check_gradient(f, p, gradient=right * [1, 1, 1.01])
     assert check.verdict is not Verdict.AGREE, str(check)
+
+
+@pytest.mark.parametrize("slopes", [(0.0, 0.0), (0.0, 6.2e-320), (1.0, 1.0)])
+def test_slopes_that_are_met_exactly_are_not_wrong_by_no_bar_at_all(slopes):
+    at = np.array([-740.0, -735.0])  # of numbers so small, roundings round to 0
+    given = np.array(slopes)
+    check = check_gradient(lambda p: float(np.exp(p).sum()), at, gradient=given, seed=5)
+    assert all(suspect.got != suspect.expected for suspect in check.suspects)

@@ -324,7 +324,8 @@ class Account:
         done = ((leaf, entry),)
 
         def is_clear(slope: Slope) -> bool:
-            return slope.distance(got) - accepted >= WRONG * (slope.bar + tolerance)
+            beyond = slope.distance(got) - accepted
+            return beyond > 0 and beyond >= WRONG * (slope.bar + tolerance)
 
         for step in self.directions.function.entry_steps(leaf, entry):
             if len(slopes) == 2 and (is_clear(slopes[1]) or not is_clear(slopes[0])):

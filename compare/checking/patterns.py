@@ -2,6 +2,7 @@
 
 import fractions
 import itertools
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeAlias
 
@@ -59,7 +60,7 @@ def explain(
             return all(_fits(repaired, weights, score) for weights, score in witnesses)
         return norm(repaired - reference) <= EXPLAINED * wrong
 
-    if factor and fits(given * factor):
+    if factor and math.isfinite(1 / factor) and fits(given * factor):
         return factor_name(1 / factor, counts, unsure)
     if reference is not None and given.size > 1:
         for pattern in _beside(given, reference, parameter, fits):
