@@ -224,7 +224,11 @@ CASES = [
     Case(
         "SHORTER",
         "steps are short enough for a function that waves within its scale",
-        of(lambda p: sine(1e5 * p), WAVING, 1e5 * np.cos(1e5 * WAVING)),
+        of(
+            lambda p: float((p**2).sum()) + 1e-6 * sine(1e6 * p),
+            WAVING,
+            2 * WAVING + np.cos(1e6 * WAVING),
+        ),
         "agree",
     ),
     Case(

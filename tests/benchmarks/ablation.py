@@ -11,10 +11,13 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 from ablated import NOTHING, RULES
 from judge_numbers import numbers
 from rows import Row
 
+TESTS_FOLDER = Path(__file__).parents[1]
+# The first one has the cases that numbers are needed for: its own are tried with each factor first.
 TESTS = (
     "test_thresholds.py",
     "test_stairs.py",
@@ -32,19 +35,27 @@ TESTS = (
 # A number is moved by two where a test notices that, else as far as shows whether it matters.
 FACTORS = (2.0, 0.5, 64.0, 1 / 64)
 
+LONGEST = 600
+
 
 def rows() -> Iterator[Row]:
     word = os.environ.get("GRADPARITY_ABLATE", "")
+    everything = [str(TESTS_FOLDER / test) for test in TESTS]
     if not word:  # the tests pass as long as nothing is changed, and each change is one of its own
-        noticed = _noticed(NOTHING)
+        noticed = _noticed(NOTHING, everything)
         yield Row("ablation: nothing", float(bool(noticed)), 0, 1, "0", not noticed, noticed)
     for rule in RULES:
         if word in rule:
-            yield _row(rule, _noticed(rule))
+            yield _row(rule, _noticed(rule, everything))
     for name in numbers():
         if word in name:
-            noticed = (_noticed(f"{name}*{factor!r}") for factor in FACTORS)
-            yield _row(name, next(filter(None, noticed), ""))
+            own = [everything[0], "-k", name.rpartition(".")[2]]
+            found = (
+                _noticed(f"{name}*{factor!r}", tests)
+                for tests in (own, everything)
+                for factor in FACTORS
+            )
+            yield _row(name, next(filter(None, found), ""))
 
 
 def _row(what: str, noticed: str) -> Row:
@@ -54,20 +65,24 @@ def _row(what: str, noticed: str) -> Row:
     )
 
 
-def _noticed(change: str) -> str:
+def _noticed(change: str, tests: list[str]) -> str:
     """Return the first test that fails with a change, "" if none does."""
-    here = Path(__file__).parent
     command = [sys.executable, "-c", "import pytest, sys; sys.path.pop(0); sys.exit(pytest.main())"]
     arguments = ["-x", "-q", "-p", "ablated", "-p", "no:cacheprovider", "-n", "0"]
-    run = subprocess.run(
-        [*command, *arguments, *(str(here.parent / test) for test in TESTS)],
-        capture_output=True,
-        text=True,
-        env=os.environ | {"GRADPARITY_ABLATED": change, "PYTHONPATH": str(here)},
-        cwd=here.parent.parent,
-        check=False,
-    )
-    if run.returncode == 0:
+    env = {"GRADPARITY_ABLATED": change, "PYTHONPATH": str(TESTS_FOLDER / "benchmarks")}
+    try:
+        run = subprocess.run(
+            [*command, *arguments, *tests],
+            capture_output=True,
+            text=True,
+            env=os.environ | env,
+            cwd=TESTS_FOLDER.parent,
+            timeout=LONGEST,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return f"{change.partition('*')[2]} takes longer than {LONGEST} s"
+    if run.returncode in (0, pytest.ExitCode.NO_TESTS_COLLECTED):
         return ""
     failure = re.search(r"^(?:FAILED|ERROR) \S*?::(.{,120})", run.stdout, re.MULTILINE)
     where = failure[1] if failure else (run.stdout + run.stderr).strip()[-200:]
