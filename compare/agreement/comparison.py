@@ -1,7 +1,7 @@
 """The result of comparing the gradients of several backends, and what a person reads of it."""
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,6 +10,7 @@ from gradparity.backends.errors import GradparityError
 
 from ..checking.result import GradientCheck, LeafCheck
 from ..checking.slope import KINDS
+from ..engines.engines import Answer, Engine, Point
 from ..strict_json import strict
 from ..verdicts import Suspect, Verdict, VerdictText
 
@@ -125,6 +126,35 @@ class Comparison(Displayed):
         for convention in content["conventions"]:
             convention["values"] = dict(convention["values"])
         return content
+
+
+def undecided(
+    engines: Sequence[Engine],
+    point: Point,
+    dtype: str,
+    seed: int,
+    known: Mapping[str, Answer | GradientCheck],
+) -> Comparison:
+    """Return a comparison of engines as it is before anybody has been judged.
+
+    known: by engine, what has the value of f
+    """
+    return Comparison(
+        Verdict.CANNOT_TELL,
+        (),
+        (),
+        "",
+        tuple(engine.label for engine in engines),
+        dtype,
+        seed,
+        point.size,
+        tuple((label, one.value) for label, one in known.items()),
+        aliases=tuple(
+            (engine.label, tuple(zip(point.names, engine.layout.names, strict=True)))
+            for engine in engines
+            if engine.layout is not None
+        ),
+    )
 
 
 class Disagreement(GradparityError, AssertionError):
@@ -315,3 +345,8 @@ def listed(names: Sequence[str]) -> str:
     """Write names as a person does: "a, b and c"."""
     few = [*names[:4], *([f"{len(names) - 4} more"] if len(names) > 4 else [])]
     return few[0] if len(few) == 1 else f"{', '.join(few[:-1])} and {few[-1]}"
+
+
+def line_of(error: Exception) -> str:
+    """Return what an exception says, in one short line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split()):.200}"
