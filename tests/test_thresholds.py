@@ -254,7 +254,7 @@ CASES = [
         calls=20,
     ),
     Case(
-        "CLEAR",
+        "CLEAR PLAINLY",
         "an entry that is wrong beyond doubt is measured no longer",
         of(sine, HUNDRED, np.cos(HUNDRED) + 1e-3 * np.eye(100)[3]),
         "differ",
@@ -305,7 +305,7 @@ CASES = [
         "differ",
     ),
     Case(
-        "NEIGHBOURS",
+        "NEIGHBOURS WITHIN",
         "a slope is legal that one in fifty points around a kink has",
         of(wedge(5.0), np.zeros(2), np.array([1.0, 0.0])),
         "agree",

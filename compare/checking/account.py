@@ -25,6 +25,7 @@ from .thresholds import (
     LISTED,
     OTHER_SCALE,
     PAIRS,
+    PLAINLY,
     ROUNDINGS,
     SHORTER,
     WRONG,
@@ -425,7 +426,7 @@ class Account:
 
 def _all_near(quotients: tuple[float, ...], one: float, other: float) -> bool:
     """Tell whether all are so near one of two slopes that the other one is out of the question."""
-    return all(abs(quotient - one) <= abs(one - other) / 4 for quotient in quotients)
+    return all(abs(quotient - one) <= PLAINLY * abs(one - other) for quotient in quotients)
 
 
 def _doubt(index: tuple[int, ...], got: float, slopes: list[Slope]) -> str:

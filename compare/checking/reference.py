@@ -27,6 +27,7 @@ from .thresholds import (
     DUST,
     LISTED,
     OTHER_SCALE,
+    PLAINLY,
     ROUNDINGS,
     WRONG,
 )
@@ -179,7 +180,7 @@ class Certificate:
             gaps = np.abs(claim.slopes[leaf] - reference)
             own = ROUNDINGS * unit * np.abs(reference)
             # Large entries of a leaf may grant a small one more than all of it.
-            hidden = (gaps > own) & (gaps > np.abs(reference) / 4)
+            hidden = (gaps > own) & (gaps > PLAINLY * np.abs(reference))
             if not (hidden | (gaps > granted[leaf])).any():
                 continue
             draws = [self.reference.moved(unit, draw) for draw in (0, 1)]

@@ -10,7 +10,7 @@ from .function import Function
 from .leaves import Direction, Span
 from .score import Directions
 from .slope import Slope
-from .thresholds import BEND, CLOSE, FIRST_NEIGHBOURS, GRAINS, NEIGHBOURS
+from .thresholds import BEND, CLOSE, FIRST_NEIGHBOURS, GRAINS, NEIGHBOURS, PLAINLY, WITHIN
 
 
 @dataclass(frozen=True)
@@ -37,13 +37,13 @@ class Surroundings:
         index = list(self.directions.function.leaves[leaf].index(entry))
         hidden = f"{index} kinks may meet there, which hide its slopes"
         # A few of the kinks that would explain `got` are seen in each of the points around.
-        seen = min(BEND * size, slope.distance(got) / 4) if kinked else BEND * size
+        seen = min(BEND * size, PLAINLY * slope.distance(got)) if kinked else BEND * size
 
-        def others(distance: float, part: int = 64) -> np.ndarray:
+        def others(distance: float, part: float = WITHIN) -> np.ndarray:
             """Return how far slopes at points around are outside of those at the point."""
             met = "kink" in self.directions.kinds
-            number = FIRST_NEIGHBOURS * (16 if kinked else 8 if met else 1)
-            step = distance / part * scale
+            number = FIRST_NEIGHBOURS[2 if kinked else met]
+            step = distance * part * scale
             near = [self._slope(along, k, distance, step) for k in range(number)]
             return np.array([max(slope.low - one, one - slope.high, 0.0) for one in near])
 
@@ -51,19 +51,19 @@ class Surroundings:
         for far, close in CLOSE if "kink" in self.directions.kinds else CLOSE[:1]:
             function = self.directions.function
             noise = max(EPSILON * abs(function.value), function.unsteadiness)
-            noise /= close / 64 * scale
+            noise /= close * WITHIN * scale
             near = others(close)
             clear = near.max() < seen
             if not clear:
                 # Noise makes another slope of every step, a kink of the few that it is within.
                 # Where kinks meet, f is straight along each ray: the same slopes farther out.
                 # What bends or ripples has others there.
-                noise = max(noise, float(np.median(np.abs(near - others(close, 96)))))
+                noise = max(noise, float(np.median(np.abs(near - others(close, WITHIN / 1.5)))))
                 if near.max() < GRAINS * noise:
                     continue
-                if np.abs(near - others(far)).mean() <= near.mean() / 4:
+                if np.abs(near - others(far)).mean() <= PLAINLY * near.mean():
                     # On stairs, too; but over several of them f rises as at the point.
-                    if others(far, 1).max() < np.median(near) / 4:
+                    if others(far, 1.0).max() < PLAINLY * np.median(near):
                         return None
                     break
         else:
@@ -82,7 +82,7 @@ class Surroundings:
         function, distance = self.directions.function, CLOSE[-1][1]
         if not isinstance(function, Function):
             return True  # it has no surroundings
-        slack = BEND * size + GRAINS * EPSILON * abs(function.value) * 64 / distance
+        slack = BEND * size + GRAINS * EPSILON * abs(function.value) / (WITHIN * distance)
         value = function.along(along)
         ends = [(value(end) - function.value) / end for end in (-distance, distance)]
         low, high = self._reach(along, got, (min(ends) - slack, max(ends) + slack), distance)
@@ -101,7 +101,7 @@ class Surroundings:
         for neighbour in range(NEIGHBOURS):
             if low <= got <= high:
                 break
-            one = self._slope(along, neighbour, distance, distance / 64 * scale)
+            one = self._slope(along, neighbour, distance, distance * WITHIN * scale)
             low, high = min(low, one), max(high, one)
         return low, high
 

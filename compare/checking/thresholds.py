@@ -49,10 +49,15 @@ ROUND_BITS = 12
 # Points around the given one, at which rounding errors of values scatter around zero: the mean of
 # seven is more than eight standard deviations off once in 100,000 times.
 NEARBY = 6
+# What is no more than this part of another number is plainly less: how far quotients close by are
+# from one of two slopes that they tell apart, or a difference between slopes that are the same.
+PLAINLY = 1 / 4
 # Points around a place where kinks may meet; four of them show whether there is more to see, 32
 # where f has kinks, and 64 at one, where a few may all be on one side ...
 NEIGHBOURS = 128
-FIRST_NEIGHBOURS = 4
+FIRST_NEIGHBOURS = (4, 32, 64)
+# ... by steps so much shorter than they are away that few of the kinks are within one ...
+WITHIN = 1 / 64
 # ... so near that f is straight between its kinks: pairs of a farther and a nearer distance, in
 # units of the scale, the second one for what noise hides in the first ...
 CLOSE = ((2.0**-20, 2.0**-30), (2.0**-12, 2.0**-22))
