@@ -85,5 +85,6 @@ def _noticed(change: str, tests: list[str]) -> str:
     if run.returncode in (0, pytest.ExitCode.NO_TESTS_COLLECTED):
         return ""
     failure = re.search(r"^(?:FAILED|ERROR) \S*?::(.{,120})", run.stdout, re.MULTILINE)
-    where = failure[1] if failure else (run.stdout + run.stderr).strip()[-200:]
-    return f"{change.partition('*')[2]} {where}".strip()
+    if run.returncode != pytest.ExitCode.TESTS_FAILED or failure is None:
+        raise RuntimeError(f"{change}: {(run.stdout + run.stderr).strip()[-2000:]}")
+    return f"{change.partition('*')[2]} {failure[1]}".strip()
