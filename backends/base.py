@@ -1,6 +1,8 @@
-"""The contract of a backend, and the operators that are derived from its one primitive."""
+"""The contract of a backend: its primitive, what is derived from it, and what may be handed in."""
 
+import functools
 import importlib.metadata
+import numbers
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,12 +10,13 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from .checks import check_differentiable, check_same_shapes, scalar
-from .errors import InvalidData, InvalidParameters, InvalidSetting
+from .errors import InvalidData, InvalidParameters, InvalidSetting, NonScalarLoss
 from .jacobians import inner_product, jacobian_by_columns, jacobian_by_rows, tree_contractions
+from .precision import is_floating
 from .pytrees import (
     Array,
     PyTree,
+    check_same_shapes,
     flatten,
     is_array,
     leaf_names,
@@ -307,3 +310,51 @@ class Backend(ABC):
                 "leave the scan out, the carry stays as it is"
             )
         return carry, tree_map(lambda *leaves: self.xp.stack(leaves), *outputs)
+
+
+# What users hand to an operator; under jit it is checked once, while tracing.
+
+
+def scalar(f: Any) -> Any:
+    """Return f with a check that it gives one real floating number."""
+
+    @functools.wraps(f)
+    def checked(params: PyTree, *args: PyTree) -> Array:
+        value = f(params, *args)
+        check_scalar(f, value)
+        return value
+
+    return checked
+
+
+def check_scalar(f: Any, value: Any) -> None:
+    """Refuse what f returned if it is not one real number, Python's or of a floating dtype."""
+    shape, dtype = getattr(value, "shape", None), getattr(value, "dtype", None)
+    if shape is None or dtype is None:
+        if isinstance(value, numbers.Real) and not isinstance(value, bool):
+            return
+        got = f"{value!r:.60}"
+    elif tuple(shape) != ():
+        got = f"shape {tuple(shape)}"
+    elif not is_floating(dtype):
+        got = f"dtype {dtype}"
+    else:
+        return
+    raise NonScalarLoss(
+        f"{getattr(f, '__name__', 'f')} returned {got}; expected one real floating number of "
+        "shape (): reduce it as "
+        "xp.sum(weights * y) with random weights, since a plain sum hides a rule that forgets its "
+        "cotangent; check_gradient takes cotangent=weights"
+    )
+
+
+def check_differentiable(params: PyTree) -> None:
+    """Refuse leaves that are not real floating arrays, naming the first one."""
+    leaves, _ = flatten(params)
+    for position, leaf in enumerate(leaves):
+        if not is_floating(leaf.dtype):
+            raise InvalidParameters(
+                f"leaf {leaf_names(params)[position] or 'params'}: got dtype {leaf.dtype}, "
+                "expected float32 or float64; a small step would be lost in it, so convert it, "
+                "for instance with .astype('float64'), or pass it as an argument after params"
+            )

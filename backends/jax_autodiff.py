@@ -11,10 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from .base import Backend, ModelFunction, Operator
-from .checks import check_same_shapes
 from .errors import InvalidParameters
 from .framework_trees import FrameworkStructure
-from .pytrees import Array, PyTree, flatten, private_numpy
+from .pytrees import Array, PyTree, check_same_shapes, flatten, private_numpy
 
 # What JAX reports of each program that it compiles.
 COMPILED = "/jax/core/compile/backend_compile_duration"

@@ -8,11 +8,10 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from .base import Backend, ModelFunction, Operator
-from .checks import check_same_shapes
 from .difference_loop import Sweep, chunk_size, difference_entries, read_only
 from .errors import ImpureFunction, InvalidSetting
 from .precision import EPSILON
-from .pytrees import Array, PyTree, flatten, private_numpy, tree_map, unflatten
+from .pytrees import Array, PyTree, check_same_shapes, flatten, private_numpy, tree_map, unflatten
 from .step_size import PROBE_STEP, Losses, automatic_steps, moved_losses
 from .structured.chunks import Problem
 from .structured.differences import structured_gradient

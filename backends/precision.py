@@ -26,3 +26,8 @@ def dtype_name(leaf: Any) -> str:
 def unit_roundoff(leaf: Any) -> float:
     """Return the unit of a leaf's own dtype; that of float64 for Python numbers and integers."""
     return UNIT_ROUNDOFF.get(dtype_name(leaf), UNIT_ROUNDOFF["float64"])
+
+
+def is_floating(dtype: Any) -> bool:
+    # Every framework spells its real floating dtypes so, from "float32" to "torch.bfloat16".
+    return "float" in getattr(dtype, "name", str(dtype))

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import optree
 
-from .errors import InvalidParameters
+from .errors import InvalidParameters, ShapeMismatch
 from .framework_trees import FrameworkStructure, framework_flatten, remedy
 
 PyTree: TypeAlias = Any
@@ -120,3 +120,20 @@ def aligned(shape: tuple[int, ...], dtype: np.dtype | str = "float64") -> np.nda
     memory = np.empty(size + 64, np.uint8)
     start = -memory.ctypes.data % 64
     return memory[start : start + size].view(dtype).reshape(shape)
+
+
+def check_same_shapes(what: str, tree: PyTree, reference_name: str, reference: PyTree) -> None:
+    """Refuse a tree whose structure or leaf shapes differ from the reference's."""
+    leaves, structure = flatten(tree)
+    expected, expected_structure = flatten(reference)
+    if structure != expected_structure:
+        raise ShapeMismatch(
+            f"{what} has structure {structure}; expected that of {reference_name}, "
+            f"{expected_structure}"
+        )
+    for name, leaf, like in zip(leaf_names(reference), leaves, expected, strict=True):
+        if getattr(leaf, "shape", ()) != getattr(like, "shape", ()):
+            raise ShapeMismatch(
+                f"leaf {name or what}: {what} has shape {tuple(getattr(leaf, 'shape', ()))}; "
+                f"expected that of {reference_name}, {tuple(getattr(like, 'shape', ()))}"
+            )

@@ -12,10 +12,9 @@ import torch
 from array_api_compat import torch as torch_namespace
 from torch.autograd import forward_ad
 
-from .base import Backend, ModelFunction, Operator
-from .checks import check_same_shapes, check_scalar, scalar
+from .base import Backend, ModelFunction, Operator, check_scalar, scalar
 from .errors import ImpureFunction
-from .pytrees import Array, PyTree, flatten, tree_map, unflatten
+from .pytrees import Array, PyTree, check_same_shapes, flatten, tree_map, unflatten
 from .torch_descent import FusedDescent, NotFused
 
 FLOATING = frozenset({torch.float64, torch.float32, torch.float16, torch.bfloat16})

@@ -7,10 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from ..checks import check_same_shapes
 from ..errors import InvalidParameters, NonScalarLoss
 from ..precision import EPSILON
-from ..pytrees import Array, PyTree, flatten, leaf_names, private_numpy, unflatten
+from ..pytrees import (
+    Array,
+    PyTree,
+    check_same_shapes,
+    flatten,
+    leaf_names,
+    private_numpy,
+    unflatten,
+)
 
 # Entries whose round-off differs more than this move by a step that suits all of them.
 LARGEST_RATIO = 2.0**30

@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from gradparity.backends.checks import is_floating
 from gradparity.backends.errors import InvalidParameters, InvalidSetting
-from gradparity.backends.precision import dtype_name, unit_roundoff
+from gradparity.backends.precision import dtype_name, is_floating, unit_roundoff
 from gradparity.backends.pytrees import PyTree, is_array, named_leaves, numpy_view, private_numpy
 
 from .hosts import framework_of

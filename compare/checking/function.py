@@ -8,16 +8,17 @@ from typing import Any
 import numpy as np
 
 from gradparity.backends import Backend
-from gradparity.backends.checks import check_same_shapes, check_scalar, is_floating
+from gradparity.backends.base import check_scalar
 from gradparity.backends.errors import (
     GradparityError,
     ImpureFunction,
 )
 from gradparity.backends.framework_trees import hint_at_models, settled
-from gradparity.backends.precision import EPSILON, UNIT_ROUNDOFF, dtype_name
+from gradparity.backends.precision import EPSILON, UNIT_ROUNDOFF, dtype_name, is_floating
 from gradparity.backends.pytrees import (
     Array,
     PyTree,
+    check_same_shapes,
     flatten,
     is_array,
     leaf_names,

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 
 from gradparity.backends import Backend, get_backend
-from gradparity.backends.checks import is_floating
 from gradparity.backends.errors import BackendUnavailable, InvalidSetting
-from gradparity.backends.precision import dtype_name
+from gradparity.backends.precision import dtype_name, is_floating
 from gradparity.backends.pytrees import PyTree, flatten, is_array, tree_map
 
 from .leaves import complex_numpy

@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from gradparity.backends.checks import is_floating
 from gradparity.backends.errors import InvalidParameters
-from gradparity.backends.precision import dtype_name
+from gradparity.backends.precision import dtype_name, is_floating
 from gradparity.backends.pytrees import Array, is_array, private_numpy
 
 # Entries that show the typical size of a leaf: their median is within 4 % of the leaf's, by rank.

@@ -14,10 +14,9 @@ from typing import Any
 import numpy as np
 
 from gradparity.backends import Backend
-from gradparity.backends.checks import is_floating
 from gradparity.backends.error_bars.derivative import derivative_at_zero
 from gradparity.backends.errors import InvalidSetting, NonScalarLoss
-from gradparity.backends.precision import dtype_name
+from gradparity.backends.precision import dtype_name, is_floating
 from gradparity.backends.pytrees import PyTree, flatten, leaf_names, private_numpy, unflatten
 
 from ..verdicts import Suspect, Verdict

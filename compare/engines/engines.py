@@ -8,10 +8,10 @@ import numpy as np
 
 from gradparity.backends import Backend, BackendUnavailable, get_backend
 from gradparity.backends.base import ModelFunction
-from gradparity.backends.checks import is_floating
 from gradparity.backends.errors import InvalidParameters, InvalidSetting
 from gradparity.backends.framework_trees import FrameworkStructure
 from gradparity.backends.numerical_difference import NumericalDifference
+from gradparity.backends.precision import is_floating
 from gradparity.backends.pytrees import (
     PyTree,
     flatten,

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from gradparity.backends.checks import is_floating
+from gradparity.backends.precision import is_floating
 from gradparity.backends.pytrees import PyTree, is_array, private_numpy, tree_map
 
 

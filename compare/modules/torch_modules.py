@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from gradparity.backends.checks import is_floating
+from gradparity.backends.precision import is_floating
 from gradparity.backends.pytrees import PyTree
 
 from .subject import Subject, in_float64, some

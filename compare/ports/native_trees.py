@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gradparity.backends.checks import is_floating
 from gradparity.backends.errors import InvalidSetting
+from gradparity.backends.precision import is_floating
 from gradparity.backends.pytrees import Array, PyTree, flatten, is_array, tree_paths, unflatten
 
 

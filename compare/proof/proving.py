@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from gradparity.backends.checks import is_floating
 from gradparity.backends.errors import InvalidParameters, InvalidSetting, NonScalarLoss
+from gradparity.backends.precision import is_floating
 from gradparity.backends.pytrees import (
     PyTree,
     flatten,
