@@ -131,18 +131,18 @@ def measure(
 
     def conclusion(estimate: Estimate) -> Slope:
         finite = {shift: one for shift, one in seen.items() if math.isfinite(one)}
-        grain = granularity(finite.values(), function.value)
+        grain = granularity(finite.values(), seen[0.0])
         rise = max(
-            (abs(one - function.value) / max(abs(shift), longest) for shift, one in finite.items()),
+            (abs(one - seen[0.0]) / max(abs(shift), longest) for shift, one in finite.items()),
             default=0.0,
         )
         # Eight grains, over the longest step of the ladder; the same for values that change in
         # their last bits from call to call. What a rounding hides is never seen.
         floor = GRAINS * (grain + function.unsteadiness) / longest
-        floor = max(floor, EPSILON * abs(function.value) / longest)
+        floor = max(floor, EPSILON * abs(seen[0.0]) / longest)
         reach = max(map(abs, finite), default=0.0)
         if reach and len(set(finite.values())) == 1:  # of whatever dtype, it may hide a slope
-            floor = max(floor, GRAINS * spacing(np.array([function.value])) / reach)
+            floor = max(floor, GRAINS * spacing(np.array([seen[0.0]])) / reach)
         if estimate.smoothness == "kink":
             low, high = sorted(estimate.one_sided)
             error = max(estimate.one_sided_error) + floor
