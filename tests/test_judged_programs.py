@@ -27,13 +27,13 @@ def test_fresh_programs_raise_no_false_alarm_and_hide_no_fault(held_out_seed):
     assert (tally.raised, tally.alarms, tally.missed) == ([], [], [])
 
 
-@pytest.mark.parametrize("seed", [800050, 800564, 800857, 904057188])
+@pytest.mark.parametrize("seed", [800050, 800564, 800857, 993359, 904057188])
 def test_the_gradient_of_one_piece_is_not_called_wrong_where_kinks_meet(seed):
     program = random_program(seed)
     assert program.kinks
     check = check_gradient(program.f, program.params, gradient=program.gradient())
     assert check.verdict is not Verdict.DIFFER, str(check)
-    assert check.evaluations < 1.5 * MOST_EVALUATIONS
+    assert check.evaluations < 2 * MOST_EVALUATIONS
 
 
 def test_a_judge_that_believes_everything_would_be_noticed(monkeypatch):

@@ -76,14 +76,14 @@ def test_what_is_returned_is_exported():
 
 
 def test_a_result_without_a_public_name_would_be_found():
-    from gradparity.compare.checking.reference import Reference
+    from gradparity.compare.checking.slope import Slope
 
-    def judged() -> Reference: ...
+    def judged() -> Slope: ...
 
-    def part() -> tuple[Reference, ...] | None: ...
+    def part() -> tuple[Slope, ...] | None: ...
 
-    assert unexported([judged]) == ["Reference"]
-    assert unexported([part]) == ["Reference"]
+    assert unexported([judged]) == ["Slope"]
+    assert unexported([part]) == ["Slope"]
 
 
 def errors_named(thing):

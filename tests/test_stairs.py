@@ -81,6 +81,30 @@ def test_nobody_is_called_right_or_wrong_for_the_step_that_the_point_is_on(kind,
         assert wrong.verdict is not Verdict.AGREE or proves_nothing, str(wrong)
 
 
+# One stair that is lower than those after it is no bend, and few stairs are no single jump.
+def test_zeros_are_not_right_on_low_or_few_stairs():
+    x = np.array([0.1, -0.3, 0.6])
+
+    def few(p):
+        return float(rounded(200 + 1.2 * np.tanh(10 * p).sum(), ml_dtypes.bfloat16)) / 3
+
+    low, at, gradient = draw(inputs, "float16", 7)
+    for f, point, claim in ((few, x, 4 / np.cosh(10 * x) ** 2), (low, at, gradient)):
+        assert check_gradient(f, point, gradient=0 * claim).verdict is Verdict.CANNOT_TELL
+        assert check_gradient(f, point, gradient=claim).verdict is Verdict.CANNOT_TELL
+
+
+@pytest.mark.parametrize("off", np.geomspace(0.001, 0.1, 12))
+def test_a_bend_is_no_stair(off):
+    x = np.array([0.8])
+    for f, slope in (
+        (lambda p: float((3 * p + np.maximum(p, 0.8 + off)).sum()), 3.0),
+        (lambda p: float(np.maximum(p, 0.8 + off).sum()), 0.0),
+    ):
+        check = check_gradient(f, x, gradient=np.array([slope]))
+        assert (check.verdict, check.smoothness) == (Verdict.AGREE, "smooth")
+
+
 # A slope of the trend and of the step differ by little where only a part is rounded.
 def test_a_part_that_is_rounded_is_not_left_out():
     x = np.array([0.31, -0.74, 1.2])

@@ -10,15 +10,15 @@ import numpy as np
 from ..precision import EPSILON
 from .exploration import POOR
 from .extrapolation import SLOWEST_CONVERGENCE, STANDARD_DEVIATIONS, Reading, read
-from .samples import CLEARLY, NEAR, NEIGHBOURS, PLATEAU, Samples, difference_table_noise
+from .samples import CLEARLY, NARROW, NEAR, NEIGHBOURS, PLATEAU, Samples, difference_table_noise
 
 Smoothness = Literal["smooth", "stairs", "kink", "jump", "not finite"]
 
 # Stairs that are wider than this part of the scale may be meant as such, with a slope of 0; others
 # come from a function that computes with few digits.
 STAIRS = 2.0**-20
-# Stairs that are narrower than this part of the scale are looked for wherever a slope changes by so
-# much of itself.
+# Stairs that slope are looked for within this part of the scale, where a slope changes by so much
+# of itself: farther out whatever is curved does.
 STEPPED = 2.0**-5
 TELLING = 1e-5
 # More than one stair has been risen.
@@ -175,9 +175,10 @@ def _conclude(
     if len(sides) == 1:
         return sides[0].value, sides[0].error, "smooth"
     stairs = _flat_stairs(samples) or _sloping_stairs(samples, reading)
-    error = max(_with_ripples(samples, reading), _hidden(samples, reading.value), stairs)
-    error += max(side.doubt for side in sides)
-    return reading.value, error, "kink" if reading.kink else "stairs" if stairs else "smooth"
+    error = max(_with_ripples(samples, reading), _hidden(samples, reading.value))
+    kind: Smoothness = "kink" if reading.kink else "stairs" if stairs > error else "smooth"
+    error = max(error, stairs) + max(side.doubt for side in sides)
+    return reading.value, error, kind
 
 
 def _with_ripples(samples: Samples, reading: Reading) -> float:
@@ -216,12 +217,13 @@ def _flat_stairs(samples: Samples) -> float:
         # Wide ones of integers are counts, and meant; so may be a single jump far away.
         if not beyond.any() or (wide and not (rises % 1).any()):
             continue
-        departure = samples.departure(sign)
-        after = samples.jump_after(
-            departure, flat, float(samples.steps[beyond.argmax()]), lambda t: rounding
-        )
-        if after > STAIRS and (not wide or rises.max() > GOES_ON * departure(after)):
-            return samples.steepest()
+        departure, next_one = samples.departure(sign), float(samples.steps[beyond.argmax()])
+        end = samples.end_of_line(departure, flat, next_one, lambda t: rounding)
+        # A bend rises on, and a stair is flat.
+        if end <= STAIRS or departure(end) != departure(end * (1 + NARROW**2)):
+            continue
+        if not wide or rises.max() > GOES_ON * departure(end):
+            return departure(end) / end if wide else samples.steepest()
     return 0.0
 
 

@@ -34,10 +34,10 @@ STEP_BITS = 26
 PLATEAU = 2.0**-7
 # So many times as much noise, or as long as a bar, is no accident.
 CLEARLY = 16.0
-# The end of a straight piece is found to this part of it; a jump there is longer than this part of
-# what there is at twice the step, and a bend half as long.
-NARROW = 1 / 32
-SUDDEN = 1 / 16
+# The end of a straight piece is found to this part of it, and to the square of it if there seems to
+# be a jump: one that is longer than this part of what there is at twice the step.
+NARROW = 1 / 16
+SUDDEN = 1 / 8
 
 
 @dataclass(frozen=True)
@@ -214,28 +214,45 @@ class Samples:
         return lambda t: abs((self.at(t) - self.at(-t)) / 2 - slope * t)
 
     @staticmethod
-    def jump_after(
+    def end_of_line(
         departure: Callable[[float], float],
         straight: float,
         bent: float,
-        allowed: Callable[[float], float] = lambda t: 0.0,
+        allowed: Callable[[float], float],
+        narrow: float = NARROW,
     ) -> float:
-        """Return the step at which phi leaves a line by a jump; 0 if it does not, or by a bend.
+        """Return the step at which phi leaves a line, from above; 0 if it has left it before.
 
         straight, bent: steps where it is on the line, and where it is not
         allowed: how far it may be from the line, at a step, where it is on it
         """
         if departure(straight) > allowed(straight):
-            return 0.0  # it is curved already, and not by a jump
-        while bent - straight > NARROW * straight:
+            return 0.0
+        while bent - straight > narrow * straight:
             middle = math.sqrt(straight * bent)
             if departure(middle) <= allowed(middle):
                 straight = middle
             else:
                 bent = middle
-        # A bend rises from nothing: near its edge it has a small part of what it has farther out.
-        jump = departure(bent) > max(CLEARLY * allowed(bent), SUDDEN * departure(2 * bent))
-        return bent if jump else 0.0
+        return bent if departure(bent) > CLEARLY * allowed(bent) else 0.0
+
+    def jump_after(
+        self,
+        departure: Callable[[float], float],
+        straight: float,
+        bent: float,
+        allowed: Callable[[float], float],
+    ) -> float:
+        """Return the step at which phi leaves a line by a jump; 0 if it does not, or by a bend.
+
+        A bend rises from nothing: near its edge it has a small part of what it has farther out.
+        """
+        end = self.end_of_line(departure, straight, bent, allowed)
+        if departure(end) <= SUDDEN * departure(2 * end):
+            return 0.0
+        straight = max(straight, end / (1 + NARROW))
+        nearest = self.end_of_line(departure, straight, end, allowed, NARROW**2)
+        return end if departure(nearest) > departure(end) / 2 else 0.0
 
     def _rounded(self, step: float) -> float:
         """Return the step as a multiple of what phi can tell apart, so that x + t is exact."""

@@ -63,7 +63,7 @@ class Surroundings:
                     continue
                 if np.abs(near - others(far)).mean() <= PLAINLY * near.mean():
                     # On stairs, too; but over several of them f rises as at the point.
-                    if others(far, 1.0).max() < PLAINLY * np.median(near):
+                    if not kinked and others(far, 1.0).max() < PLAINLY * np.median(near):
                         return None
                     break
         else:
