@@ -42,7 +42,8 @@ class LeafCheck:
 
     error: how far off it is, the norm of what is wrong over the leaf's norm; NaN where unknown
     resolution: the smallest error of the leaf, relative to its size, that would have been seen:
-        bars of f's slopes, noise, and the rounding granted; NaN if it was not judged
+        bars of f's slopes, noise, and the rounding granted; relative to the whole gradient's size
+        where the leaf is zero, or zero beside it but for rounding; NaN if it was not judged
     entry_resolution: the same for a single entry of typical size
     pattern: a guess at what is wrong, "" if nothing is
     more: whether more entries are wrong than are listed among the suspects

@@ -205,11 +205,8 @@ class Directions:
         until the claim is known to fit
         """
         plain = signs is None and not known and factor == 1.0
-        goals: tuple[float, ...] = ENOUGH
-        settles = SETTLED
-        if sum(span.size for span in region) > MANY and not self.function.unsteadiness:
-            factor *= FINER
-            goals, settles = (ENOUGH[-1],) * len(ENOUGH), SETTLED / FINER
+        large = sum(span.size for span in region) > MANY and not self.function.unsteadiness
+        factor *= FINER if large else 1.0
         if plain and self._last and self._last[0] is claim and self._last[1:3] == (region, round_):
             return self._last[3]  # who asked first passes on what it could not settle
         drawn = self.weights(round_)
@@ -240,14 +237,14 @@ class Directions:
                 accepted.append(norm(part[span.start : span.stop], weights))
         del drawn, weights  # the memory of large ones that are not kept
         rounding, accept = math.hypot(*granted), math.hypot(*accepted)
-        asked = iter(goals)
+        goals = iter(ENOUGH)
         # No number of digits of what is large shows more of what is zero beside it.
         seen = [size for leaf, size in sizes.items() if not claim.is_dust(leaf)]
         least = max(min(seen or sizes.values()), rounding)
         whole = max(math.hypot(*seen), least)
 
         def enough(slope: Slope) -> bool:
-            goal = next(asked)
+            goal = next(goals)
             if not slope.known or slope.kind not in ("smooth", "kink"):
                 return False
             if slope.kind == "kink":  # it is taken apart, whatever more is known of it
@@ -255,7 +252,9 @@ class Directions:
             if known:
                 return slope.bar + rounding <= known / (2 * WRONG)
             fits = slope.distance(got) <= slope.bar + rounding + accept
-            return fits and slope.bar <= min(settles * least, goal * whole)
+            if large:  # that each leaf is known in many digits would cost as many calls again
+                return fits and slope.bar <= min(SETTLED / FINER * least, ENOUGH[-1] * whole)
+            return fits and slope.bar <= goal * least
 
         slope = self.measure(direction, factor, enough)
         spread = slope.spread + rounding + accept
