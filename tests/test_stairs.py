@@ -1,11 +1,11 @@
 """Functions that round what they compute on the way: they rise in stairs of many widths."""
 
-import ml_dtypes
 import numpy as np
 import pytest
 
 from gradparity.compare import Verdict, check_gradient
 
+ml_dtypes = pytest.importorskip("ml_dtypes")  # for bfloat16
 DTYPES = {"float32": np.float32, "float16": np.float16, "bfloat16": ml_dtypes.bfloat16}
 
 
