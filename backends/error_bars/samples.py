@@ -30,7 +30,8 @@ EVEN = 12**-0.5
 NUMBERS_WITHIN = 64
 # Enough for steps without a pattern, few enough for x + t to be exact at the usual steps.
 STEP_BITS = 26
-# A side that is constant this far out, in units of the scale, is a plateau and not a staircase.
+# A side that is constant this far out, in units of the scale, is a plateau: a single jump beyond it
+# makes no staircase.
 PLATEAU = 2.0**-7
 # So many times as much noise, or as long as a bar, is no accident.
 CLEARLY = 16.0
@@ -108,7 +109,7 @@ class Samples:
         self.looks = sorted([*self.looks, Look(step, sides, size)], key=lambda look: look.step)
 
     def at(self, t: float) -> float:
-        """Evaluate phi at t, without keeping the value as a sample."""
+        """Return phi at t, evaluated once, and not kept as a sample."""
         if t in self._asked:
             return self._asked[t]
         self.evaluations += 1
@@ -202,10 +203,7 @@ class Samples:
         if max(self.plateau(sign) for sign in (-1, 1)) >= PLATEAU:
             return 0.0
         values = np.array([*self.sides[-1], *self.sides[1], self.origin])
-        mantissas, exponents = np.frexp(values[values != 0])
-        integers = np.ldexp(mantissas, 53).astype(np.int64)
-        last_bits = np.ldexp((integers & -integers).astype(np.float64), exponents - 53)
-        return float(last_bits.min()) if len(last_bits) else 0.0
+        return last_bit(values)
 
     def departure(self, sign: int, slope: float = 0.0) -> Callable[[float], float]:
         """Return how far phi, or its odd part where sign is 0, is from a line at a step."""
@@ -284,6 +282,14 @@ def difference_table_noise(nodes: np.ndarray, values: np.ndarray) -> float:
         if max(three) <= AGREEMENT * min(three):
             return max(levels[start:])
     return max(levels[-3:])
+
+
+def last_bit(values: np.ndarray) -> float:
+    """Return the largest power of two of which all values are multiples, 0 if all are 0."""
+    mantissas, exponents = np.frexp(values[values != 0])
+    integers = np.ldexp(mantissas, 53).astype(np.int64)
+    last_bits = np.ldexp((integers & -integers).astype(np.float64), exponents - 53)
+    return float(last_bits.min()) if len(last_bits) else 0.0
 
 
 @functools.lru_cache(maxsize=256)

@@ -10,6 +10,7 @@ import numpy as np
 from gradparity.backends.error_bars.derivative import derivative_at_zero
 from gradparity.backends.error_bars.estimate import Estimate
 from gradparity.backends.error_bars.exploration import LADDER
+from gradparity.backends.error_bars.samples import last_bit
 from gradparity.backends.errors import NonScalarLoss
 from gradparity.backends.precision import EPSILON
 from gradparity.backends.rounding import Cast
@@ -118,7 +119,6 @@ def measure(
     phi = function.along(direction)
     longest = REACH * factor
     seen: dict[float, float] = {}
-
     misused: list[NonScalarLoss] = []
 
     def value(shift: float) -> float:
@@ -201,10 +201,3 @@ def spacing(values: np.ndarray) -> float:
 
 def _fits(mantissas: np.ndarray, bits: int) -> bool:
     return bool((np.ldexp(mantissas, bits) % 1 == 0).all())
-
-
-def last_bit(values: np.ndarray) -> float:
-    """Return the largest power of two of which all values, none of them 0, are multiples."""
-    mantissas, exponents = np.frexp(values)
-    integers = np.ldexp(mantissas, 53).astype(np.int64)
-    return float(np.ldexp((integers & -integers).astype(np.float64), exponents - 53).min())
