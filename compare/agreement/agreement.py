@@ -105,7 +105,7 @@ def compare_gradients(
     check_seed(seed)
     if order not in (1, 2):
         raise InvalidSetting(f"order: got {order!r}, expected 1 or 2")
-    taking_part = entrants(f, settled(params), backends, dtype, rename, transpose)
+    taking_part = entrants(f, settled(params), args, backends, dtype, rename, transpose)
     single = any(engine.backend.dtype == "float32" for engine in taking_part.engines)
     point = point_for(taking_part.params, args, "float32" if single else "float64")
     with np.errstate(all="ignore"), warnings.catch_warnings():
@@ -220,10 +220,16 @@ def _shared_checker(
     """Return a checker of the one function of all engines, if there is one and it can be called."""
     if any(engine.layout for engine in taking_part.engines):
         return None
-    try:
-        return _checker(taking_part.engines[0].function, point, seed, spending)
-    except GradparityError:
-        return None
+    f = taking_part.engines[0].function
+    elsewhere = [
+        one.in_dtype("float64").backend for one in taking_part.engines if one.backend.device
+    ]
+    for backend in (None, *elsewhere):  # f may hold arrays on a device that NumPy's are not on
+        try:
+            return _checker(f, point, seed, spending, backend)
+        except GradparityError:
+            continue
+    return None
 
 
 def _checker(

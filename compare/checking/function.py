@@ -31,6 +31,7 @@ from gradparity.backends.rounding import Cast, lift
 
 from .hosts import (
     choose_backend,
+    device_of,
     float64_backend,
     framework_of,
     native_args,
@@ -145,7 +146,7 @@ class Function:
         wanted = framework_of((value,))
         if wanted and not named and wanted != self.backend.name:
             # A JAX function takes NumPy arrays, and would compute in float32 all the same.
-            self.backend = float64_backend(wanted)
+            self.backend = float64_backend(wanted, device_of(wanted, (value,)))
             return self._first_value(named=True)
         self._check_purity()
         return self._number(value)
@@ -562,7 +563,7 @@ def _random_cotangent(backend: Backend, output: PyTree) -> PyTree:
 
     def weights(leaf: Any) -> Any:
         rng = np.random.default_rng(np.shape(leaf))
-        return backend.xp.asarray(rng.uniform(0.5, 1.0, np.shape(leaf)))
+        return backend.to_native(rng.uniform(0.5, 1.0, np.shape(leaf)))
 
     return tree_map(weights, output)
 

@@ -2,7 +2,7 @@
 
 import functools
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,8 @@ from gradparity.backends.pytrees import PyTree, flatten, is_array, tree_map
 from .leaves import complex_numpy
 
 FRAMEWORKS = {"jax": "jax", "jaxlib": "jax", "torch": "torch"}
+# The framework whose arrays f must find on the device of its parameters, integers too.
+MOVABLE = "torch"
 
 
 def native_args(backend: Backend, args: tuple[PyTree, ...]) -> tuple[PyTree, ...]:
@@ -24,9 +26,10 @@ def native_args(backend: Backend, args: tuple[PyTree, ...]) -> tuple[PyTree, ...
         if not is_array(leaf):
             return leaf
         if dtype_name(leaf).startswith("complex"):
-            return backend._scoped(backend.xp.asarray)(complex_numpy(leaf))
-        if not is_floating(leaf.dtype) and framework_of((leaf,)):
-            return leaf  # integers, booleans, random keys
+            return backend._scoped(backend.to_native)(complex_numpy(leaf))
+        if not is_floating(leaf.dtype) and (framework := framework_of((leaf,))):
+            # Integers, booleans, random keys.
+            return leaf.to(backend.device or "cpu", copy=True) if framework == MOVABLE else leaf
         copy = backend.asarray(leaf)
         if isinstance(copy, np.ndarray):
             copy.flags.writeable = False
@@ -44,7 +47,7 @@ def private_native(backend: Backend, leaf: Any, native: Any) -> Any:
         return leaf  # numbers; JAX's arrays cannot be changed
     copy = np.array(leaf, copy=True)
     if backend.name == "torch":  # a torch rule for parameters that came as NumPy arrays
-        return backend.xp.asarray(copy) if copy.dtype.kind in "fciub" else native
+        return backend.to_native(copy) if copy.dtype.kind in "fciub" else native
     return copy
 
 
@@ -56,7 +59,9 @@ def choose_backend(chosen: str | Backend | None, trees: PyTree) -> Backend:
                 "differences in less have too few digits to judge a gradient by"
             )
         return chosen
-    return float64_backend(chosen or framework_of(flatten(trees)[0]) or "numerical")
+    leaves = flatten(trees)[0]
+    name = chosen or framework_of(leaves) or "numerical"
+    return float64_backend(name, device_of(name, leaves))
 
 
 def other_engines(first: Backend) -> Iterator[Backend]:
@@ -70,9 +75,22 @@ def other_engines(first: Backend) -> Iterator[Backend]:
 
 
 @functools.cache
-def float64_backend(name: str) -> Backend:
+def float64_backend(name: str, device: str | None = None) -> Backend:
     # To look through all entry points takes longer than to check a small gradient.
-    return get_backend(name, dtype="float64")
+    return get_backend(name, dtype="float64", device=device)
+
+
+def device_of(name: str, leaves: Iterable[Any]) -> str | None:
+    """Return where a backend's arrays are among some leaves, None where it puts them by itself.
+
+    PyTorch computes only with what is on one device; JAX moves what nobody has committed to one.
+    A device without float64, such as Apple's, is none of the backend's.
+    """
+    for leaf in leaves if name == MOVABLE else ():
+        if hasattr(leaf, "detach") and leaf.device.type != "cpu":
+            device = str(leaf.device)
+            return device if device in get_backend(name).devices() else None
+    return None
 
 
 def framework_of(leaves: Any) -> str | None:

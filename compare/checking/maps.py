@@ -429,8 +429,9 @@ class SecondDerivatives:
         sized = sum(leaf.size > 0 for leaf in function.leaves)
         if certificate is not None and len(certificate.spread) == sized:
             assert self.first.reference is not None
-            engine = float64_backend(self.first.reference.engine)
-            if engine.name == function.backend.name or function.backend.xp is np:
+            own, name = function.backend, self.first.reference.engine
+            engine = own if own.name == name else float64_backend(name)
+            if engine is own or own.xp is np:
                 differentiate = engine.value_and_gradient(function.f)
                 return (
                     # In the engine's arrays, so that it may be differentiated once more.

@@ -24,6 +24,7 @@ from gradparity.backends.pytrees import (
 
 from ..checking.candidate import Candidate, read_candidate
 from ..checking.function import Function
+from ..checking.hosts import device_of
 from ..ports.layouts import Layout, Rename, Transpose, layout_of
 from ..ports.native_trees import OWN_PARAMETERS, NativeTree, is_module, module_loss, native_tree
 from .evaluations import Evaluations, OutOfTime, loop_evaluations
@@ -269,6 +270,7 @@ class Entrants:
 def entrants(
     f: ModelFunction | Mapping[str, Any],
     params: PyTree,
+    args: tuple[PyTree, ...],
     backends: Sequence[str | Backend],
     dtype: str,
     rename: Mapping[str, Rename] | None = None,
@@ -276,6 +278,7 @@ def entrants(
 ) -> Entrants:
     """Return an engine for each backend, or for each native implementation in a mapping.
 
+    A backend given by name computes on the device that its arrays among all of these are on.
     raises: BackendUnavailable for a backend named explicitly, InvalidSetting for names that do not
         fit together, ShapeMismatch
     """
@@ -285,15 +288,17 @@ def entrants(
                 "got rename or transpose with one function; expected a mapping of native "
                 "implementations such as {'jax': f_jax, 'torch': f_torch}"
             )
-        chosen, missing = _load(backends, dtype)
+        chosen, missing = _load(backends, dtype, flatten((params, args))[0])
         shared = tuple(Engine(label, backend, f) for label, backend in _labelled(chosen))
         return Entrants(shared, params, missing, by_name=backends is not DEFAULT_BACKENDS)
     left_out: tuple[tuple[str, str], ...] = ()
+    held = [getattr(one, OWN_PARAMETERS, one if is_module(one) else None) for one in f.values()]
+    leaves = flatten((params, args, held))[0]
     if backends is DEFAULT_BACKENDS:
         # What stands before a colon is the backend; the whole is the implementation's name.
-        labelled = [(name, get_backend(name.partition(":")[0], dtype=dtype)) for name in f]
+        labelled = [(name, _named(name.partition(":")[0], dtype, leaves)) for name in f]
     else:
-        chosen, left_out = _load(backends, dtype)
+        chosen, left_out = _load(backends, dtype, leaves)
         labelled = _labelled(chosen)
     _check_names("backends", [label for label, _ in labelled], f)
     for what, named in (("rename", rename), ("transpose", transpose)):
@@ -326,8 +331,12 @@ def _plain(params: PyTree) -> PyTree:
     return _common(params) if model else params
 
 
+def _named(name: str, dtype: str, leaves: Iterable[Any]) -> Backend:
+    return get_backend(name, dtype=dtype, device=device_of(name, leaves))
+
+
 def _load(
-    backends: Sequence[str | Backend], dtype: str
+    backends: Sequence[str | Backend], dtype: str, leaves: Sequence[Any]
 ) -> tuple[list[Backend], tuple[tuple[str, str], ...]]:
     chosen, left_out = [], []
     for backend in backends:
@@ -335,7 +344,7 @@ def _load(
             chosen.append(backend)
             continue
         try:
-            chosen.append(get_backend(backend, dtype=dtype))
+            chosen.append(_named(backend, dtype, leaves))
         except BackendUnavailable as error:
             # The very tuple of the signature: nobody asked for this backend by its name.
             if backends is not DEFAULT_BACKENDS:

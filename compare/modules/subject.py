@@ -26,7 +26,7 @@ class Subject:
 
 
 def in_float64(params: PyTree) -> PyTree:
-    """Return a tree with its floating arrays as private float64 NumPy arrays.
+    """Return a tree with its floating arrays as float64 ones, a tensor on its device.
 
     The mathematics of a backward pass is judged there: rounding hides no fault, and is none.
     """
@@ -34,8 +34,9 @@ def in_float64(params: PyTree) -> PyTree:
 
 
 def _in_float64(leaf: Any) -> Any:
-    floating = is_array(leaf) and is_floating(leaf.dtype)
-    return private_numpy(leaf, "float64") if floating else leaf
+    if not is_array(leaf) or not is_floating(leaf.dtype):
+        return leaf
+    return leaf.detach().double() if hasattr(leaf, "detach") else private_numpy(leaf, "float64")
 
 
 def some(names: list[str], most: int = 4) -> str:

@@ -56,7 +56,7 @@ def measure_speed(
     for name, seconds in (("minimum_time", minimum_time), ("time_limit", time_limit)):
         if not seconds > 0:
             raise InvalidSetting(f"got {name} {seconds!r}, expected seconds above zero")
-    groups = [entrants(f, params, *chosen) for chosen in _choices(backends, dtypes)]
+    groups = [entrants(f, params, args, *chosen) for chosen in _choices(backends, dtypes)]
     if not groups:
         raise InvalidSetting("got no dtypes, expected at least one, such as 'float64'")
     engines = [
