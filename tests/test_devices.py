@@ -11,7 +11,7 @@ import pytest
 
 import gradparity as gp
 from gradparity.backends.errors import ImpureFunction
-from gradparity.compare.checking.hosts import device_of
+from gradparity.compare.checking.hosts import device_of, on_accelerator
 
 torch = pytest.importorskip("torch")
 
@@ -145,6 +145,32 @@ def test_labels_on_a_device_are_copies_and_whoever_changes_them_is_told() -> Non
     with pytest.raises(ImpureFunction):
         gp.check_gradient(changes, params, x, labels, gradient=by_autograd(f))
     assert labels.tolist() == [0, 1, 2, 3, 1]
+
+
+@accelerated
+def test_products_in_tensor_float_are_named_where_they_hide_what_is_wrong() -> None:
+    x, weights = (tensor(64, 64, dtype=torch.float32, seed=seed) for seed in (0, 1))
+
+    def f(w: Any) -> Any:
+        return torch.tanh(x @ w).sum()
+
+    def judged(precision: str) -> gp.GradientCheck:
+        before = torch.get_float32_matmul_precision()
+        torch.set_float32_matmul_precision(precision)
+        try:
+            return gp.check_gradient(f, weights, gradient=torch.func.grad(f))
+        finally:
+            torch.set_float32_matmul_precision(before)
+
+    coarse, fine = judged("high"), judged("highest")
+    assert (coarse.verdict, fine.verdict) == ("cannot tell", "agree")
+    assert [("TensorFloat" in " ".join(one.notes)) for one in (coarse, fine)] == [True, False]
+
+
+def test_what_is_on_an_accelerator_is_told_by_its_arrays() -> None:
+    here = [torch.ones(2), np.ones(2), 1.0]
+    assert not on_accelerator(here)
+    assert on_accelerator([*here, torch.ones(2, device="meta")])
 
 
 def test_a_device_that_is_the_default_or_has_no_float64_is_not_named() -> None:

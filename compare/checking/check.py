@@ -37,8 +37,8 @@ def check_gradient(
     """Judge a gradient of f(params, *args) by differences of f, down to their error bars.
 
     f: any function that returns one real number, over the array API or a framework's own; it is
-        evaluated as it is, in float64, on arrays of the framework that params belong to. With a
-        cotangent it returns arrays or pytrees, and the gradient is the VJP
+        evaluated as it is, in float64, on arrays of the framework that params belong to, on their
+        device. With a cotangent it returns arrays or pytrees, and the gradient is the VJP
     params: real or complex floating arrays, any pytree of them
     gradient: a pytree like params, of any framework's arrays, or `callable(params, *args)` that
         returns one: it is called twice, in the dtype that was handed over. Round-off is granted in

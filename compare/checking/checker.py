@@ -21,6 +21,7 @@ from .account import CONFIRMING_ROUNDS, Account, Found, LegalEntry, WrongEntry, 
 from .candidate import Candidate, RoundingBounds, Terms, accepted, read_candidate
 from .conclusion import Judged, conclude
 from .function import Function
+from .hosts import on_accelerator
 from .leaves import Span
 from .patterns import Witness
 from .reference import Certificate, Reference, certify, claim_of, compare, reference_of
@@ -32,6 +33,10 @@ from .spending import BudgetSpent, Spending
 from .thresholds import CONFIRMED, ROUNDINGS
 
 DOUBLE = UNIT_ROUNDOFF["float64"]
+TENSOR_FLOAT = (
+    "an accelerator may multiply matrices in TensorFloat-32, which has ten bits: for float32, set "
+    "jax_default_matmul_precision to 'highest', or call torch.set_float32_matmul_precision with it"
+)
 Varying = TypeVar("Varying", bound=Directional)
 
 
@@ -77,6 +82,9 @@ class Checker(Generic[Varying]):
             check = self._asked_again(check, gradient, given, terms)
         if self.unmeasured and not check.rounding and check.verdict != "agree":
             check = replace(check, notes=(*check.notes, self.unmeasured))
+        elif check.verdict == "cannot tell" and _in_float32(check):
+            if isinstance(self.function, Function) and on_accelerator(self.function.given):
+                check = replace(check, notes=(*check.notes, TENSOR_FLOAT))
         return check if yardstick is None else self._beside(check, given, yardstick)
 
     def _called(self, gradient: PyTree | Callable[..., PyTree]) -> PyTree:
@@ -341,6 +349,10 @@ class Checker(Generic[Varying]):
         measured = rounding.with_runs(ALL_RUNS)
         beside = compare_accuracy(measured, candidates, yardsticks, names)
         return replace(check, yardstick=beside)
+
+
+def _in_float32(check: GradientCheck) -> bool:
+    return check.measurement is not None and check.measurement.dtype == "float32"
 
 
 def check_seed(seed: int) -> None:

@@ -93,6 +93,17 @@ def device_of(name: str, leaves: Iterable[Any]) -> str | None:
     return None
 
 
+def on_accelerator(leaves: Iterable[Any]) -> bool:
+    """Tell whether any of some arrays is elsewhere than in the machine's own memory."""
+    held = (
+        leaf.devices() if hasattr(leaf, "devices") else [getattr(leaf, "device", None)]
+        for leaf in leaves
+    )
+    # JAX's devices have a platform, torch's a type, NumPy's is a word.
+    kinds = (getattr(one, "platform", getattr(one, "type", "cpu")) for ones in held for one in ones)
+    return any(kind != "cpu" for kind in kinds)
+
+
 def framework_of(leaves: Any) -> str | None:
     """Return the backend whose arrays are among the leaves, without importing anything."""
     for leaf in leaves:
