@@ -82,6 +82,11 @@ class NumericalDifference(Backend):
             return read_only(self.to_native(private_numpy(leaf, self.dtype)))
         return read_only(leaf)
 
+    def moved(self, leaf: Array, tangent: Array, shift: float) -> Array:
+        new: Array = np.multiply(tangent, shift, out=np.empty_like(leaf))
+        new += leaf
+        return new
+
     def _scoped(self, operator: Operator) -> Operator:
         def scoped(*args: Any) -> Any:
             try:

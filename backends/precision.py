@@ -1,5 +1,6 @@
 """The roundings of floating-point dtypes: one home for every machine epsilon."""
 
+import functools
 from typing import Any
 
 # Half the spacing of numbers at 1: a rounding changes a number by at most this part of it.
@@ -19,7 +20,11 @@ SINGLE = UNIT_ROUNDOFF["float32"]
 
 def dtype_name(leaf: Any) -> str:
     """Return the name that every framework gives the dtype: "bfloat16" for torch.bfloat16."""
-    dtype = getattr(leaf, "dtype", "float64")
+    return _name(getattr(leaf, "dtype", "float64"))
+
+
+@functools.cache  # NumPy spells the name anew each time
+def _name(dtype: Any) -> str:
     return str(getattr(dtype, "name", dtype)).removeprefix("torch.")
 
 
@@ -30,4 +35,4 @@ def unit_roundoff(leaf: Any) -> float:
 
 def is_floating(dtype: Any) -> bool:
     # Every framework spells its real floating dtypes so, from "float32" to "torch.bfloat16".
-    return "float" in getattr(dtype, "name", str(dtype))
+    return "float" in _name(dtype)

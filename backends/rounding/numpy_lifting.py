@@ -57,10 +57,11 @@ class WideArray(np.ndarray):
     met: the casts that were ignored, shared by all arrays of a run
     """
 
-    met: Met
+    met: Met = Counter()
 
     def __array_finalize__(self, parent: Any) -> None:
-        self.met = getattr(parent, "met", self.__dict__.get("met", Counter()))
+        if isinstance(parent, WideArray):
+            self.met = parent.met
 
     def astype(self, dtype: Any, *args: Any, **kwargs: Any) -> Any:
         if _note(dtype, self.met):

@@ -1,6 +1,7 @@
 """A function at a point: evaluated in float64 on private copies, along directions, and counted."""
 
 import functools
+import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -356,25 +357,32 @@ class Function:
     def along(self, direction: Direction) -> Callable[[float], float]:
         """Return `shift -> f(point + shift * direction)`."""
         # Few numbers are moved faster by NumPy than by an operation of JAX.
-        natively = self.backend.name == "torch" or self.is_large and self.backend.xp is not np
-        if natively and all(span.size == self.leaves[span.leaf].size for span in direction):
-            return self._natively_along(direction)
+        if self.backend.name == "torch" or self.is_large:
+            if all(span.size == self.leaves[span.leaf].size for span in direction):
+                return self._natively_along(direction)
+        # The leaves that move lie one after the other: thousands of them take one operation.
+        moving = list(dict.fromkeys(span.leaf for span in direction))
+        arrays = [self.leaves[leaf].array for leaf in moving]
+        flat = [array.reshape(-1) for array in arrays]
+        start = flat[0] if len(flat) == 1 else np.concatenate(flat)
+        edges = [0, *itertools.accumulate(array.size for array in arrays)]
+        places = itertools.starmap(slice, itertools.pairwise(edges))
+        own = list(zip(moving, places, (array.shape for array in arrays), strict=True))
+        first = dict(zip(moving, edges, strict=False))
+        parts = [
+            (slice(first[span.leaf] + span.start, first[span.leaf] + span.stop), weights)
+            for span, weights in direction.items()
+        ]
+        if len(parts) == len(moving) and sum(span.size for span in direction) == start.size:
+            parts = [(slice(None), np.concatenate([*direction.values()]))]
 
         def value(shift: float) -> float:
             if shift == 0.0:
                 return self.value
-            moved: dict[int, np.ndarray] = {}
-            for span, weights in direction.items():
-                leaf = self.leaves[span.leaf].array
-                whole = span.size == leaf.size and span.leaf not in moved
-                if whole:
-                    new = weights * shift
-                    new += leaf.reshape(-1)
-                    moved[span.leaf] = new.reshape(leaf.shape)
-                else:
-                    copy = moved.setdefault(span.leaf, leaf.copy())
-                    copy.reshape(-1)[span.start : span.stop] += shift * weights
-            return self.at(moved)
+            moved = start.copy()
+            for part, weights in parts:
+                moved[part] += shift * weights
+            return self.at({leaf: moved[place].reshape(shape) for leaf, place, shape in own})
 
         return value
 

@@ -135,7 +135,9 @@ def typical_size(leaf: np.ndarray) -> float:
         sizes = _sample(sizes) if sizes.size > SAMPLED else sizes
     if not sizes.size:
         return 1.0
-    return math.ldexp(1.0, max(math.frexp(float(np.median(np.abs(sizes))))[1], -1000))
+    ordered = np.sort(np.abs(sizes))
+    median = float(ordered[(ordered.size - 1) // 2] / 2 + ordered[ordered.size // 2] / 2)
+    return math.ldexp(1.0, max(math.frexp(median)[1], -1000))
 
 
 def _sample(entries: np.ndarray) -> np.ndarray:
