@@ -15,6 +15,9 @@ from gradparity.compare.checking.hosts import device_of, on_accelerator
 
 torch = pytest.importorskip("torch")
 
+# torch loads its forward mode through a deprecated part of its own.
+pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script` is:DeprecationWarning")
+
 DEVICE = "cuda"
 accelerated = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from gradparity.backends.errors import InvalidParameters, InvalidSetting
-from gradparity.backends.precision import dtype_name, is_floating, unit_roundoff
+from gradparity.backends.precision import UNIT_ROUNDOFF, dtype_name, is_floating, unit_roundoff
 from gradparity.backends.pytrees import PyTree, is_array, named_leaves, numpy_view, private_numpy
 
 from .hosts import framework_of
@@ -23,18 +23,29 @@ NO_GRADIENT = "None"
 
 @dataclass(frozen=True)
 class Terms:
-    """What a candidate is granted and judged by; see `Checker.check`."""
+    """What a candidate is granted and judged by; see `Checker.check`.
+
+    dtype: the coarsest that its numbers have been through, if that is another than their own
+    """
 
     bounds: Sequence[np.ndarray] | None = None
     rtol: float = 0.0
     rounding: float = 0.0
     only: Sequence[np.ndarray] | None = None
+    dtype: str = "float64"
 
     @property
     def accepted(self) -> str:
         """Say which errors the caller accepts."""
         parts = ["the given tolerance"] * (self.bounds is not None)
         return " and ".join(parts + [f"rtol {self.rtol:g}"] * bool(self.rtol))
+
+
+NO_TERMS = Terms()
+
+
+def coarsest(names: Sequence[str]) -> str:
+    return max(names, key=lambda name: UNIT_ROUNDOFF.get(name, 0.0), default="float64")
 
 
 @dataclass(frozen=True)
@@ -71,7 +82,7 @@ class Candidate:
     strays: Mapping[int, np.ndarray]
     remarks: tuple[str, ...] = ()
     framework: str | None = None
-    terms: Terms = Terms()
+    terms: Terms = NO_TERMS
 
     @property
     def unread(self) -> list[int]:
@@ -80,9 +91,7 @@ class Candidate:
         return [leaf for leaf, pattern in problems if leaf >= 0 and pattern != NO_GRADIENT]
 
 
-def read_candidate(
-    gradient: PyTree, leaves: Sequence[Leaf], terms: Terms | None = None
-) -> Candidate:
+def read_candidate(gradient: PyTree, leaves: Sequence[Leaf], terms: Terms = NO_TERMS) -> Candidate:
     """Line a derivative up with its leaves by their paths, or else by their order.
 
     Lists and tuples count alike: torch.autograd.grad returns a tuple whatever it was given.
@@ -107,8 +116,8 @@ def read_candidate(
         if array is not None and array.shape != leaf.shape:
             strays[position], array = array, None
         slopes.append(_flat(array, leaf, convention))
-        units.append(unit_roundoff(given))
-        dtypes.append(dtype_name(given))
+        dtypes.append(coarsest((dtype_name(given), terms.dtype)))
+        units.append(max(unit_roundoff(given), UNIT_ROUNDOFF[terms.dtype]))
     own = set(names)
     strangers = [name for name, leaf in offered.items() if name not in own and leaf is not None]
     if strangers:
@@ -122,7 +131,7 @@ def read_candidate(
         strays,
         remarks,
         framework,
-        terms or Terms(),
+        terms,
     )
 
 

@@ -28,7 +28,7 @@ from gradparity.backends.pytrees import (
     tree_map,
     unflatten,
 )
-from gradparity.backends.rounding import Cast, lift
+from gradparity.backends.rounding import Cast, Lifted, lift
 
 from .hosts import (
     choose_backend,
@@ -154,7 +154,6 @@ class Function:
 
     def _evaluate_without_casts(self) -> Any:
         """Evaluate f for the first time, and keep it without its casts if it makes any."""
-        self.casts = ()
         if self.backend.name not in LIFTING:
             return self._evaluate(self.native)
         lifted = lift(self.scalar, self.backend.name)
@@ -182,6 +181,7 @@ class Function:
     def _prepare(self) -> None:
         self.native = [self._shared(leaf.array) for leaf in self.leaves]
         self.args = native_args(self.backend, self.given_args)
+        self.casts, self.scalar = (), self.f
         self.scalar = self.scalar_for(self.backend)
         self._eager = self.backend._scoped(self.scalar)
         self._compiled = None
@@ -189,7 +189,7 @@ class Function:
     def scalar_for(self, backend: Backend) -> Callable[..., Any]:
         """Return the real function of a list of real leaves, in a backend's arrays.
 
-        It is `Lifted` where it has casts to be ignored.
+        It is `Lifted` where f runs without its casts.
         """
         cotangent = None
         if self.cotangent is RANDOM:
@@ -197,7 +197,18 @@ class Function:
         elif self.cotangent is not None:
             (cotangent,) = native_args(backend, (self.cotangent,))
         scalar = scalarised(self.f, self.structure, self.given, cotangent)
-        return lift(scalar, backend.name) if self.casts and backend.name in LIFTING else scalar
+        # What it holds in a lower precision is no cast, and is widened, too.
+        is_lifted = isinstance(self.scalar, Lifted) and backend.name in LIFTING
+        return lift(scalar, backend.name) if is_lifted else scalar
+
+    def gradient_by(self, backend: Backend) -> Callable[..., PyTree]:
+        """Return `(params, *args) -> gradient` in a backend's arrays, without f's casts."""
+        if not isinstance(self.scalar, Lifted):
+            differentiate = backend.value_and_gradient(self.f)
+            # In the engine's arrays, so that it may be differentiated once more.
+            return lambda params, *args: differentiate(params, *args)[1]
+        lifted = lift(self.f, backend.name)
+        return lambda params, *args: backend.asarray(lifted.value_and_gradient(params, *args)[1])
 
     @property
     def params(self) -> PyTree:
@@ -419,6 +430,8 @@ class Function:
         def run(leaves: list[Array], *args: PyTree) -> PyTree:
             return self.f(self._assemble(leaves), *args)
 
+        if isinstance(self.scalar, Lifted):
+            return self.backend._scoped(lift(run, self.backend.name).on_native)
         traced = self._compiled not in (None, self._eager)
         return self.backend.compile(run) if traced else self.backend._scoped(run)
 
@@ -509,6 +522,19 @@ class Function:
         )
         run = self.backend._scoped(rule) if self.is_double else rule
         return run(unflatten(self.structure, native), *args)
+
+    def like_params(self, arrays: Sequence[np.ndarray]) -> PyTree:
+        """Return private float64 arrays as `call` hands parameters over: in their own dtype."""
+
+        def like(array: np.ndarray, given: Any) -> Any:
+            native = self.backend._scoped(self.backend.to_native)(array)
+            if self.is_double or not is_array(given):
+                return native
+            if framework_of((given,)):
+                return self.backend.xp.astype(native, given.dtype)
+            return private_native(self.backend, array.astype(given.dtype), native)
+
+        return unflatten(self.structure, map(like, arrays, self.given))
 
     def call_in_float64(self, rule: Callable[..., Any]) -> Any:
         """Return rule(params, *args) for float64 arrays of the framework that evaluates f."""

@@ -17,10 +17,17 @@ from gradparity.backends import Backend
 from gradparity.backends.error_bars.derivative import derivative_at_zero
 from gradparity.backends.errors import InvalidSetting, NonScalarLoss
 from gradparity.backends.precision import dtype_name, is_floating
-from gradparity.backends.pytrees import PyTree, flatten, leaf_names, private_numpy, unflatten
+from gradparity.backends.pytrees import (
+    PyTree,
+    flatten,
+    leaf_names,
+    private_numpy,
+    tree_map,
+    unflatten,
+)
 
 from ..verdicts import Suspect, Verdict
-from .candidate import read_candidate
+from .candidate import coarsest, read_candidate
 from .checker import Checker
 from .function import RANDOM, Function, name_of, real_product
 from .hosts import float64_backend
@@ -241,17 +248,18 @@ class _Map:
         except BudgetSpent:
             return Checker(self.function, self.seed, self.claim).check(self.function.params)
 
-    def along(self, tangent: np.ndarray, given: PyTree) -> GradientCheck:
-        """Return the verdict on a pushforward."""
-        return Checker(Outputs(self.function, tangent), self.seed, self.claim).check(given)
+    def along(self, tangent: np.ndarray, given: PyTree, dtype: str = "float64") -> GradientCheck:
+        """Return the verdict on a pushforward, made of numbers of a dtype."""
+        checker = Checker(Outputs(self.function, tangent), self.seed, self.claim)
+        return checker.check(given, dtype=dtype)
 
-    def against(self, cotangent: PyTree, given: PyTree) -> GradientCheck:
-        """Return the verdict on a VJP."""
+    def against(self, cotangent: PyTree, given: PyTree, dtype: str) -> GradientCheck:
+        """Return the verdict on a VJP, made of numbers of a dtype."""
         whole = self.function
         function = Function(
             whole.f, whole.params, whole.given_args, whole.backend, cotangent, whole.spending
         )
-        return Checker(function, self.seed, self.claim).check(given)
+        return Checker(function, self.seed, self.claim).check(given, dtype=dtype)
 
     def check(self, jacobian: PyTree) -> GradientCheck:
         """Check random combinations of a Jacobian's rows, then the columns that are wrong there."""
@@ -264,10 +272,12 @@ class _Map:
                 "VJPs, with check_gradient(..., cotangent=...)"
             )
         matrix = _matrix(jacobian, outputs, inputs, self.claim)
+        dtype = coarsest([dtype_name(leaf) for leaf in flatten(jacobian)[0]])
         checks = [
             self.against(
                 _shaped(weights, structure, outputs),
                 _shaped(weights @ matrix, self.function.structure, inputs),
+                dtype,
             )
             for weights in _draws(self.seed, outputs)
         ]
@@ -279,7 +289,7 @@ class _Map:
             tangent = np.concatenate([one.reshape(-1) for one in tangents])
             claimed = _shaped(matrix[:, tangent.argmax()], structure, outputs)
             try:
-                found = self.along(tangent, claimed)
+                found = self.along(tangent, claimed, dtype)
             except BudgetSpent:
                 break
             for one in found.suspects:
@@ -395,10 +405,11 @@ class SecondDerivatives:
         def judge() -> GradientCheck:
             checks = []
             function, (gradient, _, engine) = self.function, self._gradient
-            for tangent in _draws(self.seed, function.leaves):
-                shaped = _shaped(tangent, function.structure, function.leaves)
-                native = function.backend.asarray(shaped)
+            for drawn in _draws(self.seed, function.leaves):
+                native = function.like_params(_cut(drawn, function.leaves))
                 given = function.call(lambda own, *rest, v=native: claimed(own, v, *rest))
+                shaped = tree_map(lambda leaf: private_numpy(leaf, "float64"), native)
+                tangent = np.concatenate([leaf.reshape(-1) for leaf in flatten(shaped)[0]])
                 whole = self._map(differentiated(gradient, engine.asarray(shaped)), claim)
                 checks.append(whole.along(tangent, given))
             return self._about_f(checks)
@@ -432,10 +443,8 @@ class SecondDerivatives:
             own, name = function.backend, self.first.reference.engine
             engine = own if own.name == name else float64_backend(name)
             if engine is own or own.xp is np:
-                differentiate = engine.value_and_gradient(function.f)
                 return (
-                    # In the engine's arrays, so that it may be differentiated once more.
-                    lambda params, *args: differentiate(params, *args)[1],
+                    function.gradient_by(engine),
                     f"second derivatives are slopes of {engine.name}'s certified gradient",
                     engine,
                 )

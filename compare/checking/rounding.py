@@ -14,7 +14,7 @@ from gradparity.backends.rounding.instrument import find_instrument
 from ..low_precision.judging import SMALL, Judgement, LeafJudgement, judge
 from ..verdicts import Verdict
 from .account import Found, WrongEntry
-from .candidate import Candidate
+from .candidate import Candidate, coarsest
 from .function import Function
 from .hosts import framework_of
 from .leaves import Leaf
@@ -25,10 +25,6 @@ from .thresholds import LISTED
 DOUBLE = UNIT_ROUNDOFF["float64"]
 ENGINES = ("torch", "jax")
 BEST_FIRST = (Verdict.AGREE, Verdict.CANNOT_TELL, Verdict.DIFFER)
-
-
-def coarsest(names: Sequence[str]) -> str:
-    return max(names, key=lambda name: UNIT_ROUNDOFF.get(name, DOUBLE), default="float64")
 
 
 def measure_for(

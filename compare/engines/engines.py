@@ -8,7 +8,7 @@ import numpy as np
 
 from gradparity.backends import Backend, BackendUnavailable, get_backend
 from gradparity.backends.base import ModelFunction
-from gradparity.backends.errors import InvalidParameters, InvalidSetting
+from gradparity.backends.errors import GradparityError, InvalidParameters, InvalidSetting
 from gradparity.backends.framework_trees import FrameworkStructure
 from gradparity.backends.numerical_difference import NumericalDifference
 from gradparity.backends.precision import is_floating
@@ -21,9 +21,10 @@ from gradparity.backends.pytrees import (
     tree_map,
     unflatten,
 )
+from gradparity.backends.rounding import lift
 
 from ..checking.candidate import Candidate, read_candidate
-from ..checking.function import Function
+from ..checking.function import LIFTING, Function
 from ..checking.hosts import device_of
 from ..ports.layouts import Layout, Rename, Transpose, layout_of
 from ..ports.native_trees import OWN_PARAMETERS, NativeTree, is_module, module_loss, native_tree
@@ -120,6 +121,11 @@ class Engine:
         params, args = self.native(point)
         return _number(self.backend._scoped(self.value_of)(params, *args))
 
+    @property
+    def may_widen(self) -> bool:
+        """Tell whether what f holds in a lower precision can be widened to what it computes in."""
+        return self.backend.name in LIFTING and self.backend.dtype == "float64"
+
     def in_dtype(self, dtype: str) -> "Engine":
         """Return the same engine computing in that dtype."""
         if self.backend.dtype == dtype:
@@ -206,6 +212,13 @@ def answer(engine: Engine, point: Point, seed: int = 0) -> Answer:
         value, gradient = backend.value_and_gradient(f)(params, *args)
     except OutOfTime:
         return _sampled_answer(engine, params, args, seed)
+    except Exception as error:
+        if isinstance(error, GradparityError) or not engine.may_widen:
+            raise
+        try:  # what f holds in float32 may have no place among float64
+            value, gradient = lift(f, backend.name).value_and_gradient(params, *args)
+        except Exception:
+            raise error from None
     return Answer(_number(value), gradient)
 
 
