@@ -51,7 +51,7 @@ def hints_for(torch_net):
         "jax": gp.module_loss((FlaxNet(), variables), lambda y: (y**3).sum()),
         "torch": gp.module_loss(torch_net, lambda y: (y**3).sum()),
     }
-    taking_part = entrants(losses, variables["params"], tuple(losses), "float64")
+    taking_part = entrants(losses, variables["params"], (), tuple(losses), "float64")
     point = point_for(taking_part.params, (X,), "float64")
     first, other = (engine.value(point) for engine in taking_part.engines)
     assert (first == pytest.approx(other, rel=1e-12)) == (type(torch_net) is Right)

@@ -110,7 +110,7 @@ def said_of(first, other, params):
     """Return what is said of a port, without judging its gradients."""
     names = ("jax", "torch") if hasattr(other.model, "named_parameters") else ("jax", "jax:port")
     losses = dict(zip(names, (first, other), strict=True))
-    taking_part = entrants(losses, params, DEFAULT_BACKENDS, "float64")
+    taking_part = entrants(losses, params, (), DEFAULT_BACKENDS, "float64")
     point = point_for(taking_part.params, (X,), "float64")
     return "\n".join(hints(taking_part.engines, (), point))
 

@@ -57,7 +57,7 @@ def prepared(dtype: str) -> list[dict[str, Callable[[], float]]]:
     """Return every engine's calls, ready to be timed; of differences only the forward pass."""
     params = net.init(0)
     found = []
-    for engine in entrants(net.loss, params, engines, dtype).engines:
+    for engine in entrants(net.loss, params, (), engines, dtype).engines:
         contender = prepare(engine, params, batch, limit=0.5)
         calls = {what: call.call for what, call in contender.calls.items()}
         if engine.backend.name == "numerical":
