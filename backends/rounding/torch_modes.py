@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
+import optree
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_unflatten
@@ -331,7 +332,7 @@ class WithoutCasts(TorchDispatchMode):
     def __torch_dispatch__(
         self, operation: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
-        leaves, structure = tree_flatten((args, kwargs or {}))
+        leaves = optree.tree_leaves((args, kwargs or {}))
         if operation is aten.view.dtype:  # reads the bits as another dtype
             return operation(*args, **(kwargs or {}))
         low = [leaf for leaf in leaves if isinstance(leaf, torch.dtype) and leaf in LOW]
@@ -343,6 +344,7 @@ class WithoutCasts(TorchDispatchMode):
             return self._widened_outputs(result, {})
         if low and operation is aten._to_copy.default and args[0].dtype is torch.float64:
             self._met[NAMES[low[0]], asking_line("torch")] += 1
+        leaves, structure = tree_flatten((args, kwargs or {}))
         written = _written(operation, args, kwargs or {})
         widened = {
             id(leaf): leaf.to(torch.float64)

@@ -17,10 +17,10 @@ from gradparity.backends.framework_trees import settled
 from gradparity.backends.precision import UNIT_ROUNDOFF
 from gradparity.backends.pytrees import PyTree
 
-from ..checking.candidate import RoundingBounds
 from ..checking.checker import Checker, check_seed
 from ..checking.function import Function, name_of
 from ..checking.result import how_far_off
+from ..checking.score import rounding_bound
 from ..checking.spending import Budget, BudgetSpent, Spending, spending
 from ..checking.thresholds import DIGITS, LAST_BITS, ROUNDINGS
 from ..engines.engines import (
@@ -337,7 +337,7 @@ def _differences(parties: Sequence[Party]) -> Iterator[LeafDifference]:
             whole = max(total, abs(first.given.value) / leaf.scale)
             is_dust = size <= max(LAST_BITS, unit) * whole
             size = whole if is_dust else size
-            (granted,) = RoundingBounds([sizes], [unit if by_rule else DIGITS])
+            granted = rounding_bound(sizes, unit if by_rule else DIGITS)[worst]
             yield LeafDifference(
                 first.label,
                 second.label,
@@ -346,7 +346,7 @@ def _differences(parties: Sequence[Party]) -> Iterator[LeafDifference]:
                 largest,
                 largest / size if largest and size else math.nan if largest else 0.0,
                 leaf.index(int(np.arange(leaf.size)[known][worst])),
-                not (largest <= granted[worst] or is_dust),
+                not (largest <= granted or is_dust),
             )
 
 

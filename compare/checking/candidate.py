@@ -15,8 +15,6 @@ from gradparity.backends.pytrees import PyTree, is_array, named_leaves, numpy_vi
 
 from .hosts import framework_of
 from .leaves import Leaf, complex_numpy, holds_complex
-from .score import finite_norm
-from .thresholds import MANY, ROUNDINGS
 
 NO_GRADIENT = "None"
 
@@ -244,34 +242,6 @@ def _flat(array: np.ndarray | None, leaf: Leaf, convention: str) -> np.ndarray:
     whole = np.ascontiguousarray(array, np.complex128)
     whole = whole.conj() if convention == "jax" else whole
     return whole.reshape(-1).view(np.float64)
-
-
-class RoundingBounds(Sequence[np.ndarray]):
-    """What rounding is assumed to do to each entry, by leaf, where nobody has measured it.
-
-    Those of large leaves are computed where they are asked for: they take as much memory as these.
-    slopes: of the reference, or else of the claim itself; units: the unit roundoff of each leaf
-    """
-
-    def __init__(self, slopes: Sequence[np.ndarray], units: Sequence[float]) -> None:
-        self.slopes, self.units = slopes, units
-        self._typical = [finite_norm(leaf) / math.sqrt(max(leaf.size, 1)) for leaf in slopes]
-        self._held: dict[int, np.ndarray] = {}
-
-    def __len__(self) -> int:
-        return len(self.slopes)
-
-    def __getitem__(self, leaf: Any) -> Any:
-        if leaf in self._held:
-            return self._held[leaf]
-        bounds = np.abs(self.slopes[leaf])
-        if not math.isfinite(float(bounds.max(initial=0.0))):
-            bounds[~np.isfinite(bounds)] = 0.0
-        bounds += self._typical[leaf]
-        bounds *= ROUNDINGS * self.units[leaf]
-        if bounds.size <= MANY:
-            self._held[leaf] = bounds
-        return bounds
 
 
 def accepted(

@@ -18,7 +18,7 @@ from ..low_precision.standing import WRONG as STANDS_OUT
 from ..low_precision.yardstick import compare_accuracy
 from ..verdicts import Verdict
 from .account import CONFIRMING_ROUNDS, Account, Found, LegalEntry, WrongEntry, unknown
-from .candidate import Candidate, RoundingBounds, Terms, accepted, read_candidate
+from .candidate import Candidate, Terms, accepted, read_candidate
 from .conclusion import Judged, conclude
 from .function import Function
 from .hosts import on_accelerator
@@ -27,7 +27,7 @@ from .patterns import Witness
 from .reference import Certificate, Reference, certify, claim_of, compare, reference_of
 from .result import GradientCheck
 from .rounding import judge_measured, measure_for
-from .score import Claim, Directions, Score, norm
+from .score import Claim, Directions, RoundingBound, Score, norm, rounding_bound
 from .slope import Directional
 from .spending import BudgetSpent, Spending
 from .thresholds import CONFIRMED, ROUNDINGS
@@ -137,7 +137,7 @@ class Checker(Generic[Varying]):
             a, b = one.slopes[position], two.slopes[position]
             if np.array_equal(a, b):
                 continue
-            (granted,) = RoundingBounds([a], [max(one.units[position], DOUBLE)])
+            granted = rounding_bound(a, max(one.units[position], DOUBLE))[:]
             apart = ~((np.abs(a - b) <= granted) | (np.isnan(a) & np.isnan(b)) | (a == b))
             if apart.any():
                 entry = int(np.argmax(np.where(apart, np.abs(a - b), -1.0)))
@@ -238,19 +238,26 @@ class Checker(Generic[Varying]):
         terms = candidate.terms
         # Where slopes of f contradict an engine, its gradient is no measure of anything.
         known = certificate.known if certificate else {}
-        measures = [known.get(leaf, own) for leaf, own in enumerate(candidate.slopes)]
         units = [max(unit, terms.rounding / ROUNDINGS) for unit in candidate.units]
-        if certificate and len(known) == len(measures) and set(units) == {DOUBLE}:
-            granted = certificate.claim.tolerance  # the same numbers, held once
-        else:
-            granted = RoundingBounds(measures, units)
+        leaves = self.function.leaves
+        claim = claim_of(leaves, candidate.slopes, units)
+        granted = list(claim.tolerance)
+        for leaf, slopes in known.items():
+            size = certificate.claim.sizes[leaf] / leaves[leaf].scale
+            granted[leaf] = RoundingBound(slopes, size, units[leaf])
         slack = [terms.rtol + ROUNDINGS * terms.rounding] * len(granted)
         for leaf, bound in enumerate(terms.bounds or ()):
-            size = max(norm(candidate.slopes[leaf]), norm(measures[leaf]))
+            own = candidate.slopes[leaf]
+            size = max(norm(own), norm(known.get(leaf, own)))
             slack[leaf] += norm(bound) / size if size else math.inf
-        claim = claim_of(self.function.leaves, candidate.slopes, granted)
         accepted = terms.bounds or (0.0,) * len(granted)
-        claim = replace(claim, accepted=tuple(accepted), slack=tuple(slack), rtol=terms.rtol)
+        claim = replace(
+            claim,
+            tolerance=granted,
+            accepted=tuple(accepted),
+            slack=tuple(slack),
+            rtol=terms.rtol,
+        )
         claim = claim.without_leaves(candidate.unread)
         if terms.only is None:
             return claim
@@ -267,7 +274,8 @@ class Checker(Generic[Varying]):
         decided: dict[int, np.ndarray] = {}
         for leaf, given in enumerate(claim.slopes):
             mask = claim.open[leaf]
-            bad = np.flatnonzero(~np.isfinite(given) & (True if mask is None else mask))
+            bad = np.flatnonzero(~np.isfinite(given))
+            bad = bad if mask is None else bad[mask[bad]]
             if not bad.size:
                 continue
             decided[leaf] = bad
@@ -298,7 +306,7 @@ class Checker(Generic[Varying]):
         """Tell whether any number is farther off than its rounding."""
         claim, reference = self._claim(candidate, certificate), certificate.claim.slopes
         return not all(
-            (np.abs(claim.slopes[leaf] - reference[leaf]) <= claim.tolerance[leaf]).all()
+            (np.abs(claim.slopes[leaf] - reference[leaf]) <= claim.tolerance[leaf][:]).all()
             for leaf in certificate.spread
         )
 

@@ -15,11 +15,10 @@ from gradparity.backends.pytrees import is_array, numpy_view, private_numpy, tre
 from gradparity.backends.rounding import Lifted
 
 from .account import Account, Found, WrongEntry, unknown
-from .candidate import RoundingBounds
 from .function import Function
 from .hosts import float64_backend, native_args
 from .leaves import Leaf, Span
-from .score import Claim, finite_norm, norm
+from .score import Claim, blocks, norm, rounding_bound
 from .thresholds import (
     CONFIRMED,
     DIGITS,
@@ -50,11 +49,10 @@ class Reference:
         return self.claim.slopes
 
 
-def claim_of(
-    leaves: Sequence[Leaf], slopes: Sequence[np.ndarray], granted: Sequence[np.ndarray]
-) -> Claim:
+def claim_of(leaves: Sequence[Leaf], slopes: Sequence[np.ndarray], units: Sequence[float]) -> Claim:
     """Return flat float64 numbers, and what their rounding may amount to, as a claim."""
-    sizes = tuple(leaf.scale * finite_norm(own) for leaf, own in zip(leaves, slopes, strict=True))
+    granted = list(map(rounding_bound, slopes, units))
+    sizes = tuple(leaf.scale * one.size for leaf, one in zip(leaves, granted, strict=True))
     nothing, every = (0.0,) * len(sizes), (None,) * len(sizes)
     return Claim(tuple(slopes), granted, sizes, every, nothing, nothing)
 
@@ -63,9 +61,9 @@ def reference_by(
     function: Function, backend: Backend, engine: str, slopes: Sequence[np.ndarray]
 ) -> Reference:
     """Return what an engine says of a function, flat float64 leaves, as a reference."""
-    granted = RoundingBounds(slopes, [EPSILON / 2] * len(slopes))
+    claim = claim_of(function.leaves, slopes, [EPSILON / 2] * len(slopes))
     moved = functools.cache(functools.partial(gradient_by, function, backend))
-    return Reference(engine, claim_of(function.leaves, slopes, granted), moved)
+    return Reference(engine, claim, moved)
 
 
 def reference_of(function: Function, load: bool = False) -> Reference | None:
@@ -174,20 +172,21 @@ class Certificate:
         for leaf, unit in enumerate(units):
             reference = self.claim.slopes[leaf]
             if leaf not in self.spread and smooth:
-                granted[leaf] = granted[leaf] + self._dust(leaf)
+                granted[leaf] = granted[leaf][:] + self._dust(leaf)
             if leaf not in self.spread or unit <= EPSILON:
                 continue
             gaps = np.abs(claim.slopes[leaf] - reference)
             own = ROUNDINGS * unit * np.abs(reference)
             # Large entries of a leaf may grant a small one more than all of it.
             hidden = (gaps > own) & (gaps > PLAINLY * np.abs(reference))
-            if not (hidden | (gaps > granted[leaf])).any():
+            allowed = granted[leaf][:]
+            if not (hidden | (gaps > allowed)).any():
                 continue
             draws = [self.reference.moved(unit, draw) for draw in (0, 1)]
             if changes := [np.abs(moved[leaf] - reference) for moved in draws if moved]:
                 measured = own + DRAWN * np.max(changes, axis=0)
                 far = hidden & (gaps > WRONG * measured)
-                granted[leaf] = np.where(far, measured, np.maximum(granted[leaf], measured))
+                granted[leaf] = np.where(far, measured, np.maximum(allowed, measured))
         return replace(claim, tolerance=tuple(granted))
 
     def _dust(self, leaf: int) -> np.ndarray | float:
@@ -217,30 +216,43 @@ def compare(account: Account, claim: Claim, certificate: Certificate) -> Found:
     """Judge the leaves of a claim that the certificate covers."""
     known, known_of_one, disputed = {}, {}, {}
     for leaf, spread in certificate.spread.items():
-        reference, mask = certificate.claim.slopes[leaf], claim.open[leaf]
+        reference = certificate.claim.slopes[leaf]
         scale = account.directions.function.leaves[leaf].scale
-        gaps = claim.slopes[leaf] - reference
-        gaps = gaps if mask is None else np.where(mask, gaps, 0.0)
-        granted, accepted = claim.tolerance[leaf], claim.accepted[leaf]
-        if isinstance(accepted, np.ndarray):
-            granted = granted + accepted
-        unseen = norm(gaps)
+        sizes, allowances, is_beyond = [], [], False
+        for block in blocks(reference.size):
+            gaps, granted = _beside(reference, claim, leaf, block)
+            sizes.append(norm(gaps))
+            allowances.append(norm(granted))
+            is_beyond = is_beyond or bool((np.abs(gaps) > granted).any())
+        unseen, rounding = math.hypot(*sizes), math.hypot(*allowances)
         # What is within the certificate's own bar cannot be seen by slopes of f.
         allowed = claim.rtol * norm(reference) if claim.rtol else 0.0
         seen = unseen > allowed and not unseen * scale <= spread
-        if seen and (beyond := np.abs(gaps) > granted).any():
+        if seen and is_beyond:
+            gaps, granted = _beside(reference, claim, leaf, slice(None))
+            beyond = np.abs(gaps) > granted
             disputed[leaf] = np.where(beyond, gaps, 0.0)
             unseen = norm(np.where(beyond, 0.0, gaps))
         # What a fault of the leaf, and of a typical entry, must exceed to be seen.
         rho, size = certificate.resolution[leaf], certificate.claim.size(leaf) / scale
-        known[leaf] = known_of_one[leaf] = math.inf if granted.any() else rho
+        known[leaf] = known_of_one[leaf] = math.inf if rounding else rho
         if size:
-            rounding = norm(granted)
             known[leaf] = rho + max(rounding / size, unseen / size, claim.rtol)
             root = math.sqrt(reference.size)
             known_of_one[leaf] = (root * certificate.bar(leaf, scale) + rounding) / size
     found = Found(known, known_of_one)
     return found + Dispute(account, claim, certificate, disputed).settled() if disputed else found
+
+
+def _beside(
+    reference: np.ndarray, claim: Claim, leaf: int, part: slice
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return how far open entries of a leaf are from a reference, and how far they may be."""
+    mask, accepted = claim.open[leaf], claim.accepted[leaf]
+    gaps, granted = claim.slopes[leaf][part] - reference[part], claim.tolerance[leaf][part]
+    if mask is not None:
+        gaps[~mask[part]] = 0.0
+    return gaps, granted + accepted[part] if isinstance(accepted, np.ndarray) else granted
 
 
 @dataclass(frozen=True)
@@ -309,7 +321,7 @@ class Dispute:
             middle = len(leaves) // 2
             return self._of(leaves[:middle]).settled() + self._of(leaves[middle:]).settled()
         (leaf,) = leaves
-        for entry in self._worst(leaf, self.claim.tolerance[leaf])[:LISTED]:
+        for entry in self._worst(leaf, self.claim.tolerance[leaf][:])[:LISTED]:
             if found.wrong_in[leaf] >= CONFIRMED:
                 break
             found += self.account.entry(self.claim, leaf, int(entry))
@@ -334,7 +346,7 @@ class Dispute:
 
         for number, leaf in enumerate(sorted(sorted(wrong), key=excess, reverse=True)):
             bar = self.certificate.bar(leaf, self.account.directions.function.leaves[leaf].scale)
-            order = self._worst(leaf, self.claim.tolerance[leaf] + bar)
+            order = self._worst(leaf, self.claim.tolerance[leaf][:] + bar)
             measured: set[int] = set()
             if number == 0:
                 one = self.account.entry(self.claim, leaf, int(order[0]))

@@ -1,10 +1,10 @@
 """How a claim compares with the slope along one direction: z, and the resolution rho."""
 
 import functools
-import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from .thresholds import (
     LAST_BITS,
     LEAST_SHARE,
     MANY,
+    ROUNDINGS,
     SETTLED,
     SMALL,
     VISIBLE,
@@ -34,10 +35,40 @@ FEW = 2**12  # for so few entries, BLAS takes one thread
 
 
 @dataclass(frozen=True)
+class RoundingBound:
+    """What rounding is assumed to do to each entry of a leaf, where nobody has measured it.
+
+    It is computed for the entries that are asked for: all of them take as much memory as the leaf.
+
+    slopes: finite ones, of the reference, or else of the claim itself; size: their norm
+    unit: the unit roundoff of the leaf
+    """
+
+    slopes: np.ndarray
+    size: float
+    unit: float
+
+    def __getitem__(self, entries: Any) -> Any:
+        bounds = np.abs(self.slopes[entries])
+        bounds += self.size / math.sqrt(max(self.slopes.size, 1))
+        bounds *= ROUNDINGS * self.unit
+        return bounds
+
+
+def rounding_bound(slopes: np.ndarray, unit: float) -> RoundingBound:
+    size = norm(slopes)
+    if not math.isfinite(size):
+        slopes = np.where(np.isfinite(slopes), slopes, 0.0)
+        size = norm(slopes)
+    return RoundingBound(slopes, size, unit)
+
+
+@dataclass(frozen=True)
 class Claim:
     """Numbers that say they are a derivative, and what their rounding may amount to.
 
-    slopes: for each leaf, flat, float64; tolerance: how much each may be off, granted
+    slopes: for each leaf, flat, float64
+    tolerance: for each leaf, how much its entries may be off, granted; read by parts
     sizes: a size of each leaf's slope, from the claim and from the reference: norms of the
         entries times their leaf's scale
     open: for each leaf, which entries are still to be judged; None for all
@@ -48,7 +79,7 @@ class Claim:
     """
 
     slopes: tuple[np.ndarray, ...]
-    tolerance: Sequence[np.ndarray]
+    tolerance: Sequence[RoundingBound | np.ndarray]
     sizes: tuple[float, ...]
     open: tuple[np.ndarray | None, ...]
     accepted: tuple[np.ndarray | float, ...]
@@ -71,7 +102,7 @@ class Claim:
     def unit(self, leaf: int) -> float:
         """Return the rounding of one entry, relative to its size, out of what was granted."""
         largest = float(np.abs(self.slopes[leaf]).max(initial=0.0))
-        return float(self.tolerance[leaf].max(initial=0.0)) / largest if largest else 0.0
+        return float(self.tolerance[leaf][:].max(initial=0.0)) / largest if largest else 0.0
 
     @functools.cached_property
     def balanced(self) -> "Claim":
@@ -106,6 +137,21 @@ class Claim:
     def without_leaves(self, leaves: Iterable[int]) -> "Claim":
         """Return the claim about all but some leaves."""
         return self.without({leaf: range(self.slopes[leaf].size) for leaf in leaves})
+
+    def along(self, span: Span, weights: np.ndarray) -> tuple[float, float, float]:
+        """Return the slope along weights of a span, and the norms of its parts and their rounding.
+
+        All of them in one pass over the memory.
+        """
+        slopes, tolerance = self.slopes[span.leaf], self.tolerance[span.leaf]
+        slope, parts, roundings = 0.0, [], []
+        for block in blocks(span.size):
+            there = slice(span.start + block.start, span.start + block.stop)
+            products = slopes[there] * weights[block]
+            slope += float(np.einsum("i->", products))
+            parts.append(norm(products))
+            roundings.append(norm(tolerance[there] * weights[block]))
+        return slope, math.hypot(*parts), math.hypot(*roundings)
 
     def is_open(self, span: Span) -> bool:
         mask = self.open[span.leaf]
@@ -225,16 +271,16 @@ class Directions:
             mask = claim.open[span.leaf]
             if mask is not None:
                 weights = np.where(mask[span.start : span.stop], weights, 0.0)
-            slopes = claim.slopes[span.leaf][span.start : span.stop]
             direction[span] = weights
-            got += inner(slopes, weights)
-            granted.append(norm(claim.tolerance[span.leaf][span.start : span.stop], weights))
+            slope_of_span, size, rounding = claim.along(span, weights)
+            got += slope_of_span
+            granted.append(rounding)
             share *= math.sqrt(span.size / claim.slopes[span.leaf].size)
-            sizes[span.leaf] = max(norm(slopes, weights), share * claim.sizes[span.leaf])
+            sizes[span.leaf] = max(size, share * claim.sizes[span.leaf])
             accepted.append(claim.rtol * sizes[span.leaf])
-            part = claim.accepted[span.leaf]
-            if not isinstance(part, float):
-                accepted.append(norm(part[span.start : span.stop], weights))
+            allowed = claim.accepted[span.leaf]
+            if not isinstance(allowed, float):
+                accepted.append(norm(allowed[span.start : span.stop] * weights))
         del drawn, weights  # the memory of large ones that are not kept
         rounding, accept = math.hypot(*granted), math.hypot(*accepted)
         goals = iter(ENOUGH)
@@ -312,14 +358,12 @@ def _draw(rng: np.random.Generator, leaf: Leaf, round_: int) -> np.ndarray:
     for block in blocks(array.size):
         weights = drawn[block]
         rng.random(out=weights)
-        weights -= 0.5
-        weights += np.copysign(0.5, weights)
+        weights -= weights < 0.5
         weights *= scale
         if round_ % 2:
             own = np.abs(array[block])
-            small = (own > 0) & (own < SMALL * scale)
-            if small.any():
-                weights[small] *= own[small] / scale
+            small = np.flatnonzero((own > 0) & (own < SMALL * scale))
+            weights[small] *= own[small] / scale
     return drawn
 
 
@@ -340,23 +384,14 @@ def inner(one: np.ndarray, other: np.ndarray) -> float:
 
 def blocks(size: int) -> Iterator[slice]:
     """Yield parts of a flat array, each of which stays in the processor's cache meanwhile."""
-    return (slice(start, start + BLOCK) for start in range(0, size, BLOCK))
+    return (slice(start, min(start + BLOCK, size)) for start in range(0, size, BLOCK))
 
 
-def norm(array: np.ndarray, weights: np.ndarray | None = None) -> float:
-    """Return the Euclidean norm, whose squares neither overflow nor underflow.
-
-    weights: that the entries are multiplied by, flat
-    """
+def norm(array: np.ndarray) -> float:
+    """Return the Euclidean norm, whose squares neither overflow nor underflow."""
     flat = array.reshape(-1)
     if flat.size > BLOCK:
-        parts = (
-            (flat[block], None if weights is None else weights[block])
-            for block in blocks(flat.size)
-        )
-        return math.hypot(*itertools.starmap(norm, parts))
-    if weights is not None:
-        flat = flat * weights
+        return math.hypot(*(norm(flat[block]) for block in blocks(flat.size)))
     flat = np.abs(flat) if flat.dtype.kind == "c" else flat
     square = inner(flat, flat)
     if SAFE < square < 1 / SAFE:
@@ -365,9 +400,3 @@ def norm(array: np.ndarray, weights: np.ndarray | None = None) -> float:
     if not peak or not math.isfinite(peak):
         return peak
     return peak * float(np.linalg.norm(flat / peak))
-
-
-def finite_norm(array: np.ndarray) -> float:
-    """Return the norm of what is finite."""
-    size = norm(array)
-    return size if math.isfinite(size) else norm(np.where(np.isfinite(array), array, 0.0))

@@ -15,10 +15,10 @@ from gradparity.backends.pytrees import PyTree
 
 from ..strict_json import strict
 from ..verdicts import Verdict, VerdictText
-from .candidate import Candidate, RoundingBounds, read_candidate
+from .candidate import Candidate, read_candidate
 from .function import Function
 from .leaves import Span
-from .score import Directions, norm
+from .score import Directions, norm, rounding_bound
 from .thresholds import DIGITS
 
 # Steps from 1/8 of the parameters' own size downwards, each half the last.
@@ -119,7 +119,8 @@ def _measure(function: Function, candidate: Candidate, seed: int) -> TaylorTest:
     weights = Directions(function, seed).weights(0)
     phi = function.along({Span(k, 0, v.size): v for k, v in enumerate(weights) if v.size})
     terms, v = np.concatenate(candidate.slopes), np.concatenate(weights)
-    granted = np.concatenate(RoundingBounds(candidate.slopes, candidate.units))
+    bounds = map(rounding_bound, candidate.slopes, candidate.units)
+    granted = np.concatenate([bound[:] for bound in bounds])
     allowance, size, slope_of_g = norm(granted * v), norm(terms * v), float(terms @ v)
     steps = np.array([2.0**-level for level in range(FIRST_LEVEL, LAST_LEVEL + 1)])
     values = np.array([phi(step) for step in steps])
