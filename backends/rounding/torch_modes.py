@@ -332,7 +332,8 @@ class WithoutCasts(TorchDispatchMode):
     def __torch_dispatch__(
         self, operation: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
-        leaves = optree.tree_leaves((args, kwargs or {}))
+        given: Any = (args, kwargs or {})
+        leaves: list[Any] = optree.tree_leaves(given)
         if operation is aten.view.dtype:  # reads the bits as another dtype
             return operation(*args, **(kwargs or {}))
         low = [leaf for leaf in leaves if isinstance(leaf, torch.dtype) and leaf in LOW]
@@ -344,7 +345,7 @@ class WithoutCasts(TorchDispatchMode):
             return self._widened_outputs(result, {})
         if low and operation is aten._to_copy.default and args[0].dtype is torch.float64:
             self._met[NAMES[low[0]], asking_line("torch")] += 1
-        leaves, structure = tree_flatten((args, kwargs or {}))
+        leaves, structure = tree_flatten(given)
         written = _written(operation, args, kwargs or {})
         widened = {
             id(leaf): leaf.to(torch.float64)

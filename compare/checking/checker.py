@@ -238,13 +238,13 @@ class Checker(Generic[Varying]):
         terms = candidate.terms
         # Where slopes of f contradict an engine, its gradient is no measure of anything.
         known = certificate.known if certificate else {}
+        sizes = certificate.claim.sizes if certificate else ()
         units = [max(unit, terms.rounding / ROUNDINGS) for unit in candidate.units]
         leaves = self.function.leaves
         claim = claim_of(leaves, candidate.slopes, units)
         granted = list(claim.tolerance)
         for leaf, slopes in known.items():
-            size = certificate.claim.sizes[leaf] / leaves[leaf].scale
-            granted[leaf] = RoundingBound(slopes, size, units[leaf])
+            granted[leaf] = RoundingBound(slopes, sizes[leaf] / leaves[leaf].scale, units[leaf])
         slack = [terms.rtol + ROUNDINGS * terms.rounding] * len(granted)
         for leaf, bound in enumerate(terms.bounds or ()):
             own = candidate.slopes[leaf]
