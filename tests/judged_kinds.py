@@ -5,7 +5,7 @@ and second derivatives are products of the matrices: nothing here is measured or
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -391,12 +391,24 @@ def complex_jax(seed: int) -> Task:
     return _complex(seed, "jax")
 
 
+def in_float32(kind: Callable[[int], Task]) -> Callable[[int], Task]:
+    """Return the same derivative claimed in float32."""
+
+    def task(seed: int) -> Task:
+        double = kind(seed)
+        return replace(double, check=lambda numbers: double.check(numbers.astype(np.float32)))
+
+    return task
+
+
 KINDS = {
     "VJP": vjp,
     "JVP": pushforward,
     "Jacobian": jacobian,
     "Hessian": hessian,
     "Hessian-vector products": hessian_products,
+    "Jacobian, float32": in_float32(jacobian),
+    "Hessian, float32": in_float32(hessian),
     "complex, NumPy": complex_numpy,
     "complex, torch": complex_torch,
     "complex, JAX": complex_jax,
