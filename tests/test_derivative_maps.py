@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from array_api_compat import array_namespace
 
-from gradparity.backends.errors import InvalidSetting
+from gradparity.backends.errors import InvalidSetting, NonScalarLoss
 from gradparity.compare import check_gradient, check_hessian, check_jacobian, check_pushforward
 
 MATRIX = np.random.default_rng(0).normal(size=(4, 3))
@@ -196,9 +196,89 @@ def test_a_number_of_no_axis_is_moved_as_an_array(load_backend):
         assert check.verdict == verdict, str(check)
 
 
+class Halved:
+    """A gradient that is right at 0 alone: x sin(x) + 3 x without the change of sin(x)."""
+
+    def __init__(self, detached):
+        self.detached = detached
+
+    def __call__(self, x):
+        return (x * array_namespace(x).sin(self.detached(x)) + 3 * x).sum()
+
+
+@pytest.mark.parametrize("engine", ["torch", "jax"])
+def test_an_engine_that_is_right_at_the_point_alone_shows_no_second_derivatives(
+    load_backend, engine
+):
+    backend = load_backend(engine)
+    stopped = (lambda x: x.detach()) if engine == "torch" else jax_stop_gradient
+    f, x = Halved(stopped), backend.asarray(np.zeros(2))
+    assert check_hessian(f, x, hessian=2 * np.eye(2)).verdict == "agree"
+    assert check_hessian(f, x, hessian=np.eye(2)).verdict == "differ"
+    product = check_hessian(f, x, hessian_vector_product=lambda x, v: v)
+    assert product.verdict == "differ"
+
+
+def jax_stop_gradient(x):
+    import jax
+
+    return jax.lax.stop_gradient(x)
+
+
+def test_a_hessian_is_known_no_finer_than_the_gradient_that_it_is_a_slope_of(load_backend):
+    load_backend("torch")
+    x = points(1)[0]
+    check = check_hessian(lambda x: 1e4 * x.sum() + cubic(x), x, hessian=cubic_hessian(x))
+    assert check.verdict == "agree", str(check)
+    assert 1e-10 < check.resolution <= 1e-4
+    assert f"right to {check.resolution:.1e}" in check.reason
+    (leaf,) = check.leaves
+    assert leaf.resolution == check.resolution <= leaf.entry_resolution
+
+
 def test_a_hessian_needs_one_claim():
     with pytest.raises(InvalidSetting, match="neither"):
         check_hessian(cubic, np.ones(3))
+
+
+@pytest.mark.parametrize("claim", ["complex", "text", "missing", "infinite"])
+def test_a_block_that_holds_no_real_numbers_is_named(claim):
+    block = {
+        "complex": 2j * np.eye(2),
+        "text": "2",
+        "missing": None,
+        "infinite": np.diag([2, np.inf]),
+    }
+    params = {"a": np.ones(2)}
+
+    def check():
+        return check_hessian(lambda p: (p["a"] ** 2).sum(), params, hessian=block_of(block[claim]))
+
+    def block_of(block):
+        return {"a": {"a": block}}
+
+    if claim == "infinite":
+        assert check().verdict == "differ"
+        assert "not finite" in str(check())
+    else:
+        with pytest.raises(InvalidSetting, match="Hessian") as error:
+            check()
+        assert "expected" in str(error.value)
+
+
+@pytest.mark.parametrize("output", [None, {}, []], ids=repr)
+def test_an_output_without_a_number_is_refused(output):
+    with pytest.raises(NonScalarLoss, match="without a single number"):
+        check_pushforward(lambda x: output, np.ones(2), tangent=np.ones(2), output_tangent=output)
+
+
+def test_sparse_blocks_are_read_as_dense_ones(load_backend):
+    load_backend("torch")
+    import torch
+
+    for factor, verdict in ((2, "agree"), (2.01, "differ")):
+        sparse = factor * torch.eye(2, dtype=torch.float64).to_sparse()
+        assert check_jacobian(lambda x: x**2, np.ones(2), jacobian=sparse).verdict == verdict
 
 
 Z = np.array([1 + 2j, -0.5 + 0.3j])
@@ -284,3 +364,72 @@ def test_one_large_complex_entry_buys_no_rounding_for_its_leaf(tiny, load_backen
     assert check_gradient(f, z, gradient=right, backend="torch").verdict != "differ"
     wrong = right * np.array([1, 0, 0, 0], np.complex64)
     assert check_gradient(f, z, gradient=wrong, backend="torch").verdict != "agree"
+
+
+# Complex outputs.
+
+COTANGENT = np.array([0.3 - 1j, 2 + 0.5j])
+
+
+def not_holomorphic(z):
+    return array_namespace(z).conj(z) * abs(z) + (1 + 2j) * z
+
+
+def native(load_backend, engine):
+    """Return the point and a cotangent in an engine's arrays, and who gives VJPs."""
+    load_backend(engine)
+    if engine == "torch":
+        import torch
+
+        def vjp(f, z, w):
+            return torch.autograd.grad(f(z.requires_grad_()), z, w)[0]
+
+        return torch.tensor(Z), torch.tensor(COTANGENT), vjp
+    import jax
+
+    def vjp(f, z, w):
+        return jax.vjp(f, z)[1](w)[0]
+
+    with jax.enable_x64(True):
+        return jax.numpy.asarray(Z), jax.numpy.asarray(COTANGENT), vjp
+
+
+@pytest.mark.parametrize("engine", ["torch", "jax"])
+@pytest.mark.parametrize("is_real", [False, True], ids=["complex", "real"])
+def test_a_cotangent_of_complex_outputs_has_its_framework_s_convention(
+    load_backend, engine, is_real
+):
+    z, w, vjp = native(load_backend, engine)
+
+    def of_real(x):
+        return (2 - 3j) * x + 1j * x**2
+
+    f, z = (of_real, z.real) if is_real else (not_holomorphic, z)
+    right = check_gradient(f, z, cotangent=w, gradient=lambda z: vjp(f, z, w))
+    assert right.verdict == "agree", str(right)
+    wrong = check_gradient(f, z, cotangent=w, gradient=lambda z: vjp(f, z, w.conj()))
+    assert wrong.verdict == "differ"
+
+
+@pytest.mark.parametrize("engine", ["torch", "jax"])
+def test_a_complex_pushforward_has_no_convention(load_backend, engine):
+    z, v, _ = native(load_backend, engine)
+
+    def pushed(z, v):
+        size = abs(z)
+        return z.conj() * (z.conj() * v).real / size + v.conj() * size + (1 + 2j) * v
+
+    right = check_pushforward(not_holomorphic, z, tangent=v, output_tangent=pushed)
+    assert right.verdict == "agree", str(right)
+    wrong = check_pushforward(
+        not_holomorphic, z, tangent=v, output_tangent=lambda z, v: pushed(z, v).conj()
+    )
+    assert (wrong.verdict, wrong.pattern) == ("differ", "conjugated")
+    expected = pushed(Z, COTANGENT)
+    for suspect in wrong.suspects:
+        assert suspect.expected == pytest.approx(expected[suspect.index])
+
+
+def test_second_derivatives_by_complex_parameters_are_refused():
+    with pytest.raises(InvalidSetting, match="got complex parameters"):
+        check_hessian(real_of_complex, Z, hessian_vector_product=lambda z, v: v)

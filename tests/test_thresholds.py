@@ -10,11 +10,17 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
+from array_api_compat import array_namespace
 from error_bar_figures import covers
 from judge_numbers import numbers
 
 from gradparity.backends.error_bars import derivative_along
-from gradparity.compare import GradientCheck, check_gradient, compare_gradients
+from gradparity.compare import (
+    GradientCheck,
+    check_gradient,
+    check_hessian,
+    compare_gradients,
+)
 from gradparity.compare.scenarios.held_out_slopes import held_out_slopes
 from gradparity.compare.scenarios.slopes import SLOPES, KnownSlope
 
@@ -135,6 +141,12 @@ def normalised_alone():
     return check_gradient(f, w.detach(), x, gradient=w.grad)
 
 
+def near_its_edges(p):
+    """Return a function of numbers from 1/2 to 3/2, whose slope by them at 1 is 1."""
+    xp = array_namespace(p)
+    return (xp.log(0.25 - (p - 1) ** 2) + p).sum()
+
+
 def leaves_apart():
     import torch
 
@@ -184,6 +196,14 @@ CASES = [
         "errors that are all within the tolerance are accepted together",
         of(sine, HUNDRED, np.cos(HUNDRED) + 0.009 * SIGNS, tolerance=0.01),
         "agree",
+    ),
+    Case(
+        "ASIDE",
+        "a point aside is within the domain of f",
+        lambda: check_hessian(near_its_edges, np.ones(2), hessian=-8 * np.eye(2)),
+        "agree",
+        calls=100,
+        engine="torch",
     ),
     Case(
         "LAST_BITS",

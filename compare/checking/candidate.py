@@ -64,7 +64,8 @@ class Candidate:
 
     slopes: flat float64, zeros where there is nothing to use; a complex leaf as pairs
     units: the unit roundoff of each leaf's own dtype; dtypes: their names
-    convention: what a complex gradient is, "torch" for df/dx + i df/dy, "jax" for its conjugate
+    convention: what a complex gradient is, "torch" for df/dx + i df/dy, "jax" for its conjugate;
+        "" where it is none, but a tangent
     problems: by the position of the leaf; -1 for a leaf that the parameters do not have
     strays: leaves whose shape is not the parameter's, as they came, by position
     remarks: how it was lined up, where that was not by name
@@ -89,10 +90,13 @@ class Candidate:
         return [leaf for leaf, pattern in problems if leaf >= 0 and pattern != NO_GRADIENT]
 
 
-def read_candidate(gradient: PyTree, leaves: Sequence[Leaf], terms: Terms = NO_TERMS) -> Candidate:
+def read_candidate(
+    gradient: PyTree, leaves: Sequence[Leaf], terms: Terms = NO_TERMS, is_tangent: bool = False
+) -> Candidate:
     """Line a derivative up with its leaves by their paths, or else by their order.
 
     Lists and tuples count alike: torch.autograd.grad returns a tuple whatever it was given.
+    is_tangent: of a complex number, whose parts are no derivatives by it
     """
     names = [leaf.name for leaf in leaves]
     offered = named_leaves(gradient)
@@ -104,7 +108,7 @@ def read_candidate(gradient: PyTree, leaves: Sequence[Leaf], terms: Terms = NO_T
         )
         remarks = from_lists + remarks
     framework = framework_of(offered.values())
-    convention = "jax" if framework == "jax" else "torch"
+    convention = "" if is_tangent else "jax" if framework == "jax" else "torch"
     problems: list[tuple[int, Problem]] = []
     slopes, units, dtypes, strays = [], [], [], {}
     for position, leaf in enumerate(leaves):

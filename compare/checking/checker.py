@@ -98,7 +98,8 @@ class Checker(Generic[Varying]):
         return self.function.call(gradient)
 
     def _verdict(self, given: PyTree, terms: Terms) -> GradientCheck:
-        candidate = read_candidate(given, self.function.leaves, terms)
+        is_tangent = not isinstance(self.function, Function)
+        candidate = read_candidate(given, self.function.leaves, terms, is_tangent)
         judged = Judged(candidate)
         # Where the whole is of another form, there is not one number to judge.
         if not self.function.blocked and len(candidate.unread) < len(self.function.leaves):

@@ -303,7 +303,7 @@ def _complex_pattern(given: np.ndarray, right: np.ndarray | None, convention: st
         return ""
     wrong = norm(given - right)
     if norm(given * np.tile([1.0, -1.0], given.size // 2) - right) <= EXPLAINED * wrong:
-        return f"conjugated: expected the convention of {convention}"
+        return "conjugated" + f": expected the convention of {convention}" * bool(convention)
     turned, straight = given.view(np.complex128), right.view(np.complex128)
     factor = complex(np.vdot(turned, straight) / (np.vdot(turned, turned) or 1))
     if factor and norm(turned * factor - straight) <= EXPLAINED * wrong:

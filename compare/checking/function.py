@@ -196,6 +196,8 @@ class Function:
             cotangent = functools.partial(_random_cotangent, backend)
         elif self.cotangent is not None:
             (cotangent,) = native_args(backend, (self.cotangent,))
+            if self.backend.name == "jax":  # whose product is the sum of w z, not of conj(w) z
+                cotangent = tree_map(lambda weight: weight.conjugate(), cotangent)
         scalar = scalarised(self.f, self.structure, self.given, cotangent)
         # What it holds in a lower precision is no cast, and is widened, too.
         is_lifted = isinstance(self.scalar, Lifted) and backend.name in LIFTING
@@ -209,6 +211,16 @@ class Function:
             return lambda params, *args: differentiate(params, *args)[1]
         lifted = lift(self.f, backend.name)
         return lambda params, *args: backend.asarray(lifted.value_and_gradient(params, *args)[1])
+
+    def moved(self, by: Sequence[np.ndarray]) -> "Function":
+        """Return the same function at another point; by: for each leaf, flat."""
+        there = [
+            self._moved_native(leaf.array + off.reshape(leaf.array.shape))
+            for leaf, off in zip(self.leaves, by, strict=True)
+        ]
+        params, args = self._assemble(there), self.given_args
+        with np.errstate(all="ignore"):  # it may be beyond the domain of f
+            return Function(self.f, params, args, self.backend, self.cotangent, self.spending)
 
     @property
     def params(self) -> PyTree:
@@ -607,13 +619,13 @@ def real_product(cotangent: PyTree, output: PyTree) -> Any:
     check_same_shapes("cotangent", cotangent, "the output of f", output)
     total: Any = 0.0
     for weight, leaf in zip(flatten(cotangent)[0], flatten(output)[0], strict=True):
-        if not is_array(leaf):
-            total = total + weight * leaf
-        elif "complex" in dtype_name(leaf):
-            weight = weight if is_array(weight) else np.asarray(weight)
-            total = total + (weight.real * leaf.real + weight.imag * leaf.imag).sum()
+        if holds_complex(leaf):
+            product = weight.real * leaf.real
+            if holds_complex(weight):
+                product = product + weight.imag * leaf.imag
         else:
-            total = total + (weight * leaf).sum()
+            product = weight * leaf
+        total = total + (product.sum() if is_array(product) else product)
     return total
 
 

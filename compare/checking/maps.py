@@ -15,7 +15,7 @@ import numpy as np
 
 from gradparity.backends import Backend
 from gradparity.backends.error_bars.derivative import derivative_at_zero
-from gradparity.backends.errors import InvalidSetting, NonScalarLoss
+from gradparity.backends.errors import InvalidParameters, InvalidSetting, NonScalarLoss
 from gradparity.backends.precision import dtype_name, is_floating
 from gradparity.backends.pytrees import (
     PyTree,
@@ -29,12 +29,14 @@ from gradparity.backends.pytrees import (
 from ..verdicts import Suspect, Verdict
 from .candidate import coarsest, read_candidate
 from .checker import Checker
-from .function import RANDOM, Function, name_of, real_product
+from .function import RANDOM, Function, FunctionFailed, name_of, real_product
 from .hosts import float64_backend
 from .leaves import Direction, Leaf, Span, complex_numpy, real_parts, typical_size
+from .reference import Certificate
 from .result import GradientCheck, sentence
+from .score import norm
 from .spending import Budget, BudgetSpent, Spending, spending
-from .thresholds import CONFIRMED, OTHER_SCALE
+from .thresholds import ASIDE, CONFIRMED, DIGITS, LAST_BITS, OTHER_SCALE
 
 # Random directions that a map is checked along, each by itself.
 DIRECTIONS = 2
@@ -63,7 +65,7 @@ def check_pushforward(
     """
     with spending(budget, name_of(f)) as granted:
         whole = _Map(Function(f, params, args, backend, RANDOM, granted), seed, "pushforward")
-        along = read_candidate(tangent, whole.function.leaves)
+        along = read_candidate(tangent, whole.function.leaves, is_tangent=True)
         for _, problem in along.problems:
             raise InvalidSetting(f"tangent: {problem.leaf or 'params'}: {problem.text}")
         if callable(output_tangent):
@@ -116,9 +118,9 @@ def check_hessian(
     hessian: for each leaf of params a pytree like params, of arrays of the one's shape followed by
         the other's, or `callable(params, *args)`; hessian_vector_product: `callable(params,
         tangent, *args)`, which is asked along random tangents
-    The second derivatives are slopes of an engine's gradient, once slopes of f have certified that,
-    and slopes of slopes of f where no engine can differentiate it; `.notes` says which, and whether
-    a Hessian is symmetric. Further arguments and errors: as in `check_gradient`
+    The second derivatives are slopes of an engine's gradient, once slopes of f have certified that
+    here and at a point aside, else slopes of slopes of f; `.notes` says which, and whether a
+    Hessian is symmetric. Further arguments and errors: as in `check_gradient`
 
     >>> f = lambda x: (x**3).sum()
     >>> gp.check_hessian(f, np.ones(2), hessian=lambda x: np.diag(6 * x)).verdict
@@ -219,9 +221,15 @@ def output_leaves(output: PyTree) -> tuple[Leaf, ...]:
         array, is_complex = _real(leaf), dtype_name(leaf).startswith("complex")
         if not is_floating(array.dtype):
             raise NonScalarLoss(
-                f"f returned {array.dtype} in leaf {name or 'output'}, expected floating numbers"
+                f"f returned {array.dtype} in leaf {name or 'output'}, expected floating numbers: "
+                "return integers apart, they have no derivative"
             )
         leaves.append(Leaf(name, array, 1 / typical_size(array), is_complex))
+    if not leaves:
+        raise NonScalarLoss(
+            f"f returned {output!r:.60}, without a single number; expected arrays, or a pytree of "
+            "them"
+        )
     return tuple(leaves)
 
 
@@ -266,11 +274,7 @@ class _Map:
         before, output = self.function.evaluations, self.function.outputs({})
         structure, outputs = flatten(output)[1], output_leaves(output)
         inputs = self.function.leaves
-        if any(leaf.is_complex for leaf in (*outputs, *inputs)):
-            raise InvalidSetting(
-                f"{self.claim}: got complex parameters or outputs, expected real ones; check its "
-                "VJPs, with check_gradient(..., cotangent=...)"
-            )
+        _refuse_complex(self.claim, (*outputs, *inputs))
         matrix = _matrix(jacobian, outputs, inputs, self.claim)
         dtype = coarsest([dtype_name(leaf) for leaf in flatten(jacobian)[0]])
         checks = [
@@ -333,19 +337,36 @@ def _matrix(
     jacobian: PyTree, outputs: Sequence[Leaf], inputs: Sequence[Leaf], claim: str
 ) -> np.ndarray:
     """Return a Jacobian as one matrix, of all outputs by all parameters."""
-    given = [np.asarray(private_numpy(leaf), np.float64) for leaf in flatten(jacobian)[0]]
+    named = zip(leaf_names(jacobian), flatten(jacobian)[0], strict=True)
+    given = [_block(leaf, f"{claim} block {name}".rstrip()) for name, leaf in named]
     wanted = [(*o.shape, *i.shape) for o in outputs for i in inputs]
     shapes = [leaf.shape for leaf in given]
     if shapes != wanted:
         text = (
             f"got {claim} blocks of the shapes {shapes[:6]}, expected the output's shape followed "
-            f"by the parameter's: {wanted[:6]}"
+            f"by the parameter's, as arrays: {wanted[:6]}"
         )
         if [tuple(reversed(shape)) for shape in shapes] == wanted:
             text += "; it may be transposed"
         raise InvalidSetting(text)
     blocks = iter(given)
     return np.block([[next(blocks).reshape(o.size, i.size) for i in inputs] for o in outputs])
+
+
+def _block(leaf: Any, what: str) -> np.ndarray:
+    try:
+        dense = leaf.to_dense() if getattr(leaf, "is_sparse", False) else leaf
+        return np.asarray(private_numpy(dense), np.float64)
+    except (InvalidParameters, TypeError, ValueError) as error:
+        raise InvalidSetting(f"{what}: {error}") from None
+
+
+def _refuse_complex(claim: str, leaves: Sequence[Leaf]) -> None:
+    if any(leaf.is_complex for leaf in leaves):
+        raise InvalidSetting(
+            f"{claim}: got complex parameters or outputs, expected real ones; let f take and give "
+            "their real and imaginary parts, or check VJPs, with check_gradient(..., cotangent=...)"
+        )
 
 
 class SecondDerivatives:
@@ -365,7 +386,9 @@ class SecondDerivatives:
     ) -> None:
         self.seed = seed
         self.function = Function(f, params, args, backend, spending=spending)
+        _refuse_complex("second derivatives", self.function.leaves)
         self.first = Checker(self.function, seed)
+        self._known_to = 0.0
 
     def matrix(self, hessian: PyTree | Callable[..., PyTree]) -> GradientCheck:
         """Return the verdict on a whole Hessian."""
@@ -431,7 +454,13 @@ class SecondDerivatives:
         worst, who = max(checks, key=_badness), "; ".join([self._gradient[1], *notes])
         spent = self.function.evaluations + sum(check.evaluations for check in checks)
         notes = (who, *worst.notes)
-        return replace(worst, notes=notes, evaluations=spent, value=self.function.value)
+        found = replace(worst, notes=notes, evaluations=spent, value=self.function.value)
+        if found.verdict is not Verdict.AGREE:
+            return found
+        leaves = tuple(leaf.known_to(self._known_to) for leaf in found.leaves)
+        resolution = max(found.resolution, self._known_to)
+        found = replace(found, leaves=leaves, resolution=resolution)
+        return replace(found, reason=sentence(found))
 
     @cached_property
     def _gradient(self) -> tuple[Callable[..., Any], str, Backend]:
@@ -439,17 +468,45 @@ class SecondDerivatives:
         certificate, function = self.first.certificate(load=True), self.function
         sized = sum(leaf.size > 0 for leaf in function.leaves)
         if certificate is not None and len(certificate.spread) == sized:
-            assert self.first.reference is not None
-            own, name = function.backend, self.first.reference.engine
+            own, name = function.backend, certificate.reference.engine
             engine = own if own.name == name else float64_backend(name)
-            if engine is own or own.xp is np:
+            takes_them = engine is own or own.xp is np
+            known = self._confirmed_aside(certificate) if takes_them else math.inf
+            if known <= DIGITS:
+                self._known_to = known
                 return (
                     function.gradient_by(engine),
                     f"second derivatives are slopes of {engine.name}'s certified gradient",
                     engine,
                 )
-        note = "second derivatives are slopes of slopes of f, which no engine differentiates"
+        note = "second derivatives are slopes of slopes of f: no engine's gradient is certified"
         return self._slopes, note, function.backend
+
+    def _confirmed_aside(self, certificate: Certificate) -> float:
+        """Return how finely slopes of f confirm by how much the gradient changes to a point aside.
+
+        An engine may be right at the point alone: where what it loses happens to be 0.
+        """
+        function, here = self.function, certificate.claim
+        weights = self.first.directions.weights(1)
+        for side in (ASIDE, -ASIDE):
+            try:
+                aside = function.moved([side * own for own in weights])
+            except FunctionFailed:
+                continue  # beyond the domain of f
+            there = Checker(aside, self.seed).certificate(load=True)
+            function.evaluations += aside.evaluations
+            if there is None or there.reference.engine != certificate.reference.engine:
+                continue
+            known = 0.0
+            for k, leaf in enumerate(aside.leaves):
+                if leaf.size:
+                    change = leaf.scale * norm(there.claim.slopes[k] - here.slopes[k])
+                    size = change if change > LAST_BITS * here.total else ASIDE * here.total
+                    known = max(known, there.spread.get(k, math.inf) / size)
+            if known <= DIGITS:
+                return known
+        return math.inf
 
     def _slopes(self, params: PyTree, *args: PyTree) -> PyTree:
         """Return the slopes of f by all entries at a moved point."""
@@ -464,11 +521,13 @@ class SecondDerivatives:
                     return self.function.at(moved)
 
                 found[k][entry] = derivative_at_zero(value, self.function.leaves[k].scale).value
-        return unflatten(self.function.structure, found)
+        return unflatten(self.function.structure, self.function.backend.asarray(found))
 
 
 def _symmetry(matrix: np.ndarray) -> str:
     """Say how symmetric a Hessian is."""
+    if not np.isfinite(matrix).all():
+        return "the Hessian given holds numbers that are not finite"
     size = float(np.abs(matrix).max(initial=0.0))
     off = float(np.abs(matrix - matrix.T).max(initial=0.0))
     if not off:

@@ -62,6 +62,11 @@ class LeafCheck:
     share: float = math.nan
     at_least: bool = False
 
+    def known_to(self, resolution: float) -> "LeafCheck":
+        """Return it as no finer known than to a resolution."""
+        one = max(self.entry_resolution, resolution * math.sqrt(math.prod(self.shape)))
+        return replace(self, resolution=max(self.resolution, resolution), entry_resolution=one)
+
 
 @dataclass(frozen=True)
 class GradientCheck(Displayed):

@@ -27,6 +27,9 @@ VISIBLE = 1e-10
 # A leaf of large slope moves no less than by this part of its scale: it would move by few of its
 # own roundings.
 LEAST_SHARE = 2.0**-16
+# A point aside, at which a gradient shows how it changes: so far away that a change has digits, and
+# so near that f is still in its domain.
+ASIDE = 1 / 16
 # Steps so much shorter stay within a wave, and between the kinks of a network of rectified units.
 SHORTER = 2.0**-10
 # Confirming steps: no power of two, so that none of them coincides with the first ones.
