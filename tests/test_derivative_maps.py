@@ -366,6 +366,43 @@ def test_one_large_complex_entry_buys_no_rounding_for_its_leaf(tiny, load_backen
     assert check_gradient(f, z, gradient=wrong, backend="torch").verdict != "agree"
 
 
+MIXED = {"x": np.array([0.5, -2.0]), "z": Z}
+MIXED_GRADIENT = {"x": 3 * MIXED["x"] ** 2, "z": 2 * Z}
+
+
+def mixed(p):
+    return (p["x"] ** 3).sum() + (p["z"].real ** 2 + p["z"].imag ** 2).sum()
+
+
+@pytest.mark.parametrize("leaf", ["x", "z"])
+def test_a_wrong_leaf_beside_complex_ones_is_named(leaf):
+    wrong = {**MIXED_GRADIENT, leaf: 2 * MIXED_GRADIENT[leaf]}
+    check = check_gradient(mixed, MIXED, gradient=wrong)
+    assert check.verdict == "differ"
+    assert {suspect.leaf for suspect in check.suspects} == {leaf}
+    assert "factor 2" in check.pattern
+
+
+@pytest.mark.parametrize("factor", [1.0, 1.01])
+@pytest.mark.parametrize(
+    "form",
+    [
+        lambda gradient: {name: leaf.tolist() for name, leaf in gradient.items()},
+        lambda gradient: np.concatenate([*gradient.values()]),
+    ],
+    ids=["lists", "one vector"],
+)
+def test_complex_leaves_may_come_in_other_forms(form, factor):
+    given = form({"x": MIXED_GRADIENT["x"] + 0, "z": factor * MIXED_GRADIENT["z"]})
+    both_complex = {"x": MIXED["x"] + 0j, "z": Z}
+
+    def f(p):
+        return mixed({"x": p["x"].real, "z": p["z"]})
+
+    check = check_gradient(f, both_complex, gradient=given)
+    assert check.verdict == ("agree" if factor == 1 else "differ"), str(check)
+
+
 # Complex outputs.
 
 COTANGENT = np.array([0.3 - 1j, 2 + 0.5j])

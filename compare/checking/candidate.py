@@ -150,7 +150,7 @@ def _from_lists(
             below[above].append(name)
     for leaf in leaves:
         own = below[leaf.name]
-        if leaf.name in offered or not own or len(own) != leaf.size:
+        if leaf.name in offered or not own or len(own) != math.prod(leaf.shape):
             continue
         numbers = [offered[name] for name in own]
         places = ("".join(f"[{i}]" for i in index) for index in np.ndindex(leaf.shape))
@@ -184,7 +184,7 @@ def _by_order(
     """Return the leaves under the parameters' names where their number and shapes leave one way."""
     given = list(offered.values())
     if len(given) == 1 and len(leaves) > 1 and is_array(given[0]):
-        sizes = [leaf.size for leaf in leaves]
+        sizes = [math.prod(leaf.shape) for leaf in leaves]
         if tuple(given[0].shape) == (sum(sizes),):
             cuts = np.cumsum([0, *sizes])
             parts = [given[0][cuts[k] : cuts[k + 1]] for k in range(len(sizes))]

@@ -248,7 +248,7 @@ class _Part:
             return _complex_pattern(given, right, self.judged.candidate.convention)
         if number != 1 or leaf.size == 1:
             slopes = zip(self.function.leaves, self.judged.candidate.slopes, strict=True)
-            shaped = [(one.name, own.reshape(one.shape)) for one, own in slopes]
+            shaped = [(one.name, own.reshape(one.array.shape)) for one, own in slopes]
             _, own = shaped.pop(self.position)
             pattern = explain(
                 own,
