@@ -217,6 +217,8 @@ def test_an_engine_that_is_right_at_the_point_alone_shows_no_second_derivatives(
     assert check_hessian(f, x, hessian=np.eye(2)).verdict == "differ"
     product = check_hessian(f, x, hessian_vector_product=lambda x, v: v)
     assert product.verdict == "differ"
+    number = backend.asarray(np.zeros(()))
+    assert check_hessian(f, number, hessian=np.asarray(1.0)).verdict == "differ"
 
 
 def jax_stop_gradient(x):

@@ -215,7 +215,8 @@ class Function:
     def moved(self, by: Sequence[np.ndarray]) -> "Function":
         """Return the same function at another point; by: for each leaf, flat."""
         there = [
-            self._moved_native(leaf.array + off.reshape(leaf.array.shape))
+            # Of an array without axes NumPy makes a number.
+            self._moved_native(np.asarray(leaf.array + off.reshape(leaf.array.shape)))
             for leaf, off in zip(self.leaves, by, strict=True)
         ]
         params, args = self._assemble(there), self.given_args
