@@ -269,6 +269,10 @@ class Backend(ABC):
         """Return f compiled for native arrays where the framework can, else f itself."""
         return f
 
+    def compile_alike(self, f: Operator) -> Operator:
+        """Return f compiled for arguments of one form, or what another f alike was compiled to."""
+        return self.compile(f)
+
     def watched(self, call: Callable[[], Any]) -> tuple[Any, bool]:
         """Return what a call returns, and whether the framework compiled anything for it."""
         return call(), False

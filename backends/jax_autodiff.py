@@ -1,6 +1,7 @@
 """JAX: reverse mode by tracing, jit, and a fused training loop."""
 
 import functools
+import hashlib
 import weakref
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -17,6 +18,8 @@ from .pytrees import Array, PyTree, check_same_shapes, flatten, private_numpy
 
 # What JAX reports of each program that it compiles.
 COMPILED = "/jax/core/compile/backend_compile_duration"
+# Programs that are kept, and the numbers that one may hold: to compare more takes memory.
+MOST_PROGRAMS, MOST_CONSTANTS = 64, 2**20
 
 
 class JaxAutodiff(Backend):
@@ -125,6 +128,16 @@ class JaxAutodiff(Backend):
 
         return compiled
 
+    def compile_alike(self, f: Operator) -> Operator:
+        jitted, programs = jax.jit(f), list[Operator]()
+
+        def compiled(*args: PyTree) -> Any:
+            if not programs:
+                programs.append(_program(jitted, args))
+            return programs[0](*args)
+
+        return self._scoped(compiled)
+
     def watched(self, call: Callable[[], Any]) -> tuple[Any, bool]:
         """Return what a call returns, and whether JAX compiled anything for it.
 
@@ -149,6 +162,36 @@ class JaxAutodiff(Backend):
         """Run the loop as one compiled `lax.scan`, compiled once for each step function."""
         carry, outputs = self._scoped(functools.partial(_scan, step))(carry, batches, constants)
         return carry, outputs
+
+
+# The latest ones, by all that they are made of.
+_programs: dict[Any, Operator] = {}
+
+
+def _program(jitted: Any, args: tuple[PyTree, ...]) -> Operator:
+    """Return a compiled program, an earlier one if it is the same to the last bit of its constants.
+
+    Tracing f and writing its program down takes a part of the time that compiling takes. What f
+    captures are constants of the program, unless JAX is set to hand them over apart from it;
+    Python functions that it calls back are not written down.
+    """
+    traced = jitted.trace(*args)
+    lowered = traced.lower()
+    constants = sum(np.size(constant) for constant in traced.jaxpr.consts)
+    apart = getattr(jax.config, "jax_use_simplified_jaxpr_constants", True)
+    program: Operator
+    if apart or constants > MOST_CONSTANTS or "callback" in (text := lowered.as_text()):
+        program = lowered.compile()
+        return program
+    leaves, structure = jax.tree_util.tree_flatten(args)
+    places = tuple(leaf.device for leaf in leaves if isinstance(leaf, jax.Array))
+    outputs = jax.tree_util.tree_structure(lowered.out_info)
+    key = hashlib.sha256(text.encode()).digest(), structure, outputs, places
+    if key not in _programs:
+        if len(_programs) >= MOST_PROGRAMS:
+            _programs.clear()
+        _programs[key] = lowered.compile()
+    return _programs[key]
 
 
 # By function: compiling a small one takes longer than all else that is asked about it. The compiled

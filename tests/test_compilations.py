@@ -154,3 +154,71 @@ def test_a_large_function_that_is_random_is_found_out_although_it_is_compiled(
     )
     assert check.verdict == "cannot tell"
     assert "at the same point" in check.reason
+
+
+def test_what_a_check_has_compiled_serves_the_next_check_of_a_function_alike(compiled, monkeypatch):
+    from gradparity.compare.checking import function
+
+    jax = pytest.importorskip("jax")
+    monkeypatch.setattr(function, "MANY", 8)
+
+    def check(factor, scale):
+        def f(p):
+            return (jax.numpy.tanh(p * factor) ** 2).sum()
+
+        def gradient(p):
+            return 2 * scale * jax.numpy.tanh(p * scale) / jax.numpy.cosh(p * scale) ** 2
+
+        return check_gradient(f, jax.numpy.asarray(POINT), gradient=gradient).verdict
+
+    captured = np.full((3, 3), 2.0)
+    assert compiled(lambda: check(captured, 2.0)) > 0
+    assert compiled(lambda: check(captured.copy(), 2.0)) == 0
+    # Numbers that f captures are never those of another function.
+    captured[2, 2] = 2.0 + 2**-6
+    assert check(captured, 2.0) == "differ"
+
+
+def test_a_program_is_that_of_its_constants_to_the_last_bit(compiled):
+    from gradparity.backends import jax_autodiff
+
+    backend = jax_autodiff.JaxAutodiff()
+    point = backend.asarray(POINT)
+    for factor in (2.0, np.nextafter(2.0, 3.0)):
+        captured = np.full((3, 3), factor)
+        program = backend.compile_alike(lambda p, captured=captured: p * captured)
+        np.testing.assert_array_equal(program(point), POINT * factor)
+
+
+def test_a_program_calls_back_its_own_function(compiled):
+    jax = pytest.importorskip("jax")
+    from gradparity.backends import jax_autodiff
+
+    backend = jax_autodiff.JaxAutodiff()
+    for factor in (2.0, 3.0):
+
+        def called_back(x, factor=factor):
+            return np.asarray(x) * factor
+
+        program = backend.compile_alike(lambda p, g=called_back: jax.pure_callback(g, p, p))
+        np.testing.assert_array_equal(program(backend.asarray(POINT)), POINT * factor)
+
+
+def test_few_and_small_programs_are_kept(compiled, monkeypatch):
+    from gradparity.backends import jax_autodiff
+
+    jax = pytest.importorskip("jax")
+    backend = jax_autodiff.JaxAutodiff()
+    monkeypatch.setattr(jax_autodiff, "_programs", {})
+    monkeypatch.setattr(jax_autodiff, "MOST_PROGRAMS", 2)
+    monkeypatch.setattr(jax_autodiff, "MOST_CONSTANTS", 4)
+    point = backend.asarray(POINT)
+    for factor in (1.0, 2.0, 3.0, 4.0, POINT):
+        program = backend.compile_alike(lambda p, factor=factor: (p * factor).sum())
+        assert program(point) == pytest.approx(float((POINT * factor).sum()))
+    assert len(jax_autodiff._programs) == 2
+    # The form of what a function returns is its own.
+    for form in (tuple, list):
+        program = backend.compile_alike(lambda p, form=form: form((p * 2.0,)))
+        assert isinstance(program(point), form)
+    assert jax.config.jax_use_simplified_jaxpr_constants is False  # where they would be apart

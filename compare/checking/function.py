@@ -276,7 +276,7 @@ class Function:
             return scalar(self._at(leaves, tangents, shift), *args)
 
         program = along if inside else scalar
-        compiled = self.backend.compile(program)
+        compiled = self.backend.compile_alike(program)
         self._moves_inside = inside and compiled is not program
         self._compiled = self._eager if compiled is program else compiled
         return self._compiled is not self._eager
@@ -446,7 +446,7 @@ class Function:
         if isinstance(self.scalar, Lifted):
             return self.backend._scoped(lift(run, self.backend.name).on_native)
         traced = self._compiled not in (None, self._eager)
-        return self.backend.compile(run) if traced else self.backend._scoped(run)
+        return self.backend.compile_alike(run) if traced else self.backend._scoped(run)
 
     def _assemble(self, leaves: Sequence[Array]) -> PyTree:
         return unflatten(self.structure, self._whole(leaves))

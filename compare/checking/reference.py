@@ -113,7 +113,7 @@ def gradient_by(
             else:
                 differentiate = backend.value_and_gradient(scalar)
                 if function.is_large:
-                    differentiate = backend.compile(differentiate)
+                    differentiate = backend.compile_alike(differentiate)
                 _, gradient = differentiate(leaves, *args)
             return tuple(np.asarray(numpy_view(leaf), np.float64).reshape(-1) for leaf in gradient)
     except Exception:  # the budget is spent, or the framework says in its own way that it cannot
