@@ -36,11 +36,19 @@ def drawn(page, lab: str) -> str:
     )
 
 
-def evaluate(page, formula: str, x: float, using: str = "FLOAT64"):
-    return page.run(f"return readFormula(arguments[0])(arguments[1], {using})", formula, x)
-
-
 # The reader of formulas.
+
+
+@pytest.fixture(scope="module")
+def reader(window, lesson_folder):
+    """The page for those that change nothing in it: opened once."""
+    window.open(lesson_folder / "index.html")
+    return window
+
+
+def evaluate(reader, formula: str, x: float, using: str = "FLOAT64"):
+    return reader.run(f"return readFormula(arguments[0])(arguments[1], {using})", formula, x)
+
 
 FORMULAS = {
     "x**3": lambda x: x**3,
@@ -60,21 +68,21 @@ FORMULAS = {
 
 
 @pytest.mark.parametrize("formula", [*FORMULAS, *FUNCTIONS])
-def test_a_formula_is_read_as_python_reads_it_and_its_slope_is_exact(page, formula):
+def test_a_formula_is_read_as_python_reads_it_and_its_slope_is_exact(reader, formula):
     f = FORMULAS.get(formula) or (lambda x: eval(formula, {"x": x} | vars(np)))  # noqa: S307
     x = 1.3
-    assert evaluate(page, formula, x) == pytest.approx(f(x), rel=1e-14)
-    dual = page.run(
+    assert evaluate(reader, formula, x) == pytest.approx(f(x), rel=1e-14)
+    dual = reader.run(
         "return readFormula(arguments[0])({value: arguments[1], slope: 1}, DUAL)", formula, x
     )
     assert dual["value"] == pytest.approx(f(x), rel=1e-14)
     assert dual["slope"] == pytest.approx((f(x + 1e-6) - f(x - 1e-6)) / 2e-6, rel=1e-7)
 
 
-def test_float32_is_rounded_after_each_operation(page):
+def test_float32_is_rounded_after_each_operation(reader):
     x = np.float32(1.3)
     expected = x * x * x + np.float32(0.1)
-    assert evaluate(page, "x*x*x + 0.1", float(x), "FLOAT32") == float(expected)
+    assert evaluate(reader, "x*x*x + 0.1", float(x), "FLOAT32") == float(expected)
 
 
 REFUSED = {
@@ -93,9 +101,9 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("formula", REFUSED)
-def test_what_is_no_formula_is_refused_and_never_run(page, formula):
+def test_what_is_no_formula_is_refused_and_never_run(reader, formula):
     script = "try { readFormula(arguments[0]); return 'read'; } catch (e) { return e.what; }"
-    assert page.run(script, formula) == REFUSED[formula]
+    assert reader.run(script, formula) == REFUSED[formula]
 
 
 # The step-size lab.
