@@ -1,6 +1,7 @@
 """What happens in another process stays there: crashes, hangs, babble and rubbish."""
 
 import ctypes
+import faulthandler
 import os
 import subprocess
 import sys
@@ -39,6 +40,11 @@ def sleep_for_ever():
 
 def loop_in_c_for_ever():
     sum(iter(int, 1))  # one call into C that never returns and keeps the interpreter's lock
+
+
+def sleep_without_an_alarm():
+    faulthandler.cancel_dump_traceback_later()
+    sleep_for_ever()
 
 
 def leave_a_child_that_holds_the_pipes():
@@ -92,9 +98,10 @@ def test_an_exit_request_is_only_a_failed_call(process):
     assert process.call(add, 1, 1) == 2
 
 
-def test_a_crash_is_told_with_its_status(process):
-    failure = process.call(exit_at_once)
-    assert failure == Failure(FailureKind.CRASHED, "the process ended with status 7")
+@pytest.mark.parametrize("status", [1, 7])
+def test_a_crash_is_told_with_its_status(process, status):
+    failure = process.call(os._exit, status)
+    assert failure == Failure(FailureKind.CRASHED, f"the process ended with status {status}")
 
 
 def test_a_segmentation_fault_is_told_with_its_place(process):
@@ -115,6 +122,14 @@ def test_a_hang_ends_at_the_time_limit_and_is_told_with_its_place(hang):
         assert f"no answer within 0.5 s, in {hang.__name__} (test_isolation.py" in failure.reason
         process.time_limit = AMPLE
         assert process.call(add, 1, 1) == 2
+
+
+def test_a_hang_without_its_alarm_ends_too(monkeypatch):
+    monkeypatch.setattr(isolation, "GRACE", 0.1)
+    with IsolatedProcess(time_limit=0.5) as process:
+        failure = process.call(sleep_without_an_alarm)
+    assert failure.kind is FailureKind.TIMED_OUT
+    assert "no answer within 0.5 s" in failure.reason
 
 
 def test_a_child_left_behind_does_not_hold_up_the_caller(process):

@@ -18,7 +18,8 @@ from gradparity.backends.errors import GradparityError
 if TYPE_CHECKING:
     from pebble import ProcessPool
 
-GRACE = 2.0  # seconds for the process to write down where it hangs, before it is killed
+GRACE = 2.0  # seconds for the process to write down where it hangs and to end, before it is killed
+HUNG = re.compile(r"^Timeout \(\d+:\d\d:\d\d", re.MULTILINE)  # what faulthandler writes then
 
 
 class NotIsolable(GradparityError, TypeError):
@@ -75,11 +76,14 @@ class IsolatedProcess:
         future = pool.schedule(_reply, args=(request, limit), timeout=limit + GRACE)
         try:
             answer = future.result()
-        except TimeoutError:
-            why = f"no answer within {limit:g} s" + self._last_words()
-            return Failure(FailureKind.TIMED_OUT, why)
-        except ProcessExpired as error:
-            return Failure(FailureKind.CRASHED, _ending(error.exitcode or 0) + self._last_words())
+        except (TimeoutError, ProcessExpired) as error:
+            complaints = self._complaints.read_text(errors="replace")
+            self._complaints.write_text("")  # forgotten
+            if isinstance(error, TimeoutError) or (error.exitcode == 1 and HUNG.search(complaints)):
+                kind, why = FailureKind.TIMED_OUT, f"no answer within {limit:g} s"
+            else:
+                kind, why = FailureKind.CRASHED, _ending(error.exitcode or 0)
+            return Failure(kind, why + _last_words(complaints))
         except BrokenProcessPool:
             self.stop()
             return Failure(FailureKind.CRASHED, "no process could be started")
@@ -107,12 +111,6 @@ class IsolatedProcess:
         """What the process writes to standard output and standard error."""
         assert self._folder is not None
         return Path(self._folder.name) / "complaints"
-
-    def _last_words(self) -> str:
-        """Return where the process was when it ended, and forget it."""
-        text = self._complaints.read_text(errors="replace")
-        self._complaints.write_text("")
-        return _last_words(text)
 
     def stop(self) -> None:
         """End the process, if there is one; the next call would start another."""
@@ -142,8 +140,8 @@ def _begin(complaints: str) -> None:
 
 def _reply(request: bytes, time_limit: float) -> bytes:
     """Answer one call; this is what the other process does."""
-    # A thread outside Python's reach: it says where even a loop in C hangs.
-    faulthandler.dump_traceback_later(time_limit, file=2)
+    # A thread outside Python's reach: it says where even a loop in C hangs, and ends the process.
+    faulthandler.dump_traceback_later(time_limit, file=2, exit=True)
     try:
         function, args = pickle.loads(request)
         return pickle.dumps(function(*args))
