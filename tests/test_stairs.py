@@ -153,3 +153,13 @@ def test_single_jumps_and_counts_hide_nothing(f, slope):
     assert check_gradient(f, x, gradient=np.array([slope])).verdict is Verdict.AGREE
     for wrong in (slope + 1, slope - 0.5):
         assert check_gradient(f, x, gradient=np.array([wrong])).verdict is Verdict.DIFFER
+
+
+def test_a_running_sum_shows_the_spacing_of_its_dtype():
+    x = np.array([0.17354268, 0.11785026, -0.27343459, 0.14947052, 0.27453764])
+    w = np.array([-20.8330636, 16.5502962, -2.75152628e-03, -7.26104439, 0.406551109])
+    f, gradient = running_sum(
+        None, x, w, 2.46091465971056e-3, 51.595185639173884, ml_dtypes.bfloat16
+    )
+    assert check_gradient(f, x, gradient=gradient).verdict is not Verdict.DIFFER
+    assert check_gradient(f, x, gradient=0 * gradient).verdict is not Verdict.AGREE
