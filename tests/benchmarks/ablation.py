@@ -31,6 +31,7 @@ TESTS = (
     "test_noisy_functions.py",
     "test_judged_programs.py",
     "test_error_bars.py",
+    "test_ports.py",
 )
 # A number is moved by two where a test notices that, else as far as shows whether it matters.
 FACTORS = (2.0, 0.5, 64.0, 1 / 64)
