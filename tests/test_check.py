@@ -375,6 +375,18 @@ def test_a_function_that_changes_its_input_is_refused():
     assert (x == 1.0).all()
 
 
+def test_a_function_may_make_tensors_of_numpy_s_arrays_alone(load_backend):
+    load_backend("torch")
+    import torch
+
+    def f(p):
+        return (torch.from_numpy(p.copy()) ** 3).sum()
+
+    x = np.array([0.5, -2.0])
+    assert check_gradient(f, x, gradient=3 * x**2).verdict == "agree"
+    assert check_gradient(f, x, gradient=3.01 * x**2).verdict == "differ"
+
+
 def test_a_torch_function_is_evaluated_as_it_is_in_float64(load_backend):
     load_backend("torch")
     import torch

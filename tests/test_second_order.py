@@ -101,6 +101,27 @@ def test_a_rule_that_is_right_once_and_wrong_twice_is_found():
     assert comparison.blamed == ("torch",), str(comparison)
 
 
+def test_a_budget_is_that_of_all_engines_and_calls_are_counted_once():
+    calls = []
+
+    def counted(x):
+        calls.append(None)
+        return (x**3).sum()
+
+    def of(budget):
+        calls.clear()
+        functions = {"torch": counted, "torch:again": counted}
+        return compare_gradients(functions, np.array([0.5, 2.0]), order=2, budget=budget)
+
+    whole = of(None)
+    assert whole.verdict == "agree", str(whole)
+    assert whole.evaluations <= len(calls) <= 1.3 * whole.evaluations  # those of products beside
+    spent = of(10)
+    assert spent.verdict == "cannot tell"
+    assert "the budget of 10 calls of f was spent" in spent.reason
+    assert spent.evaluations < 20
+
+
 def test_there_is_no_third_order():
     with pytest.raises(InvalidSetting, match="order"):
         compare_gradients(cubic, np.ones(3), order=3)

@@ -110,10 +110,9 @@ def compare_gradients(
     point = point_for(taking_part.params, args, "float32" if single else "float64")
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # those of the first calls are in the notes
-        if order == 2:
-            return compare_second_order(taking_part, point, dtype, seed, budget)
         with spending(budget, name_of(f) if callable(f) else "f") as granted:
-            return _compare(taking_part, point, dtype, seed, granted)
+            compare = compare_second_order if order == 2 else _compare
+            return compare(taking_part, point, dtype, seed, granted)
 
 
 def assert_gradients_agree(

@@ -10,10 +10,9 @@ import numpy as np
 from gradparity.backends import Backend, GradparityError
 from gradparity.backends.pytrees import PyTree, flatten
 
-from ..checking.function import name_of
 from ..checking.maps import SecondDerivatives
 from ..checking.result import GradientCheck, how_far_off
-from ..checking.spending import Budget, spending
+from ..checking.spending import Spending
 from ..engines.engines import Engine, Entrants, Point
 from ..verdicts import Verdict
 from .comparison import Comparison, Opinion, line_of, undecided, with_opinions
@@ -23,7 +22,7 @@ Judge: TypeAlias = Callable[[Product], GradientCheck]
 
 
 def compare_second_order(
-    taking_part: Entrants, point: Point, dtype: str, seed: int, budget: Budget
+    taking_part: Entrants, point: Point, dtype: str, seed: int, granted: Spending
 ) -> Comparison:
     """Judge what every engine says of second derivatives, in each way that it can be asked.
 
@@ -35,23 +34,22 @@ def compare_second_order(
     not_zero: list[bool] = []
     for engine in engines:
         double = engine.in_dtype("float64")
-        with spending(budget, name_of(double.value_of)) as granted:
-            second = SecondDerivatives(
-                double.value_of, point.params, point.args, seed, double.backend, granted
-            )
-            for way, judge, product in _ways(double, second):
-                try:
-                    check = judge(_watched(double.backend, product, not_zero))
-                    opinions.append(Opinion(engine.label, check, way=way))
-                except GradparityError:
-                    raise
-                except Exception as error:  # a framework says in its own way that it cannot
-                    notes.append(f"{engine.label}, {way}: {line_of(error)}")
+        second = SecondDerivatives(
+            double.value_of, point.params, point.args, seed, double.backend, granted
+        )
+        for way, judge, product in _ways(double, second):
+            try:
+                check = judge(_watched(double.backend, product, not_zero))
+                opinions.append(Opinion(engine.label, check, way=way))
+            except GradparityError:
+                raise
+            except Exception as error:  # a framework says in its own way that it cannot
+                notes.append(f"{engine.label}, {way}: {line_of(error)}")
     known = {opinion.label: opinion.check for opinion in opinions}
     draft = replace(
         undecided(engines, point, dtype, seed, known),
         notes=tuple(notes),
-        evaluations=sum(opinion.check.evaluations for opinion in opinions),
+        evaluations=granted.made,
         left_out=(
             *taking_part.left_out,
             *(

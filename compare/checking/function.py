@@ -147,8 +147,12 @@ class Function:
         wanted = framework_of((value,))
         if wanted and not named and wanted != self.backend.name:
             # A JAX function takes NumPy arrays, and would compute in float32 all the same.
-            self.backend = float64_backend(wanted, device_of(wanted, (value,)))
-            return self._first_value(named=True)
+            own, self.backend = self.backend, float64_backend(wanted, device_of(wanted, (value,)))
+            try:
+                return self._first_value(named=True)
+            except FunctionFailed:
+                self.backend = own  # f takes NumPy's arrays alone, whatever it makes of them
+                return self._first_value(named=True)
         self._check_purity()
         return self._number(value)
 
