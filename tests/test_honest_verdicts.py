@@ -626,3 +626,28 @@ def test_what_rounding_hides_is_not_taken_apart(dtype):
     check = check_gradient(f, x, gradient=(1 / np.cosh(x) ** 2).astype(dtype))
     assert check.verdict != "differ"
     assert check.evaluations < 30
+
+
+ACCEPTED = {
+    "one number": 1e-3,
+    "arrays": np.array([1e-3, 1e-3, 1e-3]),
+    "one alone": np.array([1.0, 0.0, 1e-3]),
+}
+
+
+@pytest.mark.parametrize("engine", ["torch", None])
+@pytest.mark.parametrize("accepted", ACCEPTED.values(), ids=ACCEPTED)
+@pytest.mark.parametrize(("part", "verdict"), [(0.9, "agree"), (1.5, "differ")])
+def test_an_entry_is_excused_by_its_own_tolerance_alone(
+    load_backend, engine, accepted, part, verdict
+):
+    at = np.array([0.5, -1.2, 2.0])
+    params = load_backend(engine).asarray(at) if engine else at
+
+    def f(p):
+        return p.sin().sum() if engine else float(np.sin(np.asarray(p)).sum())
+
+    off = np.array([0.4 if np.ndim(accepted) and accepted[0] == 1 else 0.0, 0.0, part * 1e-3])
+    check = check_gradient(f, params, gradient=np.cos(at) + off, tolerance=accepted)
+    assert check.verdict == verdict, str(check)
+    assert verdict == "agree" or {suspect.index for suspect in check.suspects} == {(2,)}

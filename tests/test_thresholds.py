@@ -81,6 +81,7 @@ def partly_rounded(part):
 
 TANH = 1 / np.cosh(X) ** 2
 FIVE = np.random.default_rng(0).normal(size=5)
+EVERY = np.eye(100)
 HUNDRED = np.random.default_rng(0).normal(size=100)
 SIGNS = np.random.default_rng(0).choice([-1, 1], 100)
 # The last of five entries is 2^-20.5 times as large as the others.
@@ -204,6 +205,18 @@ CASES = [
         "agree",
         calls=100,
         engine="torch",
+    ),
+    Case(
+        "ORDER",
+        "what is accepted of one entry excuses no other one",
+        of(
+            sine,
+            HUNDRED,
+            np.cos(HUNDRED) + EVERY[0] / 10 + EVERY[3] / 50,
+            tolerance=EVERY[0] / 4 + 1 / 8000,
+        ),
+        "differ",
+        named=(3,),
     ),
     Case(
         "LAST_BITS",

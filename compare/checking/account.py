@@ -23,6 +23,7 @@ from .thresholds import (
     ENOUGH,
     GRAINS,
     LISTED,
+    ORDER,
     OTHER_SCALE,
     PAIRS,
     PLAINLY,
@@ -33,6 +34,8 @@ from .thresholds import (
 
 # Directions of later rounds, so that they have nothing to do with the first two.
 CONFIRMING_ROUNDS = (20, 21)
+# Below the exponent of every number.
+UNACCEPTED = -(2**12)
 SMALL_ROUND = 40
 
 
@@ -145,19 +148,22 @@ class Account:
     def of(self, claim: Claim) -> Found:
         """Judge all that is open, along two independent random directions."""
         found = Found()
-        for round_ in (0, 1):
-            region = tuple(span for span in claim.whole() if span.leaf not in found.wrong_leaves)
-            found += self._region(claim, region, round_)
-            claim = claim.without(found.decided_in)
+        for part, round_ in itertools.product(_levels(claim), (0, 1)):
+            part = part.without(found.decided_in)
+            region = tuple(span for span in part.whole() if span.leaf not in found.wrong_leaves)
+            found += self._region(part, region, round_)
+        claim = claim.without(found.decided_in)
         return found + self._small(claim, found) if self.entries else found
 
     def at_once(self, claim: Claim) -> Found | None:
         """Return what is found where the claim fits as a whole, and as finely as promised."""
         found = Found()
+        if len(_levels(claim)) > 1:
+            return None
         try:
             for round_ in (0, 1):
                 score = self._score(claim, claim.whole(), round_)
-                if not (score.fits and score.resolved):
+                if not (score.fits and score.resolved) or score.is_excused:
                     return None
                 found += Found(score.resolution)
         except BudgetSpent:
@@ -215,6 +221,10 @@ class Account:
             return self.entry(claim, region[0].leaf, region[0].start)
         score = self._score(claim, region, round_)
         smooth = score.slope.kind == "smooth"
+        # Where few entries are excused together, each of them can be excused by itself.
+        few = sum(span.size for span in region) <= LISTED and not claim.rtol
+        if score.is_excused and few and self.entries:
+            return self._parts(claim, region, round_, score)
         if score.fits and score.resolved:
             return Found(score.resolution)
         if score.fits and claim.share:  # noise drowns all leaves as much as the smallest one
@@ -320,7 +330,8 @@ class Account:
         tolerance = float(claim.tolerance[leaf][entry])
         accepted = float(np.broadcast_to(claim.accepted[leaf], claim.slopes[leaf].shape)[entry])
         described = self.directions.function.leaves[leaf]
-        typical = claim.sizes[leaf] / described.scale / math.sqrt(described.size)
+        whole = claim.sizes[leaf] / described.scale
+        typical = whole / math.sqrt(described.size)
         slopes: list[Slope] = []
         done = ((leaf, entry),)
 
@@ -339,10 +350,13 @@ class Account:
                 continue  # it could not have seen what an earlier step saw
             if slope.distance(got) <= bar and math.isfinite(bar):
                 total = claim.total / described.scale or slope.rise
-                rho = resolution(bar, size, total) if total else 0.0
+                rho, known = (
+                    resolution(b, size, total) if total else 0.0 for b in (bar, bar - accepted)
+                )
+                known += accepted / whole if whole else 0.0  # which is granted to the whole leaf
                 at_kink = LegalEntry(leaf, entry, got, (slope.low, slope.high))
                 legal = (at_kink,) if slope.kind == "kink" else ()
-                return Found({leaf: rho}, {leaf: rho}, legal=legal, decided=done)
+                return Found({leaf: known}, {leaf: rho}, legal=legal, decided=done)
         if sum(map(is_clear, slopes)) >= 2:
             best = min(slopes, key=lambda slope: slope.bar)
             around = self.surroundings.explain(leaf, entry, got, best)
@@ -422,6 +436,24 @@ class Account:
             return slope.kind == "smooth" and slope.distance(wrong) >= clear * slope.bar
 
         return self.directions.measure(direction, step, None if wrong is None else enough)
+
+
+def _levels(claim: Claim) -> list[Claim]:
+    """Return claims about entries of which errors of the same order are accepted.
+
+    Together, what is accepted of one entry would excuse another one of the same leaf.
+    """
+    levels = [
+        np.where(np.asarray(own) > 0, np.frexp(own)[1] // ORDER, UNACCEPTED)
+        for own in claim.accepted
+    ]
+    if all(own.size == 0 or own.min() == own.max() for own in levels):
+        return [claim]
+    parts = [
+        claim.without({leaf: np.flatnonzero(own != level) for leaf, own in enumerate(levels)})
+        for level in np.unique(np.concatenate(levels))
+    ]
+    return [part for part in parts if part.whole()]
 
 
 def _all_near(quotients: tuple[float, ...], one: float, other: float) -> bool:

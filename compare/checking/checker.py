@@ -248,8 +248,7 @@ class Checker(Generic[Varying]):
             granted[leaf] = RoundingBound(slopes, sizes[leaf] / leaves[leaf].scale, units[leaf])
         slack = [terms.rtol + ROUNDINGS * terms.rounding] * len(granted)
         for leaf, bound in enumerate(terms.bounds or ()):
-            own = candidate.slopes[leaf]
-            size = max(norm(own), norm(known.get(leaf, own)))
+            size = norm(known.get(leaf, candidate.slopes[leaf]))
             slack[leaf] += norm(bound) / size if size else math.inf
         accepted = terms.bounds or (0.0,) * len(granted)
         claim = replace(

@@ -185,6 +185,11 @@ class Score:
         return self.z <= 1.0
 
     @property
+    def is_excused(self) -> bool:
+        """Tell whether it would not fit without the errors that the caller accepts."""
+        return self.fits and self.slope.distance(self.got) > self.bar
+
+    @property
     def bar(self) -> float:
         """How far a slope may be from the claim that is right, rounding included."""
         return self.slope.bar + self.rounding

@@ -14,6 +14,8 @@ DRAWN = 4.0
 # Errors that the caller accepts add up with random signs along a direction: hardly ever to more
 # than three of their standard deviations.
 AT_RANDOM = 3.0
+# Accepted errors are of one order where they have as many digits, up to these bits.
+ORDER = 4
 # Gradients that differ by less are as near as right ones are; to know a leaf so well is enough.
 SETTLED = 1e-6
 # A gradient of which the rounding of the inputs changes an eighth is rounding itself.
