@@ -6,37 +6,46 @@ import sys
 from pathlib import Path
 from typing import get_args, get_type_hints
 
+import pytest
+
 import gradparity as gp
-from gradparity.compare import verdicts
 from gradparity.compare.proof.proof import ProofText, ProofVerdict
 
 CONFIGURATION = Path(__file__).parents[1] / "pyproject.toml"
 
 
-def mypy(directory, *arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "mypy", "--cache-dir", os.devnull, *arguments],
-        cwd=directory, capture_output=True, text=True,
-    )  # fmt: skip
-
-
-def test_the_installed_package_is_typed_strictly(tmp_path):
-    run = mypy(tmp_path, "--config-file", str(CONFIGURATION), "-p", "gradparity")
-    assert run.returncode == 0, run.stdout + run.stderr
-
-
-def test_a_misspelt_verdict_is_a_type_error(tmp_path):
-    (tmp_path / "verdicts.py").write_text(Path(verdicts.__file__).read_text())
-    users = """
-from verdicts import Verdict, VerdictText
+USERS = """
+from gradparity.compare.verdicts import Verdict, VerdictText
 def said(verdict: VerdictText) -> bool:
     assert verdict in ("agree", "differ") or verdict is Verdict.CANNOT_TELL or verdict != "agree"
     return verdict == "agrees"
 """
-    (tmp_path / "users.py").write_text(users)
-    run = mypy(tmp_path, "--strict", "users.py")
-    assert "users.py:5: error: Non-overlapping equality check" in run.stdout
-    assert "Found 1 error" in run.stdout
+
+
+@pytest.fixture(scope="module")
+def errors(tmp_path_factory):
+    """Return what mypy finds in the installed package and in a user's file, each by itself."""
+    folder = tmp_path_factory.mktemp("users")
+    (folder / "users.py").write_text(USERS)
+    run = subprocess.run(
+        [
+            *(sys.executable, "-m", "mypy", "--cache-dir", os.devnull, "--no-error-summary"),
+            *("--config-file", str(CONFIGURATION), "-p", "gradparity", "-m", "users"),
+        ],
+        cwd=folder, capture_output=True, text=True,
+    )  # fmt: skip
+    assert run.returncode == 1, run.stdout + run.stderr
+    lines = run.stdout.splitlines()
+    return [[line for line in lines if line.startswith("users.py") == users] for users in (0, 1)]
+
+
+def test_the_installed_package_is_typed_strictly(errors):
+    assert errors[0] == []
+
+
+def test_a_misspelt_verdict_is_a_type_error(errors):
+    (error,) = errors[1]
+    assert error.startswith("users.py:5: error: Non-overlapping equality check")
 
 
 def test_every_verdict_is_typed_by_its_texts():
