@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-TESTS = Path(__file__).parent
 LESSON, LESSON_FIXTURE = "the lesson", re.compile(r"\blesson_(draft|page|folder)\b")
 # Those that take more than twenty seconds; the order of the others makes little difference.
 LONGEST = (
@@ -38,15 +37,14 @@ LONGEST = (
 
 
 @functools.cache
-def unit_of(module: str) -> str:
+def unit_of(file: Path) -> str:
     """Return the lesson for all that read it, the module itself for any other."""
-    text = (TESTS / f"{module}.py").read_text("utf-8")
-    return LESSON if LESSON_FIXTURE.search(text) else module
+    return LESSON if LESSON_FIXTURE.search(file.read_text("utf-8")) else file.stem
 
 
 def begin_with_the_longest(items: list[pytest.Item]) -> None:
     places = {unit: place for place, unit in enumerate(LONGEST)}
-    items.sort(key=lambda item: places.get(unit_of(item.path.stem), len(LONGEST)))
+    items.sort(key=lambda item: places.get(unit_of(item.path), len(LONGEST)))
 
 
 def scheduler(config: pytest.Config, log: Any) -> Any:
@@ -55,7 +53,7 @@ def scheduler(config: pytest.Config, log: Any) -> Any:
 
     class ByUnit(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            return unit_of(Path(nodeid.partition("::")[0]).stem)
+            return unit_of(config.rootpath / nodeid.partition("::")[0])
 
     config.option.loadscopereorder = False  # which would be by the number of tests
     return ByUnit(config, log)
