@@ -101,6 +101,14 @@ def test_a_rule_that_is_right_once_and_wrong_twice_is_found():
     assert comparison.blamed == ("torch",), str(comparison)
 
 
+@pytest.mark.parametrize("factor", [1.001, 3.0, 1.0])
+def test_functions_of_other_values_have_no_second_derivatives_in_common(factor):
+    functions = {"jax": cubic, "torch": lambda x: factor * cubic(x)}
+    comparison = compare_gradients(functions, np.array([0.5, -1.2, 2.0]), order=2)
+    assert comparison.verdict == ("agree" if factor == 1 else "differ"), str(comparison)
+    assert ("values differ" in comparison.reason) == (factor != 1)
+
+
 def test_a_budget_is_that_of_all_engines_and_calls_are_counted_once():
     calls = []
 

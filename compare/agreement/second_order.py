@@ -13,9 +13,10 @@ from gradparity.backends.pytrees import PyTree, flatten
 from ..checking.maps import SecondDerivatives
 from ..checking.result import GradientCheck, how_far_off
 from ..checking.spending import Spending
-from ..engines.engines import Engine, Entrants, Point
+from ..engines.engines import Answer, Engine, Entrants, Point
 from ..verdicts import Verdict
 from .comparison import Comparison, Opinion, line_of, undecided, with_opinions
+from .judging import Party, values_apart
 
 Product: TypeAlias = Callable[..., PyTree]
 Judge: TypeAlias = Callable[[Product], GradientCheck]
@@ -30,6 +31,7 @@ def compare_second_order(
     """
     engines = [engine for engine in taking_part.engines if not engine.differences]
     opinions: list[Opinion] = []
+    parties: list[Party] = []
     notes: list[str] = []
     not_zero: list[bool] = []
     for engine in engines:
@@ -37,6 +39,8 @@ def compare_second_order(
         second = SecondDerivatives(
             double.value_of, point.params, point.args, seed, double.backend, granted
         )
+        value = Answer(second.function.value, ())
+        parties.append(Party(engine, value, None, second.first))
         for way, judge, product in _ways(double, second):
             try:
                 check = judge(_watched(double.backend, product, not_zero))
@@ -65,6 +69,10 @@ def compare_second_order(
         for one in opinions
         if one.check.verdict is Verdict.CANNOT_TELL
     ]
+    apart, odd = values_apart(parties, point, seed)
+    if apart:
+        blamed = tuple(one for one in found.backends if one in {*odd, *found.blamed})
+        return replace(found, verdict=Verdict.DIFFER, reason=apart, blamed=blamed)
     if found.blamed:
         wrong = (
             f"{one.label} is wrong, {one.way}: {_how_wrong(one.check)}"
