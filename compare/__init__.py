@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from .checking.candidate import Problem
     from .checking.check import check_gradient
     from .checking.function import FunctionFailed
-    from .checking.maps import check_hessian, check_jacobian, check_pushforward
+    from .checking.hessians import check_hessian
+    from .checking.maps import check_jacobian, check_pushforward
     from .checking.result import GradientCheck, Kink, LeafCheck
     from .checking.taylor import TaylorTest, taylor_test
     from .conformance.conformance import (
@@ -79,7 +80,7 @@ _MODULES = {
     "assert_gradients_agree": "agreement.agreement",
     "check_conformance": "conformance.conformance",
     "check_gradient": "checking.check",
-    "check_hessian": "checking.maps",
+    "check_hessian": "checking.hessians",
     "check_jacobian": "checking.maps",
     "check_module": "modules.check",
     "check_pushforward": "checking.maps",

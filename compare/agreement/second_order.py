@@ -10,7 +10,7 @@ import numpy as np
 from gradparity.backends import Backend, GradparityError
 from gradparity.backends.pytrees import PyTree, flatten
 
-from ..checking.maps import SecondDerivatives
+from ..checking.hessians import SecondDerivatives
 from ..checking.result import GradientCheck, how_far_off
 from ..checking.spending import Spending
 from ..engines.engines import Answer, Engine, Entrants, Point

@@ -1,20 +1,17 @@
-"""Check pushforwards, Jacobians, Hessians and products with them: claims about many outputs.
+"""Check pushforwards and Jacobians: claims about the slopes of many outputs.
 
 A Jacobian J of F claims that <w, F(x + t v)> has the slope <w, J v>, for every w and v. With w
-fixed it is a gradient, with v fixed a pushforward, whose entries are those of the output. A Hessian
-is the Jacobian of a gradient.
+fixed it is a gradient, with v fixed a pushforward, whose entries are those of the output.
 """
 
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from gradparity.backends import Backend
-from gradparity.backends.error_bars.derivative import derivative_at_zero
 from gradparity.backends.errors import InvalidParameters, InvalidSetting, NonScalarLoss
 from gradparity.backends.precision import dtype_name, is_floating
 from gradparity.backends.pytrees import (
@@ -22,21 +19,17 @@ from gradparity.backends.pytrees import (
     flatten,
     leaf_names,
     private_numpy,
-    tree_map,
     unflatten,
 )
 
 from ..verdicts import Suspect, Verdict
 from .candidate import coarsest, read_candidate
 from .checker import Checker
-from .function import RANDOM, Function, FunctionFailed, name_of, real_product
-from .hosts import float64_backend
+from .function import RANDOM, Function, name_of
 from .leaves import Direction, Leaf, Span, complex_numpy, real_parts, typical_size
-from .reference import Certificate
 from .result import GradientCheck, sentence
-from .score import norm
 from .spending import Budget, BudgetSpent, Spending, spending
-from .thresholds import ASIDE, CONFIRMED, DIGITS, LAST_BITS, OTHER_SCALE
+from .thresholds import CONFIRMED, OTHER_SCALE
 
 # Random directions that a map is checked along, each by itself.
 DIRECTIONS = 2
@@ -64,7 +57,7 @@ def check_pushforward(
     <Verdict.AGREE: 'agree'>
     """
     with spending(budget, name_of(f)) as granted:
-        whole = _Map(Function(f, params, args, backend, RANDOM, granted), seed, "pushforward")
+        whole = OutputMap(Function(f, params, args, backend, RANDOM, granted), seed, "pushforward")
         along = read_candidate(tangent, whole.function.leaves, is_tangent=True)
         for _, problem in along.problems:
             raise InvalidSetting(f"tangent: {problem.leaf or 'params'}: {problem.text}")
@@ -97,49 +90,10 @@ def check_jacobian(
     <Verdict.AGREE: 'agree'>
     """
     with spending(budget, name_of(f)) as granted:
-        whole = _Map(Function(f, params, args, backend, RANDOM, granted), seed, "Jacobian")
+        whole = OutputMap(Function(f, params, args, backend, RANDOM, granted), seed, "Jacobian")
         if callable(jacobian):
             jacobian = whole.function.call(jacobian)
         return whole.within_budget(lambda: whole.check(jacobian))
-
-
-def check_hessian(
-    f: Callable[..., Any],
-    params: PyTree,
-    *args: PyTree,
-    hessian: PyTree | Callable[..., PyTree] | None = None,
-    hessian_vector_product: Callable[..., PyTree] | None = None,
-    seed: int = 0,
-    backend: str | Backend | None = None,
-    budget: Budget = None,
-) -> GradientCheck:
-    """Judge second derivatives of a real f(params, *args): a Hessian, or products with it.
-
-    hessian: for each leaf of params a pytree like params, of arrays of the one's shape followed by
-        the other's, or `callable(params, *args)`; hessian_vector_product: `callable(params,
-        tangent, *args)`, which is asked along random tangents
-    The second derivatives are slopes of an engine's gradient, once slopes of f have certified that
-    here and at a point aside, else slopes of slopes of f; `.notes` says which, and whether a
-    Hessian is symmetric. Further arguments and errors: as in `check_gradient`
-
-    >>> f = lambda x: (x**3).sum()
-    >>> gp.check_hessian(f, np.ones(2), hessian=lambda x: np.diag(6 * x)).verdict
-    <Verdict.AGREE: 'agree'>
-    >>> product = lambda x, tangent: 5 * x * tangent
-    >>> gp.check_hessian(f, np.ones(2), hessian_vector_product=product).verdict
-    <Verdict.DIFFER: 'differ'>
-    """
-    if (hessian is None) == (hessian_vector_product is None):
-        raise InvalidSetting(
-            "check_hessian: got "
-            + ("neither" if hessian is None else "both")
-            + " of hessian and hessian_vector_product, expected one of them"
-        )
-    with spending(budget, name_of(f)) as granted:
-        second = SecondDerivatives(f, params, args, seed, backend, granted)
-        if hessian_vector_product is not None:
-            return second.products(hessian_vector_product)
-        return second.matrix(hessian)
 
 
 class Outputs:
@@ -155,7 +109,7 @@ class Outputs:
 
     def __init__(self, function: Function, tangent: np.ndarray) -> None:
         self.function, self.value = function, function.value
-        parts = zip(function.leaves, _cut(tangent, function.leaves), strict=True)
+        parts = zip(function.leaves, cut(tangent, function.leaves), strict=True)
         self._moved = {k: (leaf, v) for k, (leaf, v) in enumerate(parts) if v.any()}
         # A shift of 1 moves the leaf that is moved most, relatively, by its own size.
         ratios = [leaf.scale / float(np.abs(v).max()) for leaf, v in self._moved.values()]
@@ -239,7 +193,7 @@ def _real(leaf: Any) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class _Map:
+class OutputMap:
     """Claims of one name about a map F with many outputs at a point.
 
     function: of F, with any cotangent
@@ -274,24 +228,24 @@ class _Map:
         before, output = self.function.evaluations, self.function.outputs({})
         structure, outputs = flatten(output)[1], output_leaves(output)
         inputs = self.function.leaves
-        _refuse_complex(self.claim, (*outputs, *inputs))
-        matrix = _matrix(jacobian, outputs, inputs, self.claim)
+        refuse_complex(self.claim, (*outputs, *inputs))
+        matrix = matrix_of(jacobian, outputs, inputs, self.claim)
         dtype = coarsest([dtype_name(leaf) for leaf in flatten(jacobian)[0]])
         checks = [
             self.against(
-                _shaped(weights, structure, outputs),
-                _shaped(weights @ matrix, self.function.structure, inputs),
+                shaped(weights, structure, outputs),
+                shaped(weights @ matrix, self.function.structure, inputs),
                 dtype,
             )
-            for weights in _draws(self.seed, outputs)
+            for weights in draws(self.seed, outputs)
         ]
-        worst = max(checks, key=_badness)
+        worst = max(checks, key=badness)
         suspects: list[Suspect] = []
         for column in worst.suspects[:CONFIRMED]:
             tangents = [np.zeros(leaf.shape) for leaf in inputs]
             tangents[[leaf.name for leaf in inputs].index(column.leaf)][column.index] = 1.0
             tangent = np.concatenate([one.reshape(-1) for one in tangents])
-            claimed = _shaped(matrix[:, tangent.argmax()], structure, outputs)
+            claimed = shaped(matrix[:, tangent.argmax()], structure, outputs)
             try:
                 found = self.along(tangent, claimed, dtype)
             except BudgetSpent:
@@ -307,7 +261,7 @@ class _Map:
         return replace(wrong, reason=sentence(wrong))
 
 
-def _draws(seed: int, leaves: Sequence[Leaf]) -> Iterator[np.ndarray]:
+def draws(seed: int, leaves: Sequence[Leaf]) -> Iterator[np.ndarray]:
     """Yield random vectors over all leaves, entries of the leaves' scales."""
     for draw in range(DIRECTIONS):
         rng = np.random.default_rng([seed, draw])
@@ -318,22 +272,22 @@ def _draws(seed: int, leaves: Sequence[Leaf]) -> Iterator[np.ndarray]:
         yield np.concatenate(parts)
 
 
-def _cut(flat: np.ndarray, leaves: Sequence[Leaf]) -> list[np.ndarray]:
+def cut(flat: np.ndarray, leaves: Sequence[Leaf]) -> list[np.ndarray]:
     """Return the parts of a flat array in the shapes of the leaves' arrays."""
     parts = np.split(flat, np.cumsum([leaf.size for leaf in leaves])[:-1])
     return [part.reshape(leaf.array.shape) for part, leaf in zip(parts, leaves, strict=True)]
 
 
-def _shaped(flat: np.ndarray, structure: Any, leaves: Sequence[Leaf]) -> PyTree:
-    return unflatten(structure, _cut(flat, leaves))
+def shaped(flat: np.ndarray, structure: Any, leaves: Sequence[Leaf]) -> PyTree:
+    return unflatten(structure, cut(flat, leaves))
 
 
-def _badness(check: GradientCheck) -> tuple[int, float]:
+def badness(check: GradientCheck) -> tuple[int, float]:
     order = (Verdict.AGREE, Verdict.CANNOT_TELL, Verdict.DIFFER)
     return order.index(check.verdict), max((leaf.error for leaf in check.leaves), default=0.0)
 
 
-def _matrix(
+def matrix_of(
     jacobian: PyTree, outputs: Sequence[Leaf], inputs: Sequence[Leaf], claim: str
 ) -> np.ndarray:
     """Return a Jacobian as one matrix, of all outputs by all parameters."""
@@ -361,175 +315,9 @@ def _block(leaf: Any, what: str) -> np.ndarray:
         raise InvalidSetting(f"{what}: {error}") from None
 
 
-def _refuse_complex(claim: str, leaves: Sequence[Leaf]) -> None:
+def refuse_complex(claim: str, leaves: Sequence[Leaf]) -> None:
     if any(leaf.is_complex for leaf in leaves):
         raise InvalidSetting(
             f"{claim}: got complex parameters or outputs, expected real ones; let f take and give "
             "their real and imaginary parts, or check VJPs, with check_gradient(..., cotangent=...)"
         )
-
-
-class SecondDerivatives:
-    """Checks claims about the second derivatives of a real function at one point.
-
-    function: that one; spending: what calls of f are asked of, for all claims together
-    """
-
-    def __init__(
-        self,
-        f: Callable[..., Any],
-        params: PyTree,
-        args: tuple[PyTree, ...],
-        seed: int,
-        backend: str | Backend | None,
-        spending: Spending,
-    ) -> None:
-        self.seed = seed
-        self.function = Function(f, params, args, backend, spending=spending)
-        _refuse_complex("second derivatives", self.function.leaves)
-        self.first = Checker(self.function, seed)
-        self._known_to = 0.0
-
-    def matrix(self, hessian: PyTree | Callable[..., PyTree]) -> GradientCheck:
-        """Return the verdict on a whole Hessian."""
-        claim, leaves = "Hessian", self.function.leaves
-
-        def judge() -> GradientCheck:
-            whole = self._map(self._gradient[0], claim)
-            given = self.function.call(hessian) if callable(hessian) else hessian
-            check = whole.check(given)
-            return self._about_f([check], _symmetry(_matrix(given, leaves, leaves, claim)))
-
-        return self._judged(claim, judge)
-
-    def products(self, product: Callable[..., PyTree]) -> GradientCheck:
-        """Return the verdict on Hessian-vector products, along random tangents."""
-        return self._along("Hessian-vector product", product, lambda gradient, _: gradient)
-
-    def curvature(self, curvature: Callable[..., Any]) -> GradientCheck:
-        """Return the verdict on `(params, tangent, *args) -> <tangent, H tangent>`."""
-
-        def slope_along(gradient: Callable[..., Any], tangent: PyTree) -> Callable[..., Any]:
-            return lambda params, *args: real_product(tangent, gradient(params, *args))
-
-        return self._along("second derivative along a tangent", curvature, slope_along)
-
-    def _along(
-        self,
-        claim: str,
-        claimed: Callable[..., PyTree],
-        differentiated: Callable[[Callable[..., Any], PyTree], Callable[..., Any]],
-    ) -> GradientCheck:
-        """Judge what is claimed of random tangents.
-
-        differentiated: told the gradient of f and a tangent, what has the claim as its slope
-        """
-
-        def judge() -> GradientCheck:
-            checks = []
-            function, (gradient, _, engine) = self.function, self._gradient
-            for drawn in _draws(self.seed, function.leaves):
-                native = function.like_params(_cut(drawn, function.leaves))
-                given = function.call(lambda own, *rest, v=native: claimed(own, v, *rest))
-                shaped = tree_map(lambda leaf: private_numpy(leaf, "float64"), native)
-                tangent = np.concatenate([leaf.reshape(-1) for leaf in flatten(shaped)[0]])
-                whole = self._map(differentiated(gradient, engine.asarray(shaped)), claim)
-                checks.append(whole.along(tangent, given))
-            return self._about_f(checks)
-
-        return self._judged(claim, judge)
-
-    def _judged(self, claim: str, judge: Callable[[], GradientCheck]) -> GradientCheck:
-        if self.function.blocked:
-            return self.first.check(self.function.params)
-        return _Map(self.function, self.seed, claim).within_budget(judge)
-
-    def _map(self, f: Callable[..., Any], claim: str) -> _Map:
-        first, backend = self.function, self._gradient[2]
-        function = Function(f, first.params, first.given_args, backend, RANDOM, first.spending)
-        return _Map(function, self.seed, claim)
-
-    def _about_f(self, checks: Sequence[GradientCheck], *notes: str) -> GradientCheck:
-        """Return the worst of some checks, as one of f."""
-        worst, who = max(checks, key=_badness), "; ".join([self._gradient[1], *notes])
-        spent = self.function.evaluations + sum(check.evaluations for check in checks)
-        notes = (who, *worst.notes)
-        found = replace(worst, notes=notes, evaluations=spent, value=self.function.value)
-        if found.verdict is not Verdict.AGREE:
-            return found
-        leaves = tuple(leaf.known_to(self._known_to) for leaf in found.leaves)
-        resolution = max(found.resolution, self._known_to)
-        found = replace(found, leaves=leaves, resolution=resolution)
-        return replace(found, reason=sentence(found))
-
-    @cached_property
-    def _gradient(self) -> tuple[Callable[..., Any], str, Backend]:
-        """The gradient of f, an engine's if it is certified; who gives it, in whose arrays."""
-        certificate, function = self.first.certificate(load=True), self.function
-        sized = sum(leaf.size > 0 for leaf in function.leaves)
-        if certificate is not None and len(certificate.spread) == sized:
-            own, name = function.backend, certificate.reference.engine
-            engine = own if own.name == name else float64_backend(name)
-            takes_them = engine is own or own.xp is np
-            known = self._confirmed_aside(certificate) if takes_them else math.inf
-            if known <= DIGITS:
-                self._known_to = known
-                return (
-                    function.gradient_by(engine),
-                    f"second derivatives are slopes of {engine.name}'s certified gradient",
-                    engine,
-                )
-        note = "second derivatives are slopes of slopes of f: no engine's gradient is certified"
-        return self._slopes, note, function.backend
-
-    def _confirmed_aside(self, certificate: Certificate) -> float:
-        """Return how finely slopes of f confirm by how much the gradient changes to a point aside.
-
-        An engine may be right at the point alone: where what it loses happens to be 0.
-        """
-        function, here = self.function, certificate.claim
-        weights = self.first.directions.weights(1)
-        for side in (ASIDE, -ASIDE):
-            try:
-                aside = function.moved([side * own for own in weights])
-            except FunctionFailed:
-                continue  # beyond the domain of f
-            there = Checker(aside, self.seed).certificate(load=True)
-            function.evaluations += aside.evaluations
-            if there is None or there.reference.engine != certificate.reference.engine:
-                continue
-            known = 0.0
-            for k, leaf in enumerate(aside.leaves):
-                if leaf.size:
-                    change = leaf.scale * norm(there.claim.slopes[k] - here.slopes[k])
-                    size = change if change > LAST_BITS * here.total else ASIDE * here.total
-                    known = max(known, there.spread.get(k, math.inf) / size)
-            if known <= DIGITS:
-                return known
-        return math.inf
-
-    def _slopes(self, params: PyTree, *args: PyTree) -> PyTree:
-        """Return the slopes of f by all entries at a moved point."""
-        arrays = [np.asarray(private_numpy(leaf), np.float64) for leaf in flatten(params)[0]]
-        found = [np.zeros(array.shape) for array in arrays]
-        for k, array in enumerate(arrays):
-            for entry in np.ndindex(array.shape):
-
-                def value(shift: float, k: int = k, entry: tuple[int, ...] = entry) -> float:
-                    moved = {j: one.copy() for j, one in enumerate(arrays)}
-                    moved[k][entry] += shift
-                    return self.function.at(moved)
-
-                found[k][entry] = derivative_at_zero(value, self.function.leaves[k].scale).value
-        return unflatten(self.function.structure, self.function.backend.asarray(found))
-
-
-def _symmetry(matrix: np.ndarray) -> str:
-    """Say how symmetric a Hessian is."""
-    if not np.isfinite(matrix).all():
-        return "the Hessian given holds numbers that are not finite"
-    size = float(np.abs(matrix).max(initial=0.0))
-    off = float(np.abs(matrix - matrix.T).max(initial=0.0))
-    if not off:
-        return "the Hessian given is symmetric"
-    return f"the Hessian given is symmetric to {off / size:.1e} of its largest entry"
