@@ -19,7 +19,6 @@ from gradparity.backends.precision import EPSILON, UNIT_ROUNDOFF, dtype_name, is
 from gradparity.backends.pytrees import (
     Array,
     PyTree,
-    check_same_shapes,
     flatten,
     is_array,
     leaf_names,
@@ -48,6 +47,7 @@ from .leaves import (
     read_leaves,
     real_parts,
 )
+from .scalars import RANDOM, random_cotangent, scalarised
 from .spending import Spending
 from .thresholds import CALLS_BEFORE_COMPILING, LAST_BITS, MANY, OTHER_SCALE, ROUND_BITS, SMALL
 
@@ -59,10 +59,6 @@ SINGLE_BITS = 24
 
 class FunctionFailed(GradparityError, RuntimeError):
     """The function to differentiate raised an error at the given parameters."""
-
-
-RANDOM = object()
-"""A cotangent that is drawn for the output that f turns out to have."""
 
 
 class Function:
@@ -197,7 +193,7 @@ class Function:
         """
         cotangent = None
         if self.cotangent is RANDOM:
-            cotangent = functools.partial(_random_cotangent, backend)
+            cotangent = functools.partial(random_cotangent, backend)
         elif self.cotangent is not None:
             (cotangent,) = native_args(backend, (self.cotangent,))
             if self.backend.name == "jax":  # whose product is the sum of w z, not of conj(w) z
@@ -586,52 +582,6 @@ def listed_casts(casts: Sequence[Cast]) -> str:
     """Name a few casts, each with the line of f that asks for it."""
     more = f", and {len(casts) - MOST_CASTS} more" if len(casts) > MOST_CASTS else ""
     return ", ".join(map(str, casts[:MOST_CASTS])) + more
-
-
-def scalarised(
-    f: Callable[..., Any], structure: Any, given: Sequence[Any], cotangent: PyTree | None
-) -> Callable[..., Any]:
-    """Return f as a real function of a list of real arrays.
-
-    cotangent: the structure of f's output, native; None where f gives one real number
-    """
-    whole = assembler(given)
-
-    def scalar(leaves: list[Array], *args: PyTree) -> Any:
-        output = f(unflatten(structure, whole(leaves)), *args)
-        if cotangent is None:
-            check_scalar(f, output)
-            return output
-        weights = cotangent(output) if isinstance(cotangent, functools.partial) else cotangent
-        return real_product(weights, output)
-
-    functools.update_wrapper(scalar, f, assigned=("__name__", "__qualname__"), updated=())
-    return scalar
-
-
-def _random_cotangent(backend: Backend, output: PyTree) -> PyTree:
-    """Return weights for an output whose form nobody knows before: the same for the same form."""
-
-    def weights(leaf: Any) -> Any:
-        rng = np.random.default_rng(np.shape(leaf))
-        return backend.to_native(rng.uniform(0.5, 1.0, np.shape(leaf)))
-
-    return tree_map(weights, output)
-
-
-def real_product(cotangent: PyTree, output: PyTree) -> Any:
-    """Return the sum of the products of two trees, the real part of it where they are complex."""
-    check_same_shapes("cotangent", cotangent, "the output of f", output)
-    total: Any = 0.0
-    for weight, leaf in zip(flatten(cotangent)[0], flatten(output)[0], strict=True):
-        if holds_complex(leaf):
-            product = weight.real * leaf.real
-            if holds_complex(weight):
-                product = product + weight.imag * leaf.imag
-        else:
-            product = weight * leaf
-        total = total + (product.sum() if is_array(product) else product)
-    return total
 
 
 def name_of(f: Callable[..., Any]) -> str:

@@ -15,11 +15,12 @@ from gradparity.backends.pytrees import PyTree, flatten, private_numpy, tree_map
 
 from ..verdicts import Verdict
 from .checker import Checker
-from .function import RANDOM, Function, FunctionFailed, name_of, real_product
+from .function import Function, FunctionFailed, name_of
 from .hosts import float64_backend
 from .maps import OutputMap, badness, cut, draws, matrix_of, refuse_complex
 from .reference import Certificate
 from .result import GradientCheck, sentence
+from .scalars import RANDOM, real_product
 from .score import norm
 from .spending import Budget, Spending, spending
 from .thresholds import ASIDE, DIGITS, LAST_BITS

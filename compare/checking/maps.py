@@ -25,9 +25,10 @@ from gradparity.backends.pytrees import (
 from ..verdicts import Suspect, Verdict
 from .candidate import coarsest, read_candidate
 from .checker import Checker
-from .function import RANDOM, Function, name_of
+from .function import Function, name_of
 from .leaves import Direction, Leaf, Span, complex_numpy, real_parts, typical_size
 from .result import GradientCheck, sentence
+from .scalars import RANDOM
 from .spending import Budget, BudgetSpent, Spending, spending
 from .thresholds import CONFIRMED, OTHER_SCALE
 
