@@ -6,6 +6,7 @@ import importlib
 import importlib.metadata
 import importlib.util
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,10 @@ BUILT_IN = {
     "jax": "gradparity.backends.jax_autodiff:JaxAutodiff",
     "torch": "gradparity.backends.torch_autograd:TorchAutograd",
 }
+
+
+# The framework whose arrays f must find on the device of its parameters, integers too.
+MOVABLE = "torch"
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,19 @@ def get_backend(
             f"expected one of {', '.join(sorted(known))}" + did_you_mean(unknown[0], known)
         )
     return kind(dtype=dtype, device=device, **settings)
+
+
+def device_of(name: str, leaves: Iterable[Any]) -> str | None:
+    """Return where a backend's arrays are among some leaves, None where it puts them by itself.
+
+    PyTorch computes only with what is on one device; JAX moves what nobody has committed to one.
+    A device without float64, such as Apple's, is none of the backend's.
+    """
+    for leaf in leaves if name == MOVABLE else ():
+        if hasattr(leaf, "detach") and leaf.device.type != "cpu":
+            device = str(leaf.device)
+            return device if device in get_backend(name).devices() else None
+    return None
 
 
 def available_backends() -> tuple[BackendInfo, ...]:

@@ -11,7 +11,8 @@ import pytest
 
 import gradparity as gp
 from gradparity.backends.errors import ImpureFunction
-from gradparity.compare.checking.hosts import device_of, on_accelerator
+from gradparity.backends.registry import device_of
+from gradparity.compare.checking.hosts import on_accelerator
 
 torch = pytest.importorskip("torch")
 
@@ -154,6 +155,8 @@ def test_labels_on_a_device_are_copies_and_whoever_changes_them_is_told() -> Non
 def test_products_in_tensor_float_are_named_where_they_hide_what_is_wrong() -> None:
     x, weights = (tensor(64, 64, dtype=torch.float32, seed=seed) for seed in (0, 1))
 
+    weights = weights / 8  # so that no tanh is saturated
+
     def f(w: Any) -> Any:
         return torch.tanh(x @ w).sum()
 
@@ -166,7 +169,7 @@ def test_products_in_tensor_float_are_named_where_they_hide_what_is_wrong() -> N
             torch.set_float32_matmul_precision(before)
 
     coarse, fine = judged("high"), judged("highest")
-    assert (coarse.verdict, fine.verdict) == ("cannot tell", "agree")
+    assert (coarse.verdict, fine.verdict) == ("cannot tell", "agree"), f"{coarse}\n{fine}"
     assert [("TensorFloat" in " ".join(one.notes)) for one in (coarse, fine)] == [True, False]
 
 

@@ -27,11 +27,11 @@ from gradparity.backends.pytrees import (
     tree_map,
     unflatten,
 )
+from gradparity.backends.registry import device_of
 from gradparity.backends.rounding import Cast, Lifted, lift
 
 from .hosts import (
     choose_backend,
-    device_of,
     float64_backend,
     framework_of,
     native_args,

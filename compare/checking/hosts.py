@@ -11,12 +11,11 @@ from gradparity.backends import Backend, get_backend
 from gradparity.backends.errors import BackendUnavailable, InvalidSetting
 from gradparity.backends.precision import dtype_name, is_floating
 from gradparity.backends.pytrees import PyTree, flatten, is_array, tree_map
+from gradparity.backends.registry import MOVABLE, device_of
 
 from .leaves import complex_numpy
 
 FRAMEWORKS = {"jax": "jax", "jaxlib": "jax", "torch": "torch"}
-# The framework whose arrays f must find on the device of its parameters, integers too.
-MOVABLE = "torch"
 
 
 def native_args(backend: Backend, args: tuple[PyTree, ...]) -> tuple[PyTree, ...]:
@@ -78,19 +77,6 @@ def other_engines(first: Backend) -> Iterator[Backend]:
 def float64_backend(name: str, device: str | None = None) -> Backend:
     # To look through all entry points takes longer than to check a small gradient.
     return get_backend(name, dtype="float64", device=device)
-
-
-def device_of(name: str, leaves: Iterable[Any]) -> str | None:
-    """Return where a backend's arrays are among some leaves, None where it puts them by itself.
-
-    PyTorch computes only with what is on one device; JAX moves what nobody has committed to one.
-    A device without float64, such as Apple's, is none of the backend's.
-    """
-    for leaf in leaves if name == MOVABLE else ():
-        if hasattr(leaf, "detach") and leaf.device.type != "cpu":
-            device = str(leaf.device)
-            return device if device in get_backend(name).devices() else None
-    return None
 
 
 def on_accelerator(leaves: Iterable[Any]) -> bool:

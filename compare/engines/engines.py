@@ -21,11 +21,11 @@ from gradparity.backends.pytrees import (
     tree_map,
     unflatten,
 )
+from gradparity.backends.registry import device_of
 from gradparity.backends.rounding import lift
 
 from ..checking.candidate import Candidate, read_candidate
 from ..checking.function import LIFTING, Function
-from ..checking.hosts import device_of
 from ..ports.layouts import Layout, Rename, Transpose, layout_of
 from ..ports.native_trees import OWN_PARAMETERS, NativeTree, is_module, module_loss, native_tree
 from .evaluations import Evaluations, OutOfTime, loop_evaluations

@@ -6,7 +6,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from gradparity.backends import get_backend
 from gradparity.backends.pytrees import PyTree, flatten
+from gradparity.backends.registry import device_of
 
 from .enclosed import Enclosed, IsRandom, NotProved
 from .recorded_program import RecordedProgram
@@ -33,6 +35,8 @@ def read_program(
     raises: NotProved where no way leads through f, and what f itself raises
     """
     framework = framework_of((params, args))
+    if device := device_of(framework, flatten((params, args))[0]):
+        numbers = get_backend(framework, device=device).asarray(numbers)
     failures = []
     for name, read in READERS.items():
         if framework not in ("", name) or name != "numpy" and name not in sys.modules:
