@@ -120,5 +120,6 @@ def test_what_f_holds_in_float32_is_no_obstacle_to_a_comparison(load_backend):
     for dtype in ("float64", "float32"):
         found = gp.compare_gradients(loss, x, backends=["torch"], dtype=dtype)
         assert found.verdict == "agree", str(found)
+        assert any("as it is, f fails" in note for note in found.notes) == (dtype == "float64")
         mapping = {"torch": loss, "torch:wrong": wrong}
         assert gp.compare_gradients(mapping, x, dtype=dtype).blamed == ("torch:wrong",)

@@ -272,6 +272,11 @@ def _ask(
         for label, given in answers.items()
         if given.entries is not None
     ]
+    notes += [
+        f"{label} was asked for f with all of its arrays in float64: as it is, f fails there"
+        for label, given in answers.items()
+        if given.is_widened
+    ]
     return answers, failures, notes
 
 

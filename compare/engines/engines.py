@@ -153,11 +153,13 @@ class Answer:
 
     gradient: as the engine returned it
     entries: for each leaf the flat indices that it was asked for, None for all of them
+    is_widened: whether f ran with what it holds in a lower precision, and its casts, in float64
     """
 
     value: float
     gradient: PyTree
     entries: list[np.ndarray] | None = None
+    is_widened: bool = False
 
     def known(self, position: int, size: int) -> np.ndarray:
         """Return the flat indices of a leaf for which the engine gave an answer."""
@@ -219,6 +221,7 @@ def answer(engine: Engine, point: Point, seed: int = 0) -> Answer:
             value, gradient = lift(f, backend.name).value_and_gradient(params, *args)
         except Exception:
             raise error from None
+        return Answer(_number(value), gradient, is_widened=True)
     return Answer(_number(value), gradient)
 
 
